@@ -1,0 +1,11 @@
+/** Names one session. Nothing crosses owners: the same `sessionId` under another owner is another session. */
+export interface SessionKey {
+  readonly owner: string
+  readonly agentId: string
+  readonly sessionId: string
+}
+
+/** One string for one session. A JSON array and not a joined string, since `a:b` + `c` and `a` + `b:c` would meet. */
+export function sessionKeyText (key: SessionKey): string {
+  return JSON.stringify([key.owner, key.agentId, key.sessionId])
+}
