@@ -20,6 +20,8 @@ export interface AgentDefinition {
   execute: Executor
   /** For people: shown in the list of agents. */
   description?: string | undefined
+  /** What a chat's `metadata` must be: a TypeBox schema or any JSON Schema. Without one anything goes. */
+  metadata?: object | undefined
 }
 
 /** One executor for whatever agent a chat names, or one per agent id: then another id is `AGENT_NOT_FOUND`. */

@@ -1,0 +1,80 @@
+import type { Answer, Part } from './executor.js'
+
+/** An executor's answer in the one form that the runner reads. */
+export type OpenAnswer =
+  | { kind: 'whole', content: string }
+  | { kind: 'parts', iterator: PartIterator }
+
+/** What sync and async iterators have in common. */
+export interface PartIterator {
+  next(): IteratorResult<unknown> | PromiseLike<IteratorResult<unknown>>
+  return?: ((value?: undefined) => unknown) | undefined
+}
+
+/** @throws TypeError when it is nothing that can be streamed; the message says what to return instead */
+export function openAnswer (answer: Answer | unknown): OpenAnswer {
+  if (typeof answer === 'string') return { kind: 'whole', content: answer }
+  if (typeof answer === 'object' && answer !== null) {
+    if (isAsyncIterable(answer)) return { kind: 'parts', iterator: answer[Symbol.asyncIterator]() }
+    if (isIterable(answer)) return { kind: 'parts', iterator: answer[Symbol.iterator]() }
+    if (isReadableStream(answer)) return { kind: 'parts', iterator: readerIterator(answer) }
+  }
+  throw new TypeError(`the executor returned ${describe(answer)}: return a string, an iterable, an async iterable or ` +
+    'a ReadableStream')
+}
+
+/**
+ * Checks what an iterator yielded.
+ * @throws TypeError when it is no part; the message says what to yield instead
+ */
+export function toPart (value: unknown): Part {
+  if (typeof value === 'string') return value
+  if (typeof value === 'object' && value !== null && 'type' in value && isPart(value as PartShape)) return value as Part
+  throw new TypeError(`the executor yielded ${describe(value)}: yield strings, or parts like { type: 'text', content }`)
+}
+
+function isPart (part: PartShape): boolean {
+  switch (part.type) {
+    case 'text':
+    case 'message': return typeof part.content === 'string'
+    case 'event': return typeof part.name === 'string' && part.name !== ''
+    case 'finish': return true
+    default: return false
+  }
+}
+
+/** Older polyfills of ReadableStream cannot be iterated. */
+function readerIterator (stream: ReadableStream<unknown>): PartIterator {
+  const reader = stream.getReader()
+  return {
+    async next () {
+      const { done, value } = await reader.read()
+      return done ? { done, value: undefined } : { done: false, value }
+    },
+    return: () => reader.cancel()
+  }
+}
+
+function isAsyncIterable (value: object): value is AsyncIterable<unknown> {
+  return Symbol.asyncIterator in value && typeof value[Symbol.asyncIterator] === 'function'
+}
+
+function isIterable (value: object): value is Iterable<unknown> {
+  return Symbol.iterator in value && typeof value[Symbol.iterator] === 'function'
+}
+
+function isReadableStream (value: object): value is ReadableStream<unknown> {
+  return 'getReader' in value && typeof value.getReader === 'function'
+}
+
+function describe (value: unknown): string {
+  if (value === null) return 'null'
+  if (typeof value !== 'object') return typeof value
+  return `an object with keys ${Object.keys(value).slice(0, 5).join(', ') || '(none)'}`
+}
+
+interface PartShape {
+  type: unknown
+  content?: unknown
+  name?: unknown
+}

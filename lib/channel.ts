@@ -1,0 +1,175 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+
+import { agentsOf } from './agent/agents.js'
+import { systemClock, type Clock } from './clock.js'
+import { FST_WS_CHANNEL_NOT_READY } from './errors.js'
+import { resolveExecutor, resolveStore } from './injected.js'
+import type { Journal } from './journal/journal.js'
+import { memoryJournal } from './journal/memory-journal.js'
+import type { ResolvedLimits, WsChannelOptions } from './options.js'
+import { createDecoder } from './protocol/decode.js'
+import { SUBPROTOCOL } from './protocol/names.js'
+import { memorySessionStore } from './sessions/memory-session-store.js'
+import type { SessionStore } from './sessions/session-store.js'
+import { Connections } from './transports/connections.js'
+import { identifyByUser, toIdentity, type Identity } from './transports/identity.js'
+import type { InjectWs } from './transports/inject-websocket.js'
+import { Refusal } from './transports/refusal.js'
+import { Engine } from './turns/engine.js'
+
+/** `app.channel`: the channel, for the host's own code. */
+export interface Channel {
+  /** What there is right now, on this node. */
+  stats(): ChannelStats
+  /**
+   * Takes no more connections and chats, lets running turns end, then closes every connection with 1012. Call it before
+   * `app.close()` while the REST routes still answer; `app.close()` does the same by itself. Settles when all is done.
+   * @param options.timeoutMs how long running turns have, by default the option `drainTimeoutMs`
+   */
+  drain(options?: { timeoutMs?: number }): Promise<void>
+  /** Closes all connections of an owner with 4403; answers how many there were. */
+  disconnect(owner: string): number
+  /** Opens a WebSocket to the channel without a network, for tests of hosts: hooks, path, host and address are real. */
+  injectWS: InjectWs
+}
+
+export interface ChannelStats {
+  connections: number
+  /** Turns accepted and not done with: queued, running, or with an executor that was left behind. */
+  turns: number
+  runningTurns: number
+  /** Readers of turns. */
+  followers: number
+  /** Sessions with something live in the journal, entries held there, and their estimated size. */
+  sessions: number
+  entries: number
+  bytes: number
+}
+
+/** Everything behind one registration of the plugin. Its parts are there from `start` on. */
+export class ChannelRuntime {
+  readonly #fastify: FastifyInstance
+  readonly #options: WsChannelOptions
+  readonly #limits: ResolvedLimits
+  readonly #clock: Clock
+  #parts: ChannelPieces | undefined
+  #drained: Promise<void> | undefined
+
+  constructor (fastify: FastifyInstance, options: WsChannelOptions & { clock?: Clock }, limits: ResolvedLimits) {
+    this.#fastify = fastify
+    this.#options = options
+    this.#limits = limits
+    this.#clock = options.clock ?? systemClock
+  }
+
+  /** Called once the host has decorated what it wants to. */
+  start (maxPayload: number): void {
+    const { log } = this.#fastify
+    const clock = this.#clock
+    const limits = { ...this.#limits, maxPayload }
+    const executor = resolveExecutor(this.#fastify, this.#options.agentExecutor)
+    if (executor.isDefault) {
+      log.warn('no agent was given: the channel echoes; set the option or decorator `agentExecutor`')
+    }
+    const store = resolveStore(this.#fastify, this.#options.sessionStore, clock)
+    const named = { journal: this.#options.journal ?? memoryJournal({ clock }), store: store.value }
+    const unnamed = { journal: memoryJournal({ clock }), store: memorySessionStore({ clock }) }
+    const onBusy = this.#options.onBusy ?? 'queue'
+    const agents = agentsOf(executor.value)
+    const engine = new Engine({ agents, named, unnamed, limits: { ...limits, onBusy }, clock, log })
+    const connections = new Connections({
+      engine, decode: createDecoder(limits), authorize: this.#options.authorize, ready: readyFrame(limits, named.journal), clock, log
+    }, limits)
+    const owned: Closable[] = [unnamed.journal, unnamed.store]
+    if (this.#options.journal === undefined) owned.push(named.journal)
+    if (store.isDefault) owned.push(store.value)
+    this.#parts = { engine, connections, journals: [named.journal, unnamed.journal], owned }
+  }
+
+  get connections (): Connections { return this.#started().connections }
+
+  /**
+   * Who asks for a connection, and may.
+   * @throws Refusal for nobody the host can name, or whose time is over
+   */
+  async identify (request: FastifyRequest): Promise<Identity> {
+    const { identify = identifyByUser } = this.#options
+    let identity: Identity
+    try {
+      identity = toIdentity(await identify(request))
+    } catch (err) {
+      request.log.error({ err }, 'no owner for a connection (`identify`)')
+      throw new Refusal('INTERNAL')
+    }
+    if (identity.expiresAt !== undefined && identity.expiresAt <= this.#clock.date()) {
+      throw new Refusal('FORBIDDEN', { statusCode: 401, hint: 'the credentials have expired' })
+    }
+    return identity
+  }
+
+  stats (): ChannelStats {
+    const { engine, connections, journals } = this.#started()
+    const stats = { connections: connections.size, ...engine.stats(), followers: 0, sessions: 0, entries: 0, bytes: 0 }
+    for (const journal of journals) {
+      const { cursors, sessions, entries, bytes } = journal.stats()
+      stats.followers += cursors
+      stats.sessions += sessions
+      stats.entries += entries
+      stats.bytes += bytes
+    }
+    return stats
+  }
+
+  disconnect (owner: string): number {
+    return this.connections.disconnect(owner, 'DISCONNECTED')
+  }
+
+  drain (timeoutMs = this.#limits.drainTimeoutMs): Promise<void> {
+    this.#drained ??= this.#drain(this.#started(), timeoutMs)
+    return this.#drained
+  }
+
+  /** After `drain`: gives back what the channel made itself. */
+  async close (): Promise<void> {
+    if (this.#parts === undefined) return
+    await this.drain()
+    for (const part of this.#parts.owned) await part.close?.()
+  }
+
+  async #drain ({ engine, connections }: ChannelPieces, timeoutMs: number): Promise<void> {
+    const ended = engine.drain(timeoutMs)
+    connections.drain()
+    await ended
+    // The ends are in the journal; whoever reads gets them before the close.
+    await new Promise((resolve) => { setImmediate(resolve) })
+    await connections.closeAll()
+  }
+
+  #started (): ChannelPieces {
+    if (this.#parts === undefined) throw new FST_WS_CHANNEL_NOT_READY()
+    return this.#parts
+  }
+}
+
+function readyFrame (limits: ResolvedLimits, journal: Journal): ConstructorParameters<typeof Connections>[0]['ready'] {
+  return {
+    type: 'ready',
+    protocol: SUBPROTOCOL,
+    journal: journal.id,
+    maxPayload: limits.maxPayload,
+    // A whole answer in one frame, with every character escaped, and the frame's other fields.
+    maxFrameBytes: limits.maxAnswerBytes * 6 + 4096,
+    heartbeatMs: limits.heartbeatMs,
+    types: []
+  }
+}
+
+interface ChannelPieces {
+  engine: Engine
+  connections: Connections
+  journals: Journal[]
+  /** What was made here, and is closed here. */
+  owned: Closable[]
+}
+
+type Closable = Pick<SessionStore, 'close'> | Pick<Journal, 'close'>

@@ -1,0 +1,32 @@
+export { wsChannel, wsChannel as default } from './plugin.js'
+export type { Channel, ChannelStats } from './channel.js'
+export type { ChannelLimits, ChannelParts, WsChannelOptions } from './options.js'
+
+export { AgentError, AgentNotFoundError } from './agent/executor.js'
+export type {
+  AgentDefinition, AgentExecutor, Answer, EventPart, Executor, FinishPart, MessagePart, Part, TextPart, Turn
+} from './agent/executor.js'
+
+export { memorySessionStore } from './sessions/memory-session-store.js'
+export type { MemorySessionStoreOptions } from './sessions/memory-session-store.js'
+export type {
+  MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage, SessionStore, SessionSummary
+} from './sessions/session-store.js'
+export type { SessionKey } from './protocol/session-key.js'
+
+export { memoryJournal } from './journal/memory-journal.js'
+export type { MemoryJournalOptions } from './journal/memory-journal.js'
+export type { Journal } from './journal/journal.js'
+
+export { CLOSE_CODES, ERROR_CODES } from './protocol/codes.js'
+export type { CloseName, ErrorCode, ReconnectAdvice } from './protocol/codes.js'
+export { SUBPROTOCOL } from './protocol/names.js'
+export type { BusyPolicy, FinishReason } from './protocol/names.js'
+export type { ChatFrame, ClientFrame, ClientFrameOf, ClientFrameType } from './protocol/client-frames.js'
+export type { ServerFrame, ServerFrameOf, ServerFrameType, Usage } from './protocol/server-frames.js'
+
+export type { Authorize } from './transports/frame-gate.js'
+export type { Identify, Identity } from './transports/identity.js'
+export type { OriginFunction, OriginOption, OriginValue } from './transports/origin.js'
+export type { ChannelRouteOptions } from './transports/route-options.js'
+export type { InjectWs, InjectWsOptions } from './transports/inject-websocket.js'

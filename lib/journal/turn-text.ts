@@ -1,0 +1,61 @@
+/**
+ * The most text that one catch-up step carries, in UTF-16 code units: at most 64 KiB of UTF-8, whatever the script.
+ */
+export const MERGE_UNITS = 21_845
+
+/**
+ * The whole text of one turn, kept in blocks. One string grown by `+=` would hold every piece apart until something
+ * reads it, at three times the memory of what it says.
+ */
+export class TurnText {
+  /** Length in UTF-16 code units. */
+  length = 0
+  readonly #blocks: Block[] = []
+  #open = ''
+  #openSeq = 0
+
+  append (piece: string, seq: number): void {
+    if (this.#open !== '' && this.#open.length + piece.length > MERGE_UNITS) this.#seal()
+    this.#open += piece
+    this.#openSeq = seq
+    this.length += piece.length
+  }
+
+  /** What follows offset `from`, up to `to` or the end of its block, and the last entry that it covers. */
+  step (from: number, to: number): { content: string, seq: number } | undefined {
+    if (from >= to) return undefined
+    const block = this.#blocks[this.#blockAt(from)] ??
+      { content: this.#open, from: this.length - this.#open.length, seq: this.#openSeq }
+    return { content: block.content.slice(from - block.from, to - block.from), seq: block.seq }
+  }
+
+  toString (): string {
+    return this.#blocks.map((block) => block.content).join('') + this.#open
+  }
+
+  #seal (): void {
+    // Appended pieces form a tree of strings; reading one by number makes V8 flatten it.
+    this.#open.charCodeAt(0)
+    this.#blocks.push({ content: this.#open, from: this.length - this.#open.length, seq: this.#openSeq })
+    this.#open = ''
+  }
+
+  /** Index of the sealed block that holds offset `from`, or the number of blocks when the open one does. */
+  #blockAt (from: number): number {
+    let low = 0
+    let high = this.#blocks.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const block = this.#blocks[middle]
+      if (block !== undefined && block.from + block.content.length <= from) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+interface Block {
+  content: string
+  from: number
+  seq: number
+}

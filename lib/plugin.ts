@@ -1,0 +1,70 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+
+import type { AgentExecutor } from './agent/executor.js'
+import { ChannelRuntime, type Channel } from './channel.js'
+import { FST_WS_CHANNEL_SECOND } from './errors.js'
+import { resolveLimits, type WsChannelOptions } from './options.js'
+import type { SessionStore } from './sessions/session-store.js'
+import { registerWebsocketRoute } from './transports/websocket-route.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The agent channel of this scope. */
+    channel: Channel
+    /** The agent of the channel: set it before the channel is ready, or read what it uses. */
+    agentExecutor: AgentExecutor
+    /** The history of the channel: set it before the channel is ready, or read what it uses. */
+    sessionStore: SessionStore
+  }
+}
+
+const DEFAULT_PREFIX = '/api/v1'
+const DEFAULT_PATH = '/ws'
+
+async function channel (fastify: FastifyInstance, options: WsChannelOptions): Promise<void> {
+  if (Object.hasOwn(fastify, 'channel')) throw new FST_WS_CHANNEL_SECOND()
+  const limits = resolveLimits(options)
+  const runtime = new ChannelRuntime(fastify, options, limits)
+  const { origin, allowedHosts = [], routeOptions } = options
+  const path = routePath(fastify, options)
+  const route = registerWebsocketRoute(fastify, { path, maxPayload: limits.maxPayload, origin, allowedHosts, routeOptions }, {
+    async admit (request) {
+      const identity = await runtime.identify(request)
+      runtime.connections.reserve(identity.owner)
+      return identity
+    },
+    async check (request) {
+      runtime.connections.check((await runtime.identify(request)).owner)
+    },
+    accept (socket, identity, facts) { runtime.connections.accept(socket, identity, facts) },
+    release (identity) { runtime.connections.release(identity.owner) }
+  })
+
+  fastify.decorate('channel', {
+    stats: () => runtime.stats(),
+    drain: (drainOptions = {}) => runtime.drain(drainOptions.timeoutMs),
+    disconnect: (owner) => runtime.disconnect(owner),
+    injectWS: route.injectWS
+  } satisfies Channel)
+
+  fastify.addHook('onReady', async () => { runtime.start(route.maxPayload) })
+  // A drain may take longer than a `preClose` hook has (`pluginTimeout`): it is begun here, and awaited in `onClose`.
+  // The server's own close waits for the sockets meanwhile.
+  fastify.addHook('preClose', async () => {
+    runtime.drain().catch((err: unknown) => { fastify.log.error({ err }, 'the channel could not be drained') })
+  })
+  fastify.addHook('onClose', async () => { await runtime.close() })
+}
+
+/** `prefix` (option, else the scope's, else `/api/v1`) and `path`; relative to the scope, as Fastify wants it. */
+function routePath (fastify: FastifyInstance, { prefix, path = DEFAULT_PATH }: WsChannelOptions): string {
+  if (prefix !== undefined) return prefix + path
+  return fastify.prefix === '' ? DEFAULT_PREFIX + path : path
+}
+
+/**
+ * Gives a Fastify app a live WebSocket channel to its agent, by default at `/api/v1/ws`.
+ * @throws at register time for unknown or impossible options, and for a second channel in one scope
+ */
+export const wsChannel = fp<WsChannelOptions>(channel, { fastify: '5.x', name: 'fastify-ws-channel' })

@@ -1,0 +1,238 @@
+import { systemClock, type Clock } from '../clock.js'
+import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import { cursorOf, positionOf } from './cursor.js'
+import { emptySessionBytes, keptOf, MemorySession, type Kept } from './memory-session.js'
+import type {
+  MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage, SessionStore
+} from './session-store.js'
+import { TouchOrder } from './touch-order.js'
+
+export interface MemorySessionStoreOptions {
+  /** Sessions kept. One more, and the session that was left alone longest is forgotten. @default 10_000 */
+  maxSessions?: number | undefined
+  /** Messages kept of one session. One more, and its oldest is forgotten. @default 1_000 */
+  maxMessagesPerSession?: number | undefined
+  /**
+   * Estimated bytes of everything kept. Above it, sessions are forgotten, the one that was left alone longest first,
+   * and of the last one its oldest messages. @default 67_108_864
+   */
+  maxBytes?: number | undefined
+  /** Milliseconds after which a session that nobody read or wrote is forgotten. @default 86_400_000 */
+  maxIdleMs?: number | undefined
+  clock?: Clock | undefined
+}
+
+/** A session store that answers at once, and is gone with its process. */
+export interface MemorySessionStore extends SessionStore {
+  /** How many sessions are kept. */
+  readonly size: number
+  /** Estimated bytes of what is kept. */
+  readonly bytes: number
+  /** @throws `RangeError` when the messages of one call are larger than the whole store; nothing is kept or lost then */
+  append(key: SessionKey, messages: readonly SessionMessage[]): void
+  messages(key: SessionKey, page: PageRequest): MessagePage
+  turn(key: SessionKey, turnId: string): SessionMessage[]
+  list(of: SessionListKey, page: PageRequest): SessionPage
+  delete(key: SessionKey): boolean
+  close(): void
+}
+
+/**
+ * Keeps conversations in this process, within four bounds.
+ * @throws `RangeError` when a bound is not at least 1
+ */
+export function memorySessionStore (options: MemorySessionStoreOptions = {}): MemorySessionStore {
+  return new MemoryStore(options)
+}
+
+class MemoryStore implements MemorySessionStore {
+  readonly #maxSessions: number
+  readonly #maxMessagesPerSession: number
+  readonly #maxBytes: number
+  readonly #maxIdleMs: number
+  readonly #clock: Clock
+  readonly #tag = crypto.randomUUID()
+  readonly #entryByKey = new Map<string, Entry>()
+  readonly #listByKey = new Map<string, SessionList>()
+  readonly #byTouch = new TouchOrder<Entry>()
+  #bytes = 0
+  #made = 0
+  #closed = false
+
+  constructor (options: MemorySessionStoreOptions) {
+    this.#maxSessions = bound('maxSessions', options.maxSessions, 10_000)
+    this.#maxMessagesPerSession = bound('maxMessagesPerSession', options.maxMessagesPerSession, 1_000)
+    this.#maxBytes = bound('maxBytes', options.maxBytes, 64 * 1024 * 1024)
+    this.#maxIdleMs = bound('maxIdleMs', options.maxIdleMs, 24 * 60 * 60 * 1000)
+    this.#clock = options.clock ?? systemClock
+  }
+
+  get size (): number {
+    return this.#entryByKey.size
+  }
+
+  get bytes (): number {
+    return this.#bytes
+  }
+
+  append (key: SessionKey, messages: readonly SessionMessage[]): void {
+    const found = this.#find(key)
+    const fresh = freshOf(messages, found?.session)
+    if (fresh.length === 0) return
+    this.#assertRoomFor(key, fresh)
+    const entry = found ?? this.#open(key)
+    this.#counting(entry, (session) => {
+      for (const kept of fresh) session.add(kept)
+      while (session.size > this.#maxMessagesPerSession) session.forgetOldest()
+    })
+    entry.list.byMessage.touch(entry.session)
+    this.#makeRoomBeside(entry)
+  }
+
+  messages (key: SessionKey, page: PageRequest): MessagePage {
+    return this.#find(key)?.session.page(page) ?? { messages: [] }
+  }
+
+  turn (key: SessionKey, turnId: string): SessionMessage[] {
+    return this.#find(key)?.session.turn(turnId) ?? []
+  }
+
+  list (of: SessionListKey, { limit, before }: PageRequest): SessionPage {
+    this.#enter()
+    const list = this.#listByKey.get(listKeyText(of))
+    if (list === undefined) return { sessions: [] }
+    const { byMessage, id } = list
+    const end = before === undefined ? byMessage.top : positionOf(before, id, byMessage.top)
+    const slots = byMessage.newest(limit + 1, end)
+    const page = slots.slice(0, limit)
+    const sessions = page.map(({ item: { sessionId, updatedAt } }) => ({ sessionId, updatedAt }))
+    const last = page.at(-1)
+    return last === undefined || slots.length <= limit ? { sessions } : { sessions, before: cursorOf(id, last.rank) }
+  }
+
+  delete (key: SessionKey): boolean {
+    const entry = this.#find(key)
+    if (entry !== undefined) this.#forget(entry)
+    return entry !== undefined
+  }
+
+  close (): void {
+    this.#closed = true
+    this.#entryByKey.clear()
+    this.#listByKey.clear()
+    this.#byTouch.clear()
+    this.#bytes = 0
+  }
+
+  /** Every access comes through here, and forgets what lay idle: so the store needs no timer. */
+  #enter (): number {
+    if (this.#closed) throw new Error('this session store is closed')
+    const now = this.#clock.now()
+    for (let oldest = this.#byTouch.oldest(); oldest !== undefined; oldest = this.#byTouch.oldest()) {
+      if (now - oldest.touchedAt < this.#maxIdleMs) break
+      this.#forget(oldest)
+    }
+    return now
+  }
+
+  #find (key: SessionKey): Entry | undefined {
+    const now = this.#enter()
+    const entry = this.#entryByKey.get(sessionKeyText(key))
+    if (entry !== undefined) this.#touch(entry, now)
+    return entry
+  }
+
+  #touch (entry: Entry, now: number): void {
+    entry.touchedAt = now
+    this.#byTouch.touch(entry)
+  }
+
+  /** Asked before anything changes: else one oversized answer would push out every other session for nothing. */
+  #assertRoomFor (key: SessionKey, fresh: readonly Kept[]): void {
+    const bytes = fresh.reduce((sum, kept) => sum + kept.bytes, emptySessionBytes(key))
+    if (bytes > this.#maxBytes) {
+      throw new RangeError(`about ${bytes} bytes do not fit into a session store whose maxBytes is ${this.#maxBytes}`)
+    }
+  }
+
+  #open (key: SessionKey): Entry {
+    const keyText = sessionKeyText(key)
+    const session = new MemorySession(key, this.#newId())
+    const entry = { keyText, session, list: this.#openList(key), touchedAt: 0 }
+    this.#entryByKey.set(keyText, entry)
+    this.#touch(entry, this.#clock.now())
+    this.#bytes += session.bytes
+    return entry
+  }
+
+  #openList (of: SessionListKey): SessionList {
+    const key = listKeyText(of)
+    const list = this.#listByKey.get(key) ?? { id: this.#newId(), key, byMessage: new TouchOrder<MemorySession>() }
+    this.#listByKey.set(key, list)
+    return list
+  }
+
+  /** An id is never used again: so a cursor into a forgotten session is unknown to the one that takes its name. */
+  #newId (): string {
+    return `${this.#tag}.${this.#made++}`
+  }
+
+  #makeRoomBeside (entry: Entry): void {
+    while (this.size > this.#maxSessions || this.#bytes > this.#maxBytes) {
+      const oldest = this.#byTouch.oldest()
+      if (oldest !== undefined && oldest !== entry) this.#forget(oldest)
+      else this.#counting(entry, (session) => { session.forgetOldest() })
+    }
+  }
+
+  #counting ({ session }: Entry, change: (session: MemorySession) => void): void {
+    this.#bytes -= session.bytes
+    change(session)
+    this.#bytes += session.bytes
+  }
+
+  #forget (entry: Entry): void {
+    const { keyText, session, list } = entry
+    this.#entryByKey.delete(keyText)
+    this.#byTouch.delete(entry)
+    this.#bytes -= session.bytes
+    list.byMessage.delete(session)
+    if (list.byMessage.size === 0) this.#listByKey.delete(list.key)
+  }
+}
+
+/** The messages that are not kept yet, copied: what fails here leaves the store as it was. */
+function freshOf (messages: readonly SessionMessage[], session: MemorySession | undefined): Kept[] {
+  const seen = new Set<string>()
+  return messages.filter((message) => {
+    const identity = `${message.role}:${message.turnId}`
+    const isFresh = !seen.has(identity) && session?.has(message) !== true
+    seen.add(identity)
+    return isFresh
+  }).map(keptOf)
+}
+
+function listKeyText ({ owner, agentId }: SessionListKey): string {
+  return JSON.stringify([owner, agentId])
+}
+
+function bound (name: string, value: number | undefined, standard: number): number {
+  if (value === undefined) return standard
+  // Not `value < 1`, which NaN would pass.
+  if (!(value >= 1)) throw new RangeError(`${name} of a memory session store must be at least 1, not ${value}`)
+  return value
+}
+
+interface Entry {
+  readonly keyText: string
+  readonly session: MemorySession
+  readonly list: SessionList
+  touchedAt: number
+}
+
+/** The sessions of one owner and agent. */
+interface SessionList {
+  readonly id: string
+  readonly key: string
+  readonly byMessage: TouchOrder<MemorySession>
+}

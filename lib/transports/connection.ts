@@ -1,0 +1,319 @@
+import { randomUUID } from 'node:crypto'
+
+import type { FastifyBaseLogger } from 'fastify'
+import type { RawData, WebSocket } from 'ws'
+
+import type { Clock } from '../clock.js'
+import type { ClientFrame, ClientFrameOf } from '../protocol/client-frames.js'
+import type { CloseName, ErrorCode } from '../protocol/codes.js'
+import type { Decoded, Refusal } from '../protocol/decode.js'
+import { encode, errorFrame, type ErrorExtra } from '../protocol/encode.js'
+import { DEFAULT_AGENT_ID } from '../protocol/names.js'
+import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
+import type { Engine } from '../turns/engine.js'
+import { toError } from '../turns/within.js'
+import type { Allowance } from './allowance.js'
+import { FrameGate, type Authorize } from './frame-gate.js'
+import type { Identity } from './identity.js'
+import { Outbox, type OutboxEvents } from './outbox.js'
+import { PlainChats } from './plain-chats.js'
+import { ChannelSocket } from './socket.js'
+import type { ConnectionFacts } from './websocket-route.js'
+
+export interface ConnectionLimits {
+  maxTurnsPerConnection: number
+  maxPendingReplyBytes: number
+  maxPendingRequests: number
+  highWaterBytes: number
+  slowConsumerTimeoutMs: number
+  heartbeatMs: number
+  pongTimeoutMs: number
+  closeTimeoutMs: number
+  reconnectAfterMs: number
+}
+
+/** What all connections of a channel share. */
+export interface ConnectionTools {
+  engine: Engine
+  decode: (data: Buffer) => Decoded
+  authorize: Authorize | undefined
+  limits: ConnectionLimits
+  /** What a `ready` frame says, but for the connection's own id. */
+  ready: Omit<ServerFrameOf<'ready'>, 'connectionId'>
+  clock: Clock
+  log: FastifyBaseLogger
+  onClosed: (connection: Connection) => void
+}
+
+/** What a connection may spend: of its own, and of what it shares with its owner's other connections. */
+export interface Allowances {
+  frames: readonly Allowance[]
+  errors: readonly Allowance[]
+}
+
+/** Credentials about to expire are told of so long before. */
+const EXPIRY_NOTICE_MS = 30_000
+const PONG = encode({ type: 'pong' })
+
+/** One socket: reads frames, asks the engine, and lets the outbox send what the turns say. */
+export class Connection implements OutboxEvents {
+  readonly identity: Identity
+  readonly #tools: ConnectionTools
+  readonly #facts: ConnectionFacts
+  readonly #allowances: Allowances
+  readonly #socket: ChannelSocket
+  readonly #outbox: Outbox
+  readonly #gate: FrameGate
+  readonly #chats: PlainChats
+  #state: 'open' | 'draining' | 'closing' | 'closed' = 'open'
+  #pendingRequests = 0
+  #isPaused = false
+  #seenAt: number
+  #pingedAt: number
+  #isToldOfExpiry = false
+
+  constructor (
+    socket: WebSocket, identity: Identity, facts: ConnectionFacts, allowances: Allowances, tools: ConnectionTools
+  ) {
+    this.identity = identity
+    this.#tools = tools
+    this.#facts = facts
+    this.#allowances = allowances
+    this.#seenAt = this.#pingedAt = tools.clock.now()
+    this.#socket = new ChannelSocket(socket, facts.stream)
+    this.#outbox = new Outbox(this.#socket, tools.limits, tools.clock, this)
+    this.#gate = this.#openGate()
+    this.#chats = this.#openChats()
+    this.#listen(socket)
+    if (facts.subprotocol) this.#reply({ ...tools.ready, connectionId: randomUUID() })
+  }
+
+  /** Ends the connection; every ending of ours goes through here. */
+  close (name: CloseName): void {
+    if (!this.#isOpen()) return
+    this.#state = 'closing'
+    this.#chats.close()
+    this.#outbox.close()
+    // A paused socket would not read the peer's answer.
+    this.#socket.resume()
+    this.#socket.close(name)
+    const { clock, limits } = this.#tools
+    // A peer that does not answer, or does not read, would keep its socket for as long as it likes.
+    clock.after(limits.closeTimeoutMs, () => { if (this.#state !== 'closed') this.#socket.terminate() })
+  }
+
+  /** Is closed as soon as nothing that it follows runs. */
+  drain (): void {
+    if (this.#state !== 'open') return
+    this.#state = 'draining'
+    this.#tellToReconnect('the server is shutting down')
+    this.#closeIfDrained()
+  }
+
+  /** Signs of life, stuck readers, credentials: one timer looks at all connections. */
+  watch (now: number, date: number): void {
+    if (!this.#isOpen()) return
+    const { expiresAt } = this.identity
+    if (this.#outbox.isStuck(now, this.#tools.limits.slowConsumerTimeoutMs)) {
+      this.#log('info', undefined, 'a connection reads too slowly')
+      this.close('TOO_SLOW')
+    } else if (expiresAt !== undefined && date >= expiresAt) {
+      this.close('EXPIRED')
+    } else {
+      if (expiresAt !== undefined && date >= expiresAt - EXPIRY_NOTICE_MS) this.#tellOfExpiry()
+      this.#watchLife(now)
+    }
+  }
+
+  onPumped (): void {
+    this.#chats.settle()
+    this.#closeIfDrained()
+  }
+
+  onReplyWritten (): void {
+    this.#pauseOrResume()
+  }
+
+  onLost (): void {
+    this.#log('info', undefined, 'a connection fell too far behind a turn')
+    this.close('TOO_SLOW')
+  }
+
+  #openGate (): FrameGate {
+    return new FrameGate({
+      owner: this.identity.owner,
+      authorize: this.#tools.authorize,
+      onVerdict: (frame, isAllowed) => {
+        if (!this.#isOpen()) return
+        if (isAllowed) this.#dispatch(frame)
+        else this.#refuseFrame(frame, 'FORBIDDEN')
+      },
+      onFailure: (frame, err) => {
+        this.#log('error', err, 'the host could not decide on a frame (`authorize`)')
+        if (this.#isOpen()) this.#refuseFrame(frame, 'INTERNAL')
+      },
+      onRequest: (change) => { this.#countRequest(change) }
+    })
+  }
+
+  #openChats (): PlainChats {
+    const { engine, limits } = this.#tools
+    return new PlainChats({
+      engine,
+      identity: this.identity,
+      outbox: this.#outbox,
+      defaultSessionId: this.#facts.sessionId,
+      maxTurns: limits.maxTurnsPerConnection,
+      retryAfterMs: limits.reconnectAfterMs,
+      onRequest: (change) => { this.#countRequest(change) },
+      onFailure: (err, text) => { this.#log('error', err, text) }
+    })
+  }
+
+  #listen (socket: WebSocket): void {
+    const onLife = (): void => { this.#seenAt = this.#tools.clock.now() }
+    socket.on('message', (data, isBinary) => { this.#onMessage(data, isBinary) })
+    socket.on('ping', onLife)
+    socket.on('pong', onLife)
+    // Too big, not UTF-8, no frame at all: `ws` closes with the right code by itself.
+    socket.on('error', (err) => { this.#log('info', err, 'a client broke the WebSocket protocol, or is gone') })
+    socket.on('close', () => { this.#onClosed() })
+  }
+
+  #onClosed (): void {
+    this.#state = 'closed'
+    this.#chats.close()
+    this.#chats.endOwnSessions()
+    this.#outbox.close()
+    this.#tools.onClosed(this)
+  }
+
+  /** What is thrown in a listener of a socket goes nowhere, or ends the process: nothing may leave here. */
+  #onMessage (data: RawData, isBinary: boolean): void {
+    const now = this.#tools.clock.now()
+    this.#seenAt = now
+    if (!this.#isOpen()) return
+    try {
+      const decoded = isBinary ? BINARY : this.#tools.decode(toBuffer(data))
+      if ('close' in decoded) return this.close(decoded.close)
+      const waitMs = spend(this.#allowances.frames, now)
+      if (this.#allowances.frames.some(({ isAbused }) => isAbused)) return this.close('TOO_MANY_FRAMES')
+      if (!decoded.ok) this.#refuseBadFrame(decoded.refusal, now)
+      else if (waitMs > 0) this.#refuseFrame(decoded.frame, 'RATE_LIMITED', { retryAfterMs: waitMs })
+      else if (decoded.frame.type === 'ping') this.#pong(decoded.frame)
+      else this.#gate.pass(decoded.frame)
+    } catch (err) {
+      this.#log('error', err, 'a frame could not be handled')
+      this.#reply(errorFrame('INTERNAL'))
+    }
+  }
+
+  #dispatch (frame: ClientFrame): void {
+    switch (frame.type) {
+      case 'ping': return this.#pong(frame)
+      case 'chat':
+        if (frame.id === undefined) return this.#chats.start(frame, this.#agentId(frame.agentId))
+        return this.#refuseFrame(frame, 'VALIDATION_FAILED', {
+          details: { path: '/id', rule: 'a chat with an `id` is tracked, which this version does not offer' }
+        })
+      case 'cancel':
+      case 'subscribe':
+      case 'unsubscribe':
+      case 'history': return this.#refuseFrame(frame, 'UNKNOWN_TYPE')
+    }
+  }
+
+  #pong (frame: ClientFrameOf<'ping'>): void {
+    if (frame.id === undefined) this.#outbox.reply(PONG)
+    else this.#reply({ type: 'pong', id: frame.id })
+    this.#pauseOrResume()
+  }
+
+  #refuseBadFrame ({ code, details, id, plainChat }: Refusal, now: number): void {
+    if (spend(this.#allowances.errors, now) > 0) return this.close('BAD_FRAMES')
+    const extra: ErrorExtra = {}
+    if (details !== undefined) extra.details = details
+    if (id !== undefined) extra.id = id
+    if (plainChat !== undefined) this.#chats.refuse(this.#agentId(plainChat.agentId), code, extra)
+    else this.#reply(errorFrame(code, extra))
+  }
+
+  #refuseFrame (frame: ClientFrame, code: ErrorCode, extra: ErrorExtra = {}): void {
+    if (frame.type === 'chat' && frame.id === undefined) this.#chats.refuse(this.#agentId(frame.agentId), code, extra)
+    else this.#reply(errorFrame(code, frame.id === undefined ? extra : { ...extra, id: frame.id }))
+  }
+
+  #reply (frame: ServerFrame): void {
+    this.#outbox.reply(encode(frame))
+    this.#pauseOrResume()
+  }
+
+  #countRequest (change: 1 | -1): void {
+    this.#pendingRequests += change
+    this.#pauseOrResume()
+  }
+
+  /** Whoever asks faster than answers get out is not heard until they are. */
+  #pauseOrResume (): void {
+    const { maxPendingReplyBytes, maxPendingRequests } = this.#tools.limits
+    const isTooMuch = this.#outbox.pendingReplyBytes > maxPendingReplyBytes ||
+      this.#pendingRequests >= maxPendingRequests
+    if (isTooMuch === this.#isPaused || !this.#isOpen()) return
+    this.#isPaused = isTooMuch
+    if (isTooMuch) this.#socket.pause()
+    else this.#socket.resume()
+  }
+
+  #watchLife (now: number): void {
+    const { heartbeatMs, pongTimeoutMs } = this.#tools.limits
+    // What it may have sent waits in the system while it is not read.
+    if (this.#isPaused) this.#seenAt = now
+    if (now - this.#seenAt >= heartbeatMs + pongTimeoutMs) return this.close('NO_SIGN_OF_LIFE')
+    if (now - this.#pingedAt < heartbeatMs) return
+    this.#pingedAt = now
+    this.#socket.ping()
+  }
+
+  #tellOfExpiry (): void {
+    if (this.#isToldOfExpiry) return
+    this.#isToldOfExpiry = true
+    this.#tellToReconnect('the credentials expire')
+  }
+
+  /** A plain client knows no such frame. */
+  #tellToReconnect (reason: string): void {
+    if (!this.#facts.subprotocol) return
+    this.#reply({ type: 'reconnect', reason, afterMs: this.#tools.limits.reconnectAfterMs })
+  }
+
+  #closeIfDrained (): void {
+    if (this.#state === 'draining' && this.#chats.isIdle) this.close('DRAIN')
+  }
+
+  #agentId (named: string | undefined): string {
+    return named ?? this.#facts.agentId ?? DEFAULT_AGENT_ID
+  }
+
+  #isOpen (): boolean {
+    return this.#state === 'open' || this.#state === 'draining'
+  }
+
+  #log (level: 'info' | 'error', thrown: unknown, text: string): void {
+    const { owner } = this.identity
+    this.#tools.log[level](thrown === undefined ? { owner } : { err: toError(thrown), owner }, text)
+  }
+}
+
+const BINARY: Decoded = { ok: false, refusal: { code: 'INVALID_FRAME' } }
+
+function spend (allowances: readonly Allowance[], now: number): number {
+  let waitMs = 0
+  for (const allowance of allowances) waitMs = Math.max(waitMs, allowance.take(now))
+  return waitMs
+}
+
+/** `ws` gives one Buffer, unless the host has set another `binaryType`. */
+function toBuffer (data: RawData): Buffer {
+  if (Buffer.isBuffer(data)) return data
+  return Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data)
+}

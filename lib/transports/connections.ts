@@ -1,0 +1,148 @@
+import type { WebSocket } from 'ws'
+
+import { Allowance } from './allowance.js'
+import { Connection, type ConnectionLimits, type ConnectionTools } from './connection.js'
+import type { Identity } from './identity.js'
+import { Refusal } from './refusal.js'
+import type { ConnectionFacts } from './websocket-route.js'
+import { ANONYMOUS } from '../protocol/names.js'
+import type { CloseName } from '../protocol/codes.js'
+
+export interface ConnectionsLimits extends ConnectionLimits {
+  maxConnections: number
+  maxConnectionsPerOwner: number
+  maxFramesPerSecond: number
+  maxFramesPerSecondPerOwner: number
+  maxErrorsPerMinute: number
+  maxErrorsPerMinutePerOwner: number
+}
+
+/** All connections of a channel: lets them in, watches them by one timer, and lets them out. */
+export class Connections {
+  readonly #tools: ConnectionTools
+  readonly #limits: ConnectionsLimits
+  readonly #open = new Set<Connection>()
+  readonly #places = new Map<string, OwnerPlaces>()
+  #reserved = 0
+  #stopWatch: (() => void) | undefined
+  #isDraining = false
+  #onEmpty: (() => void) | undefined
+
+  constructor (tools: Omit<ConnectionTools, 'limits' | 'onClosed'>, limits: ConnectionsLimits) {
+    this.#limits = limits
+    this.#tools = { ...tools, limits, onClosed: (connection) => { this.#onClosed(connection) } }
+  }
+
+  /** How many there are. */
+  get size (): number { return this.#open.size }
+
+  /**
+   * Throws what a new connection of that owner would be refused with.
+   * @throws Refusal `SHUTTING_DOWN` or `RATE_LIMITED`
+   */
+  check (owner: string): void {
+    const { maxConnections, maxConnectionsPerOwner, reconnectAfterMs: retryAfterMs } = this.#limits
+    if (this.#isDraining) throw new Refusal('SHUTTING_DOWN', { retryAfterMs })
+    if (this.#reserved >= maxConnections) throw new Refusal('RATE_LIMITED', { retryAfterMs, hint: 'connections' })
+    const owned = this.#places.get(owner)?.connections ?? 0
+    // Whoever is anonymous is everybody.
+    if (owner !== ANONYMOUS && owned >= maxConnectionsPerOwner) {
+      throw new Refusal('RATE_LIMITED', { retryAfterMs, hint: 'connections of yours' })
+    }
+  }
+
+  /** Takes a place, to be given to `accept` or `release`. */
+  reserve (owner: string): void {
+    this.check(owner)
+    this.#reserved++
+    let places = this.#places.get(owner)
+    if (places === undefined) {
+      places = { connections: 0, ...this.#ownerAllowances(owner) }
+      this.#places.set(owner, places)
+    }
+    places.connections++
+  }
+
+  release (owner: string): void {
+    this.#reserved--
+    const places = this.#places.get(owner)
+    if (places === undefined) return
+    places.connections--
+    if (places.connections === 0) this.#places.delete(owner)
+  }
+
+  accept (socket: WebSocket, identity: Identity, facts: ConnectionFacts): void {
+    const { maxFramesPerSecond, maxErrorsPerMinute } = this.#limits
+    const { clock } = this.#tools
+    const owned = this.#places.get(identity.owner)
+    const allowances = {
+      frames: [new Allowance(maxFramesPerSecond, 1_000, clock.now()), ...(owned?.frames ?? [])],
+      errors: [new Allowance(maxErrorsPerMinute, 60_000, clock.now()), ...(owned?.errors ?? [])]
+    }
+    const connection = new Connection(socket, identity, facts, allowances, this.#tools)
+    this.#open.add(connection)
+    this.#stopWatch ??= clock.every(this.#watchMs(), () => { this.#watch() })
+    if (this.#isDraining) connection.drain()
+  }
+
+  /** Closes all connections of an owner; answers how many. */
+  disconnect (owner: string, name: CloseName): number {
+    let count = 0
+    for (const connection of this.#open) {
+      if (connection.identity.owner !== owner) continue
+      connection.close(name)
+      count++
+    }
+    return count
+  }
+
+  /** Lets nobody in any more, and everybody out whose turns have ended. */
+  drain (): void {
+    this.#isDraining = true
+    for (const connection of this.#open) connection.drain()
+  }
+
+  /** Closes whoever is left. Settles when all are gone: each answers the close, or is cut off after `closeTimeoutMs`. */
+  async closeAll (): Promise<void> {
+    for (const connection of this.#open) connection.close('DRAIN')
+    if (this.#open.size > 0) await new Promise<void>((resolve) => { this.#onEmpty = resolve })
+  }
+
+  #onClosed (connection: Connection): void {
+    if (!this.#open.delete(connection)) return
+    this.release(connection.identity.owner)
+    if (this.#open.size > 0) return
+    this.#stopWatch?.()
+    this.#stopWatch = undefined
+    this.#onEmpty?.()
+  }
+
+  #watch (): void {
+    const { clock } = this.#tools
+    const now = clock.now()
+    const date = clock.date()
+    for (const connection of this.#open) connection.watch(now, date)
+  }
+
+  /** Often enough for the shortest of the times that are watched, never more than four times a second. */
+  #watchMs (): number {
+    const { heartbeatMs, pongTimeoutMs, slowConsumerTimeoutMs } = this.#limits
+    return Math.min(1_000, Math.max(250, Math.min(heartbeatMs, pongTimeoutMs, slowConsumerTimeoutMs) / 4))
+  }
+
+  #ownerAllowances (owner: string): Pick<OwnerPlaces, 'frames' | 'errors'> {
+    if (owner === ANONYMOUS) return { frames: [], errors: [] }
+    const { maxFramesPerSecondPerOwner, maxErrorsPerMinutePerOwner } = this.#limits
+    const now = this.#tools.clock.now()
+    return {
+      frames: [new Allowance(maxFramesPerSecondPerOwner, 1_000, now)],
+      errors: [new Allowance(maxErrorsPerMinutePerOwner, 60_000, now)]
+    }
+  }
+}
+
+interface OwnerPlaces {
+  connections: number
+  frames: Allowance[]
+  errors: Allowance[]
+}

@@ -1,0 +1,52 @@
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import type { ClientFrame } from '../protocol/client-frames.js'
+
+/** May this owner send this frame? Anything but `true` refuses it with `FORBIDDEN`. */
+export type Authorize = (frame: ClientFrame, owner: string) => Awaitable<boolean>
+
+export interface FrameGateTools {
+  owner: string
+  authorize: Authorize | undefined
+  onVerdict: (frame: ClientFrame, isAllowed: boolean) => void
+  onFailure: (frame: ClientFrame, err: unknown) => void
+  /** One frame more, or one less, waits for a verdict. */
+  onRequest: (change: 1 | -1) => void
+}
+
+/**
+ * Asks the host about each frame. While it thinks about one, those behind it wait: frames take effect in the order in
+ * which they came.
+ */
+export class FrameGate {
+  readonly #tools: FrameGateTools
+  #last: Promise<void> | undefined
+
+  constructor (tools: FrameGateTools) {
+    this.#tools = tools
+  }
+
+  pass (frame: ClientFrame): void {
+    const { authorize, owner, onVerdict, onRequest } = this.#tools
+    if (authorize === undefined) return onVerdict(frame, true)
+    const previous = this.#last
+    const verdict = previous === undefined
+      ? authorize(frame, owner)
+      : previous.then(() => authorize(frame, owner))
+    if (!isPromiseLike(verdict)) return onVerdict(frame, verdict === true)
+    onRequest(1)
+    const last = this.#decide(frame, verdict)
+    this.#last = last
+    void last.then(() => { if (this.#last === last) this.#last = undefined })
+  }
+
+  async #decide (frame: ClientFrame, verdict: PromiseLike<boolean>): Promise<void> {
+    const { onVerdict, onFailure, onRequest } = this.#tools
+    try {
+      onVerdict(frame, await verdict === true)
+    } catch (err) {
+      onFailure(frame, err)
+    } finally {
+      onRequest(-1)
+    }
+  }
+}

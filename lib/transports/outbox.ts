@@ -1,0 +1,157 @@
+import type { Clock } from '../clock.js'
+import type { ChannelSocket } from './socket.js'
+
+/** Something that has frames to send, and says `wake` when it has more. */
+export interface FrameSource {
+  /**
+   * The next frame; `undefined` when there is none yet; `lost` when the peer can no longer be told.
+   * @param isBehind whether the peer reads more slowly than frames are made
+   */
+  next(isBehind: boolean): string | 'lost' | undefined
+}
+
+export interface OutboxLimits {
+  /** Above so many unsent bytes nothing more is taken from the sources. */
+  highWaterBytes: number
+}
+
+/** A peer that keeps the buffer full for so long is behind: its frames may be merged until it has caught up. */
+const BEHIND_AFTER_MS = 20
+/** So many frames of one source are sent before another source has its turn. */
+const FRAMES_IN_TURN = 32
+
+/**
+ * Sends what a connection's sources have, as fast as its socket takes it: the sources hold a position and no queue, so
+ * what waits for a slow peer waits in the journal, once for all. Replies go out at once and are counted.
+ */
+export class Outbox {
+  /** Bytes of replies that the system has not taken yet. */
+  pendingReplyBytes = 0
+  readonly #socket: ChannelSocket
+  readonly #limits: OutboxLimits
+  readonly #clock: Clock
+  readonly #events: OutboxEvents
+  readonly #sources: FrameSource[] = []
+  #isScheduled = false
+  #isClosed = false
+  #blockedAt: number | undefined
+  #isBehind = false
+  /** Counts the writes that the system has taken: progress, for the watch over stuck peers. */
+  #writes = 0
+  #writesSeen = 0
+  #stuckSince: number | undefined
+
+  constructor (socket: ChannelSocket, limits: OutboxLimits, clock: Clock, events: OutboxEvents) {
+    this.#socket = socket
+    this.#limits = limits
+    this.#clock = clock
+    this.#events = events
+  }
+
+  get isIdle (): boolean { return this.#sources.length === 0 }
+
+  add (source: FrameSource): void {
+    this.#sources.push(source)
+    this.wake()
+  }
+
+  remove (source: FrameSource): void {
+    const index = this.#sources.indexOf(source)
+    if (index >= 0) this.#sources.splice(index, 1)
+  }
+
+  /** What comes in one run of the event loop leaves in one write. */
+  wake (): void {
+    if (this.#isScheduled || this.#blockedAt !== undefined || this.#isClosed) return
+    this.#isScheduled = true
+    process.nextTick(pump, this)
+  }
+
+  /** Sends one frame now, behind what is written already. */
+  reply (frame: string): void {
+    if (this.#isClosed) return
+    const bytes = Buffer.byteLength(frame)
+    this.pendingReplyBytes += bytes
+    this.#socket.send(frame, () => {
+      this.pendingReplyBytes -= bytes
+      this.#onWritten()
+      this.#events.onReplyWritten()
+    })
+  }
+
+  /** Whether the peer has taken nothing of what waits for it for `ms`. To be asked now and then. */
+  isStuck (now: number, ms: number): boolean {
+    if (this.#socket.bufferedBytes === 0 || this.#writes !== this.#writesSeen) {
+      this.#writesSeen = this.#writes
+      this.#stuckSince = undefined
+      return false
+    }
+    this.#stuckSince ??= now
+    return now - this.#stuckSince >= ms
+  }
+
+  close (): void {
+    this.#isClosed = true
+    this.#sources.length = 0
+  }
+
+  /** Called by the next tick after a `wake`. */
+  pump (): void {
+    this.#isScheduled = false
+    if (this.#isClosed || this.#blockedAt !== undefined) return
+    this.#socket.batch(() => { this.#drain() })
+    this.#events.onPumped()
+  }
+
+  /** Some frames of each source in turn, until all have told all or the socket is full. */
+  #drain (): void {
+    for (let hasMore = true; hasMore;) {
+      hasMore = false
+      for (let i = 0; i < this.#sources.length; i++) {
+        const source = this.#sources[i]
+        if (source !== undefined && this.#drainSome(source)) hasMore = true
+        if (this.#blockedAt !== undefined || this.#isClosed) return
+      }
+    }
+    this.#isBehind = false
+  }
+
+  /** Answers whether the source may have more. */
+  #drainSome (source: FrameSource): boolean {
+    for (let sent = 0; sent < FRAMES_IN_TURN; sent++) {
+      if (this.#socket.bufferedBytes >= this.#limits.highWaterBytes) {
+        this.#blockedAt = this.#clock.now()
+        return false
+      }
+      const frame = source.next(this.#isBehind)
+      if (frame === undefined) return false
+      if (frame === 'lost') {
+        this.#events.onLost()
+        return false
+      }
+      this.#socket.send(frame, this.#onWritten)
+    }
+    return true
+  }
+
+  readonly #onWritten = (): void => {
+    this.#writes++
+    if (this.#blockedAt === undefined || this.#socket.bufferedBytes > this.#limits.highWaterBytes / 2) return
+    if (this.#clock.now() - this.#blockedAt >= BEHIND_AFTER_MS) this.#isBehind = true
+    this.#blockedAt = undefined
+    this.wake()
+  }
+}
+
+function pump (outbox: Outbox): void {
+  outbox.pump()
+}
+
+export interface OutboxEvents {
+  /** All that could be sent now, is. */
+  onPumped(): void
+  /** The system has taken a reply. */
+  onReplyWritten(): void
+  /** A source cannot tell what comes next. */
+  onLost(): void
+}

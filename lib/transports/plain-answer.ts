@@ -1,0 +1,77 @@
+import type { Entry, TurnEnd } from '../journal/journal.js'
+import { encode, encodeStreamPiece, errorFrame, streamHead } from '../protocol/encode.js'
+import type { ServerFrame } from '../protocol/server-frames.js'
+import type { TurnFollower } from '../turns/follow.js'
+
+/**
+ * The answer to one plain chat, as frames: exactly `type, agentId, content, done`. It is made before the chat is
+ * accepted, so that it has its place in the order of answers.
+ */
+export class PlainAnswer {
+  isDone = false
+  readonly #agentId: string
+  readonly #streamHead: string | undefined
+  #follower: TurnFollower | undefined
+  #refusal: string | undefined
+
+  /** @param isStreamed whether text comes as it is written, or joined at the end */
+  constructor (agentId: string, isStreamed: boolean) {
+    this.#agentId = agentId
+    this.#streamHead = isStreamed ? streamHead(agentId) : undefined
+  }
+
+  /** The chat was accepted: this is its turn. */
+  follow (follower: TurnFollower): void {
+    if (this.isDone) follower.close()
+    else this.#follower = follower
+  }
+
+  /** The chat was refused: this is all there is to say. */
+  refuse (frame: ServerFrame): void {
+    this.#refusal = encode(frame)
+  }
+
+  get isRefused (): boolean { return this.#refusal !== undefined }
+
+  next (isBehind: boolean): string | 'lost' | undefined {
+    if (this.#refusal !== undefined) {
+      this.isDone = true
+      return this.#refusal
+    }
+    for (;;) {
+      const entry = this.#follower?.next(isBehind)
+      if (entry === undefined || entry === 'lost') return entry
+      const frame = this.#frameOf(entry)
+      if (frame !== undefined) return frame
+    }
+  }
+
+  close (): void {
+    this.isDone = true
+    this.#follower?.close()
+  }
+
+  #frameOf (entry: Entry): string | undefined {
+    switch (entry.kind) {
+      case 'text': return this.#streamHead === undefined ? undefined : encodeStreamPiece(this.#streamHead, entry.content)
+      case 'message': return this.#message('message', entry.content, false)
+      case 'event': return undefined
+      case 'end': return this.#end(entry.end)
+    }
+  }
+
+  #end (end: TurnEnd): string {
+    const text = this.#streamHead === undefined ? this.#follower?.text() ?? '' : ''
+    this.close()
+    const { error, content } = end
+    if (error !== undefined) {
+      return encode(errorFrame(error.code, { agentId: this.#agentId, done: true, text: error.text }))
+    }
+    if (content !== undefined) return this.#message('message', content, true)
+    return this.#message(this.#streamHead === undefined ? 'message' : 'stream', text, true)
+  }
+
+  #message (type: 'message' | 'stream', content: string, done: boolean): string {
+    return encode({ type, agentId: this.#agentId, content, done })
+  }
+}

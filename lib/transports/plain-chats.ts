@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto'
+
+import type { ChatFrame } from '../protocol/client-frames.js'
+import type { ErrorCode } from '../protocol/codes.js'
+import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
+import type { SessionKey } from '../protocol/session-key.js'
+import type { Engine, Started } from '../turns/engine.js'
+import type { Identity } from './identity.js'
+import type { Outbox } from './outbox.js'
+import { PlainAnswer } from './plain-answer.js'
+import { PlainLane } from './plain-lane.js'
+
+export interface PlainChatTools {
+  engine: Engine
+  identity: Identity
+  outbox: Outbox
+  /** The connection's default session. */
+  defaultSessionId: string | undefined
+  /** Unanswered chats that the connection may have. */
+  maxTurns: number
+  /** What a chat is told to wait that is one too many. */
+  retryAfterMs: number
+  /** One request more, or one less, is without an answer. */
+  onRequest: (change: 1 | -1) => void
+  /** A failure of ours. */
+  onFailure: (err: unknown, text: string) => void
+}
+
+/** The plain chats of one connection: starts their turns, and answers those of one agent one after the other. */
+export class PlainChats {
+  readonly #tools: PlainChatTools
+  readonly #laneByAgent = new Map<string, PlainLane>()
+  /** Sessions of chats that name none, by agent. Nobody can name them, since nobody is told. */
+  readonly #ownSessionByAgent = new Map<string, SessionKey>()
+  #isClosed = false
+
+  constructor (tools: PlainChatTools) {
+    this.#tools = tools
+  }
+
+  /** Nothing is being answered. */
+  get isIdle (): boolean { return this.#laneByAgent.size === 0 }
+
+  start (frame: ChatFrame, agentId: string): void {
+    const { engine, identity: { owner, context }, outbox, maxTurns, onRequest, retryAfterMs } = this.#tools
+    if (this.#unanswered() >= maxTurns) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
+    const sessionId = frame.sessionId ?? this.#tools.defaultSessionId
+    const chat = {
+      key: sessionId === undefined ? this.#ownSession(agentId) : { owner, agentId, sessionId },
+      isNamed: sessionId !== undefined,
+      turnId: randomUUID(),
+      message: frame.message,
+      metadata: frame.metadata,
+      context,
+      onBusy: frame.onBusy
+    }
+    // Its place in the order of answers is taken now: the engine may answer later.
+    const answer = new PlainAnswer(agentId, frame.stream !== false)
+    this.#lane(agentId).add(answer)
+    onRequest(1)
+    engine.startTurn(chat, () => { outbox.wake() }).then(
+      (started) => { this.#onStarted(started, agentId, answer) },
+      (err: unknown) => {
+        this.#tools.onFailure(err, 'a chat could not be started')
+        this.#answerRefused(agentId, answer, 'INTERNAL', {})
+      })
+  }
+
+  /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */
+  refuse (agentId: string, code: ErrorCode, extra: ErrorExtra): void {
+    const answer = new PlainAnswer(agentId, true)
+    this.#lane(agentId).add(answer)
+    this.#tools.onRequest(1)
+    this.#answerRefused(agentId, answer, code, extra)
+  }
+
+  /** Called after frames were sent: what has been answered needs no lane. */
+  settle (): void {
+    for (const [agentId, lane] of this.#laneByAgent) {
+      if (lane.length > 0) continue
+      this.#laneByAgent.delete(agentId)
+      this.#tools.outbox.remove(lane)
+    }
+  }
+
+  /** Nobody listens any more: turns of named sessions go on, those of the connection's own end. */
+  close (): void {
+    this.#isClosed = true
+    for (const lane of this.#laneByAgent.values()) lane.close()
+    this.#laneByAgent.clear()
+  }
+
+  /** The connection is gone, and its own sessions with it. */
+  endOwnSessions (): void {
+    for (const key of this.#ownSessionByAgent.values()) {
+      this.#tools.engine.endUnnamed(key).catch((err: unknown) => {
+        this.#tools.onFailure(err, 'the session of a connection could not be ended')
+      })
+    }
+  }
+
+  #onStarted (started: Started, agentId: string, answer: PlainAnswer): void {
+    if (!started.accepted) {
+      const { code, retryAfterMs, details } = started
+      const extra: ErrorExtra = {}
+      if (retryAfterMs !== undefined) extra.retryAfterMs = retryAfterMs
+      if (details !== undefined) extra.details = details
+      return this.#answerRefused(agentId, answer, code, extra)
+    }
+    this.#tools.onRequest(-1)
+    answer.follow(started.follower)
+    this.#tools.outbox.wake()
+  }
+
+  #answerRefused (agentId: string, answer: PlainAnswer, code: ErrorCode, extra: ErrorExtra): void {
+    if (this.#isClosed) return
+    answer.refuse(errorFrame(code, { ...extra, agentId, done: true }))
+    this.#tools.outbox.wake()
+  }
+
+  #lane (agentId: string): PlainLane {
+    let lane = this.#laneByAgent.get(agentId)
+    if (lane === undefined) {
+      lane = new PlainLane(() => { this.#tools.onRequest(-1) })
+      this.#laneByAgent.set(agentId, lane)
+      this.#tools.outbox.add(lane)
+    }
+    return lane
+  }
+
+  #ownSession (agentId: string): SessionKey {
+    let key = this.#ownSessionByAgent.get(agentId)
+    if (key === undefined) {
+      key = { owner: this.#tools.identity.owner, agentId, sessionId: `connection-${randomUUID()}` }
+      this.#ownSessionByAgent.set(agentId, key)
+    }
+    return key
+  }
+
+  #unanswered (): number {
+    let count = 0
+    for (const lane of this.#laneByAgent.values()) count += lane.length
+    return count
+  }
+}

@@ -1,0 +1,49 @@
+import type { Duplex } from 'node:stream'
+
+import type { WebSocket } from 'ws'
+
+import { closeArguments } from '../protocol/encode.js'
+import type { CloseName } from '../protocol/codes.js'
+
+/** All that the channel does with a WebSocket, and no more. */
+export class ChannelSocket {
+  readonly #socket: WebSocket
+  readonly #stream: Duplex
+
+  constructor (socket: WebSocket, stream: Duplex) {
+    this.#socket = socket
+    this.#stream = stream
+  }
+
+  /** Bytes that were sent and that the system has not taken yet. */
+  get bufferedBytes (): number { return this.#socket.bufferedAmount }
+
+  /** @param written called when the system has taken the frame, or never will */
+  send (frame: string, written: () => void): void {
+    this.#socket.send(frame, written)
+  }
+
+  /** What is sent meanwhile leaves in one write. */
+  batch (send: () => void): void {
+    this.#stream.cork()
+    try {
+      send()
+    } finally {
+      this.#stream.uncork()
+    }
+  }
+
+  /** Stops reading; TCP makes the peer stop writing. */
+  pause (): void { this.#socket.pause() }
+
+  resume (): void { this.#socket.resume() }
+
+  ping (): void { this.#socket.ping(ignoreFailure) }
+
+  close (name: CloseName): void { this.#socket.close(...closeArguments(name)) }
+
+  terminate (): void { this.#socket.terminate() }
+}
+
+/** A ping to a socket that is going away; its `close` event tells. Without a callback `ws` would throw. */
+function ignoreFailure (): void {}

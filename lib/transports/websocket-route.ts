@@ -1,0 +1,212 @@
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+
+import { Type, type Static } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
+
+import type { Awaitable } from '../awaitable.js'
+import { CLOSE_CODES } from '../protocol/codes.js'
+import { MAX_NAME_LENGTH, NAME_PATTERN } from '../protocol/names.js'
+import { Admission } from './admission.js'
+import { injectWebsocket, type InjectWs } from './inject-websocket.js'
+import { isOriginAllowed, type OriginRule } from './origin.js'
+import { answerError, compileSerializer, HOST_REFUSAL_BODY, Refusal, REFUSAL_BODY, type RefusalBody } from './refusal.js'
+import { checkRouteOptions, hookList, type ChannelRouteOptions } from './route-options.js'
+import { readSubprotocolOffer } from './subprotocol.js'
+import { addWebsocketScope, markChannelUpgrade } from './websocket-scope.js'
+
+export interface WebsocketRouteOptions extends OriginRule {
+  /** Within the given scope, with a leading slash. */
+  path: string
+  /** The largest message, in bytes. */
+  maxPayload: number
+  routeOptions?: ChannelRouteOptions | undefined
+  /** More keys for the route's schema, such as a summary; those of `routeOptions.schema` win. */
+  schemaExtras?: Record<string, unknown> | undefined
+}
+
+/** What a connection keeps of its request, and all that it may keep: the request holds 3.5 kB for as long as it is held. */
+export interface ConnectionFacts {
+  /** The client offered our subprotocol, and got it. */
+  readonly subprotocol: boolean
+  readonly agentId: string | undefined
+  readonly sessionId: string | undefined
+  /** Behind a trusted proxy, the client's. */
+  readonly remoteAddress: string | undefined
+  /** What the WebSocket writes to. */
+  readonly stream: Duplex
+}
+
+/** `Peer` is what admission finds out, and may be a reserved slot: each is either accepted or released, once. */
+export interface WebsocketRouteHandlers<Peer> {
+  /** The last word on an upgrade, after all hooks of the host and the origin rule. Refuses by throwing. */
+  admit (request: FastifyRequest): Awaitable<Peer>
+  /** The same refusals for a plain `GET`; takes nothing. */
+  check (request: FastifyRequest): Awaitable<void>
+  /**
+   * Called at once when the socket is open: listeners that are attached before it returns miss nothing. The socket has
+   * no `error` listener but those attached here.
+   */
+  accept (socket: WebSocket, peer: Peer, facts: ConnectionFacts): void
+  /** An admitted peer came to nothing: it went away, its handshake was bad, or `accept` threw. */
+  release (peer: Peer): void
+}
+
+export interface WebsocketRoute {
+  /** The route's URL, prefix included. */
+  readonly url: string
+  /** In bytes; smaller than asked for where the host's own `@fastify/websocket` allows less. */
+  readonly maxPayload: number
+  injectWS: InjectWs
+}
+
+const QUERY = Type.Object({
+  agentId: Type.Optional(Type.String({
+    maxLength: MAX_NAME_LENGTH, pattern: NAME_PATTERN, description: 'The agent of frames that name none'
+  })),
+  sessionId: Type.Optional(Type.String({
+    maxLength: MAX_NAME_LENGTH, pattern: NAME_PATTERN, description: 'The session of frames that name none'
+  }))
+})
+
+const queryCheck = TypeCompiler.Compile(QUERY)
+
+type Query = Static<typeof QUERY>
+type ChannelRequest = FastifyRequest<{ Querystring: Query }>
+
+/** Adds the route that upgrades to a WebSocket, in a scope where it can. Call it while the given scope is loading. */
+export function registerWebsocketRoute<Peer> (
+  fastify: FastifyInstance, options: WebsocketRouteOptions, handlers: WebsocketRouteHandlers<Peer>
+): WebsocketRoute {
+  const { path, routeOptions = {} } = options
+  checkRouteOptions(routeOptions)
+  const url = `${fastify.prefix}${path}`.replace(/\/{2,}/g, '/')
+  const entrance = new Entrance(options, handlers)
+  let scopeOfRoute = fastify
+  const maxPayload = addWebsocketScope(fastify, options, (scope) => {
+    scopeOfRoute = scope
+    scope.route<{ Querystring: Query }>({
+      ...routeOptions,
+      method: 'GET',
+      url: path,
+      schema: schemaOf(options),
+      // A host's compilers and transforms may know only their own kind of schema.
+      config: { swaggerTransform: false, ...routeOptions.config },
+      validatorCompiler: () => validateQuery,
+      serializerCompiler: compileSerializer,
+      errorHandler: answerError,
+      preHandler: [...hookList(routeOptions.preHandler), entrance.gate],
+      handler: requireUpgrade,
+      wsHandler: (socket, request) => {
+        // Whoever closes or calls all clients of the server means the host's own.
+        scope.websocketServer.clients.delete(socket)
+        entrance.open(socket, request)
+      }
+    })
+  })
+  return {
+    url,
+    maxPayload,
+    injectWS: async (injectOptions = {}) => await injectWebsocket(fastify, () => scopeOfRoute, url, injectOptions)
+  }
+}
+
+class Entrance<Peer> {
+  readonly #rule: OriginRule
+  readonly #handlers: WebsocketRouteHandlers<Peer>
+  readonly #admissionByRequest = new WeakMap<IncomingMessage, Admission<Peer>>()
+
+  constructor (rule: OriginRule, handlers: WebsocketRouteHandlers<Peer>) {
+    this.#rule = rule
+    this.#handlers = handlers
+  }
+
+  /** The last `preHandler`. */
+  readonly gate = async (request: ChannelRequest, reply: FastifyReply): Promise<void> => {
+    await refuseForeignOrigin(request, this.#rule)
+    if (!request.ws || request.method !== 'GET') {
+      await this.#handlers.check(request)
+      return
+    }
+    const peer = await this.#handlers.admit(request)
+    const admission = Admission.start(peer, reply.raw, (unclaimed) => { this.#handlers.release(unclaimed) })
+    if (admission === undefined) {
+      reply.hijack()
+      return
+    }
+    markChannelUpgrade(request.raw)
+    this.#admissionByRequest.set(request.raw, admission)
+  }
+
+  open (socket: WebSocket, request: ChannelRequest): void {
+    const { raw, query, ip } = request
+    const admission = this.#admissionByRequest.get(raw)
+    // @fastify/websocket's own listener holds the request and the reply.
+    socket.removeAllListeners('error')
+    if (admission === undefined) {
+      socket.terminate()
+      return
+    }
+    const peer = admission.take()
+    const { offered } = readSubprotocolOffer(raw.headers['sec-websocket-protocol'])
+    const { agentId, sessionId } = query
+    try {
+      this.#handlers.accept(socket, peer, { subprotocol: offered, agentId, sessionId, remoteAddress: ip, stream: raw.socket })
+    } catch (err) {
+      request.log.error({ err }, 'could not accept a WebSocket')
+      this.#handlers.release(peer)
+      socket.on('error', (error) => { request.log.info({ err: error }, 'a WebSocket that was not accepted failed') })
+      socket.close(CLOSE_CODES.INTERNAL.code, CLOSE_CODES.INTERNAL.reason)
+    }
+  }
+}
+
+async function refuseForeignOrigin (request: FastifyRequest, rule: OriginRule): Promise<void> {
+  const { origin } = request.headers
+  if (await isOriginAllowed(origin, request, rule)) return
+  request.log.warn(
+    { origin, reachedBy: `${request.protocol}://${request.host}` },
+    'refused a page of another origin: list it in the channel\'s `origin` option; if it is this server\'s own, set ' +
+    '`trustProxy` behind a proxy, or list the host in `allowedHosts`'
+  )
+  throw new Refusal('FORBIDDEN')
+}
+
+/** The answer to a plain request that the hooks have let through. */
+function requireUpgrade (request: FastifyRequest, reply: FastifyReply): void {
+  // RFC 9110 wants the `Upgrade`; HTTP/2 has no such fields.
+  if (request.raw.httpVersionMajor === 1) reply.headers({ upgrade: 'websocket', connection: 'Upgrade' })
+  reply.code(426).send({
+    statusCode: 426,
+    code: 'UPGRADE_REQUIRED',
+    error: 'Upgrade Required',
+    message: 'This is a WebSocket: connect to it with ws:// or wss://',
+    retryable: false
+  } satisfies RefusalBody)
+}
+
+function validateQuery (value: unknown): true | { error: Error } {
+  const fault = queryCheck.Errors(value).First()
+  return fault === undefined || { error: new Refusal('VALIDATION_FAILED', { hint: `query ${fault.path}` }) }
+}
+
+function schemaOf ({ schemaExtras, routeOptions }: WebsocketRouteOptions): object {
+  const ours = { ...REFUSAL_BODY, description: 'Refused by the channel' }
+  const hosts = { ...HOST_REFUSAL_BODY, description: 'Refused by a hook, or by the channel' }
+  return {
+    ...schemaExtras,
+    ...routeOptions?.schema,
+    querystring: QUERY,
+    response: {
+      101: Type.Null({ description: 'From here on it is a WebSocket' }),
+      400: ours,
+      401: hosts,
+      403: hosts,
+      426: { ...ours, description: 'The request asks for no upgrade' },
+      429: hosts,
+      503: hosts
+    }
+  }
+}

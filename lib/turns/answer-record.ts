@@ -1,0 +1,62 @@
+import type { Run } from '../journal/journal.js'
+import { PieceJoiner } from './piece-joiner.js'
+
+/** What a turn has answered so far, as its session will remember it, and how much more it may. */
+export class AnswerRecord {
+  readonly #run: Run
+  readonly #joiner = new PieceJoiner()
+  readonly #maxBytes: number
+  #bytes = 0
+  #textLength = 0
+  #whole = ''
+  /** Whole messages, and how much text had come before each. */
+  #messages: Array<{ content: string, textBefore: number }> | undefined
+
+  constructor (run: Run, maxBytes: number) {
+    this.#run = run
+    this.#maxBytes = maxBytes
+  }
+
+  /** The part of the text that can be written now. */
+  join (piece: string): string {
+    const text = this.#joiner.take(piece)
+    this.#textLength += text.length
+    return text
+  }
+
+  /** Counts `text` if there is room for it. */
+  hasRoomFor (text: string): boolean {
+    const bytes = this.#bytes + Buffer.byteLength(text)
+    if (bytes > this.#maxBytes) return false
+    this.#bytes = bytes
+    return true
+  }
+
+  keepWhole (content: string): void {
+    this.#whole = content
+  }
+
+  keepMessage (content: string): void {
+    this.#messages ??= []
+    this.#messages.push({ content, textBefore: this.#textLength })
+  }
+
+  /** The half of a character that was held back for a piece that never came. */
+  rest (): string {
+    return this.#joiner.rest()
+  }
+
+  /** The streamed text and the whole messages between, as paragraphs of one answer. */
+  answer (): string {
+    const text = this.#whole + this.#run.text.toString()
+    if (this.#messages === undefined) return text
+    const paragraphs: string[] = []
+    let from = 0
+    for (const { content, textBefore } of this.#messages) {
+      paragraphs.push(text.slice(from, textBefore), content)
+      from = textBefore
+    }
+    paragraphs.push(text.slice(from))
+    return paragraphs.filter((paragraph) => paragraph !== '').join('\n\n')
+  }
+}

@@ -1,0 +1,335 @@
+import type { FastifyBaseLogger } from 'fastify'
+
+import type { Agents } from '../agent/agents.js'
+import { isPromiseLike } from '../awaitable.js'
+import type { Clock } from '../clock.js'
+import type { Journal, Run, StoredChat, TurnEnd } from '../journal/journal.js'
+import { ERROR_CODES, type ErrorCode } from '../protocol/codes.js'
+import type { BusyPolicy } from '../protocol/names.js'
+import type { Fault } from '../protocol/schema-check.js'
+import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import type { SessionStore } from '../sessions/session-store.js'
+import { TurnFollower } from './follow.js'
+import { LiveTurns, type LiveTurnLimits } from './live-turns.js'
+import { TurnRun, type TurnLimits } from './run-turn.js'
+import { ABORTED, failedEnd } from './turn.js'
+import { toError } from './within.js'
+
+export interface EngineLimits extends TurnLimits, LiveTurnLimits {
+  onBusy: BusyPolicy
+  maxQueuedTurns: number
+  cancelGraceMs: number
+}
+
+/** Where sessions live: a journal for what happens, a store for what was said. */
+export interface SessionHome {
+  journal: Journal
+  store: SessionStore
+}
+
+export interface EngineTools {
+  agents: Agents
+  /** Home of the sessions that clients name. */
+  named: SessionHome
+  /** Home of the sessions of connections: always this node's memory. */
+  unnamed: SessionHome
+  limits: EngineLimits
+  clock: Clock
+  log: FastifyBaseLogger
+}
+
+/** A chat, as a transport hands it over. */
+export interface Chat {
+  key: SessionKey
+  /** Whether a client has named the session; else it is the connection's own. */
+  isNamed: boolean
+  turnId: string
+  message: string
+  metadata?: Record<string, unknown> | undefined
+  context?: unknown
+  onBusy?: BusyPolicy | undefined
+}
+
+export type Started =
+  | { accepted: true, turnId: string, position: number, epoch: string, seq: number, follower: TurnFollower }
+  | { accepted: false, code: ErrorCode, retryAfterMs?: number, details?: Fault }
+
+/** All turns are looked at so often, by one timer while there are any. */
+const WATCH_MS = 250
+/** What a chat is told to wait that found no room. */
+const NO_ROOM_RETRY_MS = 1_000
+
+/**
+ * Takes chats, and runs each session's turns one after another: journal first, executor next, history last. It knows
+ * no socket: whoever wants to see a turn follows it.
+ */
+export class Engine {
+  readonly #tools: EngineTools
+  readonly #live: LiveTurns
+  readonly #sessions = new Map<string, LiveSession>()
+  readonly #runs = new Set<TurnRun>()
+  #stopWatch: (() => void) | undefined
+  #draining: Promise<void> | undefined
+
+  constructor (tools: EngineTools) {
+    this.#tools = tools
+    this.#live = new LiveTurns(tools.limits)
+  }
+
+  get isDraining (): boolean { return this.#draining !== undefined }
+
+  /** How many turns are accepted, and how many of them have the right to run. */
+  stats (): { turns: number, runningTurns: number } {
+    return { turns: this.#live.count, runningTurns: this.#runs.size }
+  }
+
+  /**
+   * Accepts a chat and follows its turn, or says why not.
+   * @param wake called when the follower has something new
+   */
+  async startTurn (chat: Chat, wake: () => void): Promise<Started> {
+    if (this.isDraining) return { accepted: false, code: 'SHUTTING_DOWN', retryAfterMs: NO_ROOM_RETRY_MS }
+    if (this.#tools.agents.find(chat.key.agentId) === undefined) return { accepted: false, code: 'AGENT_NOT_FOUND' }
+    const details = this.#tools.agents.metadataFault(chat.key.agentId, chat.metadata)
+    if (details !== undefined) return { accepted: false, code: 'VALIDATION_FAILED', details }
+    const bytes = Buffer.byteLength(chat.message)
+    if (!this.#live.enter(chat.key, bytes)) {
+      return { accepted: false, code: 'RATE_LIMITED', retryAfterMs: NO_ROOM_RETRY_MS }
+    }
+    const turn: LiveTurn = { chat, bytes, followers: new Set() }
+    try {
+      const started = await this.#offer(turn, wake)
+      if (!started.accepted) this.#leave(turn)
+      return started
+    } catch (err) {
+      this.#leave(turn)
+      this.#log(turn, err, 'the journal did not take a chat')
+      return { accepted: false, code: 'STORE_UNAVAILABLE' }
+    }
+  }
+
+  /** Stops a session's turns, or one of them: those that wait and the one that runs. Answers the ids of all it stopped. */
+  async cancel (key: SessionKey, turnId?: string): Promise<string[]> {
+    const session = this.#sessions.get(sessionKeyText(key))
+    if (session === undefined) return []
+    const stopped: string[] = []
+    for (const turn of [...session.waiting.values()]) {
+      if (turnId !== undefined && turn.chat.turnId !== turnId) continue
+      if (await this.#withdraw(session, turn, ABORTED)) stopped.push(turn.chat.turnId)
+    }
+    const { running } = session
+    if (running !== undefined && (turnId === undefined || running.turn.chat.turnId === turnId)) {
+      if (this.#abort(running)) stopped.unshift(running.turn.chat.turnId)
+    }
+    return stopped
+  }
+
+  /** Ends a connection's own session: stops its turns, forgets what was said. */
+  async endUnnamed (key: SessionKey): Promise<void> {
+    await this.cancel(key)
+    const { journal, store } = this.#tools.unnamed
+    const running = this.#sessions.get(sessionKeyText(key))?.running
+    await running?.run.ended
+    await journal.forget(key)
+    await store.delete(key)
+  }
+
+  /**
+   * Takes no more chats, ends those that wait, gives the running ones `timeoutMs`, then stops them too. Settles when
+   * every turn has its end.
+   */
+  drain (timeoutMs: number): Promise<void> {
+    this.#draining ??= this.#drain(timeoutMs)
+    return this.#draining
+  }
+
+  async #drain (timeoutMs: number): Promise<void> {
+    const end = failedEnd('SHUTTING_DOWN')
+    for (const session of this.#sessions.values()) {
+      for (const turn of [...session.waiting.values()]) {
+        await this.#withdraw(session, turn, end)
+      }
+    }
+    const stopTimer = this.#tools.clock.after(timeoutMs, () => {
+      for (const run of this.#runs) run.stop(end, new Error(ERROR_CODES.SHUTTING_DOWN.message))
+    })
+    const running = (): TurnRun[] => [...this.#runs].filter((run) => !run.hasEnded)
+    for (let runs = running(); runs.length > 0; runs = running()) await Promise.all(runs.map((run) => run.ended))
+    stopTimer()
+  }
+
+  async #offer (turn: LiveTurn, wake: () => void): Promise<Started> {
+    const { chat } = turn
+    const { limits, clock } = this.#tools
+    const { journal } = this.#home(chat.isNamed)
+    const session = this.#open(chat.key)
+    const onBusy = chat.onBusy ?? limits.onBusy
+    // Before the first tick: a drain, a cancel or an interrupt that comes meanwhile must find it.
+    session.waiting.set(chat.turnId, turn)
+    try {
+      const terms = { onBusy, maxQueued: limits.maxQueuedTurns, displacedEnd: ABORTED }
+      const offered = journal.offer(chat.key, storedChat(chat, clock.date()), terms)
+      const offer = isPromiseLike(offered) ? await offered : offered
+      if (!offer.accepted) {
+        this.#closeIfIdle(session, turn)
+        return { accepted: false, code: offer.code, retryAfterMs: NO_ROOM_RETRY_MS }
+      }
+      const followed = journal.followTurn(chat.key, chat.turnId, wake)
+      const cursor = isPromiseLike(followed) ? await followed : followed
+      if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
+      const follower = new TurnFollower(cursor, chat.turnId, wake)
+      turn.followers.add(follower)
+      for (const turnId of offer.displaced) this.#withdrawn(session, session.waiting.get(turnId))
+      if (onBusy === 'interrupt' && session.running !== undefined) this.#abort(session.running)
+      // A drain that began while the journal was asked has not seen this one wait.
+      if (this.isDraining) await this.#withdraw(session, turn, failedEnd('SHUTTING_DOWN'))
+      else this.#next(session).catch((err: unknown) => { this.#log(turn, err, 'a turn could not be started') })
+      const { position, epoch, seq } = offer
+      return { accepted: true, turnId: chat.turnId, position, epoch, seq, follower }
+    } catch (err) {
+      this.#closeIfIdle(session, turn)
+      throw err
+    }
+  }
+
+  /** Runs the session's next turn, if it is free. */
+  async #next (session: LiveSession): Promise<void> {
+    if (session.running !== undefined || session.isTaking) return
+    if (this.isDraining) return this.#closeIfIdle(session)
+    const first = session.waiting.values().next().value
+    if (first === undefined) return this.#closeIfIdle(session)
+    const { journal } = this.#home(first.chat.isNamed)
+    session.isTaking = true
+    let run: Run | undefined
+    try {
+      const taken = journal.take(session.key)
+      run = isPromiseLike(taken) ? await taken : taken
+    } finally {
+      session.isTaking = false
+    }
+    const turn = run === undefined ? undefined : session.waiting.get(run.chat.turnId)
+    if (run === undefined || turn === undefined) return this.#closeIfIdle(session)
+    session.waiting.delete(run.chat.turnId)
+    this.#run(session, turn, run)
+  }
+
+  #run (session: LiveSession, turn: LiveTurn, run: Run): void {
+    const { agents, limits, clock, log } = this.#tools
+    const home = this.#home(turn.chat.isNamed)
+    const executor = agents.find(session.key.agentId)
+    if (executor === undefined) throw new Error(`the agent ${session.key.agentId} is gone`)
+    const turnRun = new TurnRun(run, { ...home, executor, limits, clock, log })
+    const running = { turn, run: turnRun }
+    session.running = running
+    this.#runs.add(turnRun)
+    this.#stopWatch ??= clock.every(WATCH_MS, () => { this.#watch() })
+    this.#settle(session, running).catch((err: unknown) => { this.#log(turn, err, 'a turn could not be settled') })
+  }
+
+  /** After a turn's end: waits for its executor, but not for ever, and lets the next one run. */
+  async #settle (session: LiveSession, running: RunningTurn): Promise<void> {
+    const { run, turn } = running
+    await run.ended
+    if (run.unwrittenEnd !== undefined) for (const follower of turn.followers) follower.endUnwritten(run.unwrittenEnd)
+    const hasReturned = await this.#hasReturned(run)
+    this.#runs.delete(run)
+    if (hasReturned) this.#leave(turn)
+    else run.returned.then(() => { this.#leave(turn) }, () => { this.#leave(turn) })
+    if (this.#runs.size === 0) {
+      this.#stopWatch?.()
+      this.#stopWatch = undefined
+    }
+    await this.#home(turn.chat.isNamed).journal.release(run.run)
+    session.running = undefined
+    await this.#next(session)
+  }
+
+  /** Whether the executor is done, after at most `cancelGraceMs`. */
+  async #hasReturned (run: TurnRun): Promise<boolean> {
+    const { clock, limits } = this.#tools
+    return await new Promise((resolve) => {
+      const stop = clock.after(limits.cancelGraceMs, () => { resolve(false) })
+      void run.returned.then(() => { stop(); resolve(true) })
+    })
+  }
+
+  #abort ({ run }: RunningTurn): boolean {
+    return run.stop(ABORTED, new Error('the turn was cancelled'))
+  }
+
+  async #withdraw (session: LiveSession, turn: LiveTurn, end: TurnEnd): Promise<boolean> {
+    const isWithdrawn = await this.#home(turn.chat.isNamed).journal.withdraw(session.key, turn.chat.turnId, end)
+    if (isWithdrawn) this.#withdrawn(session, turn)
+    return isWithdrawn
+  }
+
+  #withdrawn (session: LiveSession, turn: LiveTurn | undefined): void {
+    if (turn === undefined) return
+    session.waiting.delete(turn.chat.turnId)
+    this.#leave(turn)
+  }
+
+  #watch (): void {
+    const now = this.#tools.clock.now()
+    for (const run of this.#runs) run.watch(now)
+  }
+
+  #open (key: SessionKey): LiveSession {
+    const text = sessionKeyText(key)
+    let session = this.#sessions.get(text)
+    if (session === undefined) {
+      session = { key, text, waiting: new Map(), running: undefined, isTaking: false }
+      this.#sessions.set(text, session)
+    }
+    return session
+  }
+
+  #closeIfIdle (session: LiveSession, without?: LiveTurn): void {
+    if (without !== undefined) session.waiting.delete(without.chat.turnId)
+    if (session.running === undefined && session.waiting.size === 0) this.#sessions.delete(session.text)
+  }
+
+  #home (isNamed: boolean): SessionHome {
+    return isNamed ? this.#tools.named : this.#tools.unnamed
+  }
+
+  #leave ({ chat, bytes }: LiveTurn): void {
+    this.#live.leave(chat.key, bytes)
+  }
+
+  #log ({ chat }: LiveTurn, thrown: unknown, text: string): void {
+    const { agentId, sessionId } = chat.key
+    this.#tools.log.error({ err: toError(thrown), agentId, sessionId, turnId: chat.turnId }, text)
+  }
+}
+
+function storedChat (chat: Chat, acceptedAt: number): StoredChat {
+  const { turnId, message, metadata, context } = chat
+  const stored: StoredChat = { turnId, message, acceptedAt }
+  if (metadata !== undefined) stored.metadata = metadata
+  if (context !== undefined) stored.context = context
+  return stored
+}
+
+/** A session that has something to do on this node. */
+interface LiveSession {
+  readonly key: SessionKey
+  /** The key as text. */
+  readonly text: string
+  /** Accepted turns that do not run yet, by id, in their order. */
+  readonly waiting: Map<string, LiveTurn>
+  running: RunningTurn | undefined
+  /** The right to run is being asked for. */
+  isTaking: boolean
+}
+
+interface LiveTurn {
+  readonly chat: Chat
+  readonly bytes: number
+  readonly followers: Set<TurnFollower>
+}
+
+interface RunningTurn {
+  readonly turn: LiveTurn
+  readonly run: TurnRun
+}

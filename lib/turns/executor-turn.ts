@@ -1,0 +1,67 @@
+import type { FastifyBaseLogger } from 'fastify'
+
+import type { Turn } from '../agent/executor.js'
+import type { StoredChat } from '../journal/journal.js'
+import type { SessionMessage } from '../protocol/server-frames.js'
+import type { SessionKey } from '../protocol/session-key.js'
+import type { SessionStore } from '../sessions/session-store.js'
+
+/** A turn as its executor sees it. What costs something is made when it is first asked for. */
+export class ExecutorTurn implements Turn {
+  readonly #key: SessionKey
+  readonly #chat: StoredChat
+  readonly #store: SessionStore
+  readonly #hostLog: FastifyBaseLogger
+  readonly #controller = new AbortController()
+  #log: FastifyBaseLogger | undefined
+  /** How many things the executor waits for that may take as long as they take. */
+  waiting = 0
+
+  constructor (key: SessionKey, chat: StoredChat, store: SessionStore, hostLog: FastifyBaseLogger) {
+    this.#key = key
+    this.#chat = chat
+    this.#store = store
+    this.#hostLog = hostLog
+  }
+
+  get id (): string { return this.#chat.turnId }
+  get agentId (): string { return this.#key.agentId }
+  get sessionId (): string { return this.#key.sessionId }
+  get owner (): string { return this.#key.owner }
+  get context (): unknown { return this.#chat.context }
+  get message (): string { return this.#chat.message }
+  get metadata (): Record<string, unknown> | undefined { return this.#chat.metadata }
+  get signal (): AbortSignal { return this.#controller.signal }
+
+  get log (): FastifyBaseLogger {
+    const { agentId, sessionId } = this.#key
+    this.#log ??= this.#hostLog.child({ agentId, sessionId, turnId: this.id })
+    return this.#log
+  }
+
+  async history ({ limit = 50 }: { limit?: number } = {}): Promise<SessionMessage[]> {
+    // This turn's own question is the newest message, and no part of what was said before.
+    const { messages } = await this.#store.messages(this.#key, { limit: limit + 1 })
+    return messages.filter(({ turnId }) => turnId !== this.id).slice(-limit)
+  }
+
+  async waitFor<T> (promise: PromiseLike<T>): Promise<T> {
+    const { signal } = this
+    this.waiting++
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        const onAbort = (): void => { reject(signal.reason as Error) }
+        if (signal.aborted) return onAbort()
+        signal.addEventListener('abort', onAbort, { once: true })
+        const settled = (): void => { signal.removeEventListener('abort', onAbort) }
+        promise.then((value) => { settled(); resolve(value) }, (err: unknown) => { settled(); reject(err as Error) })
+      })
+    } finally {
+      this.waiting--
+    }
+  }
+
+  abort (reason: Error): void {
+    this.#controller.abort(reason)
+  }
+}

@@ -1,0 +1,67 @@
+import type { Entry, TurnCursor, TurnEnd } from '../journal/journal.js'
+import { MERGE_UNITS } from '../journal/turn-text.js'
+
+/**
+ * One reader of one turn: a cursor, not a queue. It holds at most one entry, however far behind it is.
+ */
+export class TurnFollower {
+  readonly #cursor: TurnCursor
+  readonly #turnId: string
+  readonly #wake: () => void
+  #held: Entry | 'lost' | undefined
+  /** How the turn ended that its journal could not be told of. */
+  #unwrittenEnd: TurnEnd | undefined
+
+  constructor (cursor: TurnCursor, turnId: string, wake: () => void) {
+    this.#cursor = cursor
+    this.#turnId = turnId
+    this.#wake = wake
+  }
+
+  /**
+   * The next entry; `undefined` when there is none yet (then the follower calls `wake` when there is); `lost` when the
+   * turn can no longer be told.
+   * @param merge whether neighbouring pieces of text may come as one: for a reader that is behind
+   */
+  next (merge: boolean): Entry | 'lost' | undefined {
+    const entry = this.#take()
+    if (!merge || entry === undefined || entry === 'lost' || entry.kind !== 'text') return entry
+    let { content, seq } = entry
+    for (;;) {
+      const more = this.#take()
+      if (more === undefined) break
+      if (more === 'lost' || more.kind !== 'text' || content.length + more.content.length > MERGE_UNITS) {
+        this.#held = more
+        break
+      }
+      content += more.content
+      seq = more.seq
+    }
+    return { kind: 'text', content, turnId: entry.turnId, seq }
+  }
+
+  /** The turn's whole text so far. */
+  text (): string {
+    return this.#cursor.text()
+  }
+
+  /** Tells the end of a turn whose journal failed: its readers still get one. */
+  endUnwritten (end: TurnEnd): void {
+    this.#unwrittenEnd = end
+    this.#wake()
+  }
+
+  close (): void {
+    this.#cursor.close()
+  }
+
+  #take (): Entry | 'lost' | undefined {
+    const held = this.#held
+    this.#held = undefined
+    const entry = held ?? this.#cursor.next()
+    if ((entry !== undefined && entry !== 'lost') || this.#unwrittenEnd === undefined) return entry
+    const end = this.#unwrittenEnd
+    this.#unwrittenEnd = undefined
+    return { kind: 'end', end, turnId: this.#turnId, seq: 0 }
+  }
+}

@@ -1,0 +1,32 @@
+import type { TurnEnd } from '../journal/journal.js'
+import type { ErrorCode } from '../protocol/codes.js'
+
+/**
+ * The life of a turn that has the right to run. What it waited for before is the journal's queue.
+ *
+ * - `starting`: the question is being kept, the executor was called, nothing has come yet.
+ * - `streaming`: the executor has yielded.
+ * - `ending`: how it ends is decided; what there is, is being kept.
+ * - `ended`: the terminal entry is written.
+ */
+export type TurnState = 'starting' | 'streaming' | 'ending' | 'ended'
+export type TurnEvent = 'part' | 'stop' | 'end-written'
+
+const NEXT: Record<TurnState, Partial<Record<TurnEvent, TurnState>>> = {
+  starting: { part: 'streaming', stop: 'ending' },
+  streaming: { part: 'streaming', stop: 'ending' },
+  ending: { 'end-written': 'ended' },
+  ended: {}
+}
+
+/** The next state, or `undefined` when the event comes too late to change anything: the first to stop a turn wins. */
+export function transition (state: TurnState, event: TurnEvent): TurnState | undefined {
+  return NEXT[state][event]
+}
+
+/** How a turn ends that someone called off: with what there is. */
+export const ABORTED: TurnEnd = { finishReason: 'aborted' }
+
+export function failedEnd (code: ErrorCode, text?: string): TurnEnd {
+  return { finishReason: 'error', error: text === undefined ? { code } : { code, text } }
+}

@@ -1,0 +1,19 @@
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import type { Clock } from '../clock.js'
+
+/**
+ * The value, if it is there within `ms`. What is there already costs no timer.
+ * @throws the promise's own rejection, or an Error that names `what` took too long
+ */
+export async function within<T> (clock: Clock, ms: number, what: string, value: Awaitable<T>): Promise<T> {
+  if (!isPromiseLike(value)) return value
+  return await new Promise<T>((resolve, reject) => {
+    const stop = clock.after(ms, () => { reject(new Error(`${what} took longer than ${ms} ms`)) })
+    value.then((result) => { stop(); resolve(result) }, (err: unknown) => { stop(); reject(toError(err)) })
+  })
+}
+
+/** Anything can be thrown; a log line and a rejection need an `Error`. */
+export function toError (thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(`not an Error was thrown: ${String(thrown)}`, { cause: thrown })
+}
