@@ -73,7 +73,7 @@ export class ChannelRuntime {
     }
     const store = resolveStore(this.#fastify, this.#options.sessionStore, clock)
     const named = { journal: this.#options.journal ?? memoryJournal({ clock }), store: store.value }
-    const unnamed = { journal: memoryJournal({ clock }), store: memorySessionStore({ clock }) }
+    const unnamed = { journal: memoryJournal({ clock }), store: memorySessionStore({ clock, maxSessions: limits.maxConnections }) }
     const onBusy = this.#options.onBusy ?? 'queue'
     const agents = agentsOf(executor.value)
     const engine = new Engine({ agents, named, unnamed, limits: { ...limits, onBusy }, clock, log })
@@ -122,6 +122,11 @@ export class ChannelRuntime {
 
   disconnect (owner: string): number {
     return this.connections.disconnect(owner, 'DISCONNECTED')
+  }
+
+  /** @returns `undefined` when it never started, and there is nothing to end */
+  beginDrain (): Promise<void> | undefined {
+    return this.#parts === undefined ? undefined : this.drain()
   }
 
   drain (timeoutMs = this.#limits.drainTimeoutMs): Promise<void> {

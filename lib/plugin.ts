@@ -52,7 +52,7 @@ async function channel (fastify: FastifyInstance, options: WsChannelOptions): Pr
   // A drain may take longer than a `preClose` hook has (`pluginTimeout`): it is begun here, and awaited in `onClose`.
   // The server's own close waits for the sockets meanwhile.
   fastify.addHook('preClose', async () => {
-    runtime.drain().catch((err: unknown) => { fastify.log.error({ err }, 'the channel could not be drained') })
+    runtime.beginDrain()?.catch((err: unknown) => { fastify.log.error({ err }, 'the channel could not be drained') })
   })
   fastify.addHook('onClose', async () => { await runtime.close() })
 }

@@ -63,8 +63,9 @@ export class Connection implements OutboxEvents {
   readonly #allowances: Allowances
   readonly #socket: ChannelSocket
   readonly #outbox: Outbox
-  readonly #gate: FrameGate
-  readonly #chats: PlainChats
+  // Made with the first frame: most connections of a large service are silent at any one time.
+  #gate: FrameGate | undefined
+  #chats: PlainChats | undefined
   #state: 'open' | 'draining' | 'closing' | 'closed' = 'open'
   #pendingRequests = 0
   #isPaused = false
@@ -82,8 +83,6 @@ export class Connection implements OutboxEvents {
     this.#seenAt = this.#pingedAt = tools.clock.now()
     this.#socket = new ChannelSocket(socket, facts.stream)
     this.#outbox = new Outbox(this.#socket, tools.limits, tools.clock, this)
-    this.#gate = this.#openGate()
-    this.#chats = this.#openChats()
     this.#listen(socket)
     if (facts.subprotocol) this.#reply({ ...tools.ready, connectionId: randomUUID() })
   }
@@ -92,7 +91,7 @@ export class Connection implements OutboxEvents {
   close (name: CloseName): void {
     if (!this.#isOpen()) return
     this.#state = 'closing'
-    this.#chats.close()
+    this.#chats?.close()
     this.#outbox.close()
     // A paused socket would not read the peer's answer.
     this.#socket.resume()
@@ -126,7 +125,7 @@ export class Connection implements OutboxEvents {
   }
 
   onPumped (): void {
-    this.#chats.settle()
+    this.#chats?.settle()
     this.#closeIfDrained()
   }
 
@@ -140,7 +139,7 @@ export class Connection implements OutboxEvents {
   }
 
   #openGate (): FrameGate {
-    return new FrameGate({
+    this.#gate ??= new FrameGate({
       owner: this.identity.owner,
       authorize: this.#tools.authorize,
       onVerdict: (frame, isAllowed) => {
@@ -154,11 +153,12 @@ export class Connection implements OutboxEvents {
       },
       onRequest: (change) => { this.#countRequest(change) }
     })
+    return this.#gate
   }
 
   #openChats (): PlainChats {
     const { engine, limits } = this.#tools
-    return new PlainChats({
+    this.#chats ??= new PlainChats({
       engine,
       identity: this.identity,
       outbox: this.#outbox,
@@ -168,6 +168,7 @@ export class Connection implements OutboxEvents {
       onRequest: (change) => { this.#countRequest(change) },
       onFailure: (err, text) => { this.#log('error', err, text) }
     })
+    return this.#chats
   }
 
   #listen (socket: WebSocket): void {
@@ -182,8 +183,8 @@ export class Connection implements OutboxEvents {
 
   #onClosed (): void {
     this.#state = 'closed'
-    this.#chats.close()
-    this.#chats.endOwnSessions()
+    this.#chats?.close()
+    this.#chats?.endOwnSessions()
     this.#outbox.close()
     this.#tools.onClosed(this)
   }
@@ -201,7 +202,7 @@ export class Connection implements OutboxEvents {
       if (!decoded.ok) this.#refuseBadFrame(decoded.refusal, now)
       else if (waitMs > 0) this.#refuseFrame(decoded.frame, 'RATE_LIMITED', { retryAfterMs: waitMs })
       else if (decoded.frame.type === 'ping') this.#pong(decoded.frame)
-      else this.#gate.pass(decoded.frame)
+      else this.#openGate().pass(decoded.frame)
     } catch (err) {
       this.#log('error', err, 'a frame could not be handled')
       this.#reply(errorFrame('INTERNAL'))
@@ -212,7 +213,7 @@ export class Connection implements OutboxEvents {
     switch (frame.type) {
       case 'ping': return this.#pong(frame)
       case 'chat':
-        if (frame.id === undefined) return this.#chats.start(frame, this.#agentId(frame.agentId))
+        if (frame.id === undefined) return this.#openChats().start(frame, this.#agentId(frame.agentId))
         return this.#refuseFrame(frame, 'VALIDATION_FAILED', {
           details: { path: '/id', rule: 'a chat with an `id` is tracked, which this version does not offer' }
         })
@@ -234,12 +235,12 @@ export class Connection implements OutboxEvents {
     const extra: ErrorExtra = {}
     if (details !== undefined) extra.details = details
     if (id !== undefined) extra.id = id
-    if (plainChat !== undefined) this.#chats.refuse(this.#agentId(plainChat.agentId), code, extra)
+    if (plainChat !== undefined) this.#openChats().refuse(this.#agentId(plainChat.agentId), code, extra)
     else this.#reply(errorFrame(code, extra))
   }
 
   #refuseFrame (frame: ClientFrame, code: ErrorCode, extra: ErrorExtra = {}): void {
-    if (frame.type === 'chat' && frame.id === undefined) this.#chats.refuse(this.#agentId(frame.agentId), code, extra)
+    if (frame.type === 'chat' && frame.id === undefined) this.#openChats().refuse(this.#agentId(frame.agentId), code, extra)
     else this.#reply(errorFrame(code, frame.id === undefined ? extra : { ...extra, id: frame.id }))
   }
 
@@ -257,7 +258,7 @@ export class Connection implements OutboxEvents {
   #pauseOrResume (): void {
     const { maxPendingReplyBytes, maxPendingRequests } = this.#tools.limits
     const isTooMuch = this.#outbox.pendingReplyBytes > maxPendingReplyBytes ||
-      this.#pendingRequests >= maxPendingRequests
+      this.#pendingRequests > maxPendingRequests
     if (isTooMuch === this.#isPaused || !this.#isOpen()) return
     this.#isPaused = isTooMuch
     if (isTooMuch) this.#socket.pause()
@@ -287,7 +288,7 @@ export class Connection implements OutboxEvents {
   }
 
   #closeIfDrained (): void {
-    if (this.#state === 'draining' && this.#chats.isIdle) this.close('DRAIN')
+    if (this.#state === 'draining' && this.#chats?.isIdle !== false) this.close('DRAIN')
   }
 
   #agentId (named: string | undefined): string {

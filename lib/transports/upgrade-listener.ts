@@ -115,8 +115,7 @@ function isWebsocketUpgrade ({ method, headers }: IncomingMessage): boolean {
 /** Makes of a browser's token the header that the host's hooks read, and leaves nothing of it that could be echoed. */
 function takeBearer (request: IncomingMessage): void {
   const { headers } = request
-  // A host's own `injectWS` has a plain object for a request.
-  const rawHeaders = 'rawHeaders' in request ? request.rawHeaders : []
+  const rawHeaders = rawHeadersOf(request)
   const { offered, token } = readSubprotocolOffer(headers['sec-websocket-protocol'])
   if (!offered) return
   headers['sec-websocket-protocol'] = SUBPROTOCOL
@@ -178,8 +177,9 @@ function serveAsPlain (server: EventEmitter, request: IncomingMessage, socket: D
   owner.emit('encrypted' in socket && socket.encrypted === true ? 'secureConnection' : 'connection', socket)
 }
 
-function requestHead ({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
-  let head = `${method ?? 'GET'} ${url ?? '/'} HTTP/${httpVersion}\r\n`
+function requestHead (request: IncomingMessage): Buffer {
+  const rawHeaders = rawHeadersOf(request)
+  let head = `${request.method ?? 'GET'} ${request.url ?? '/'} HTTP/${request.httpVersion}\r\n`
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? ''
     const value = withoutUpgrade(name.toLowerCase(), rawHeaders[i + 1] ?? '')
@@ -187,6 +187,11 @@ function requestHead ({ method, url, httpVersion, rawHeaders }: IncomingMessage)
   }
   // As Node's parser has decoded it.
   return Buffer.from(`${head}\r\n`, 'latin1')
+}
+
+/** The `injectWS` of @fastify/websocket has a plain object for a request, without them. */
+function rawHeadersOf (request: IncomingMessage): string[] {
+  return 'rawHeaders' in request ? request.rawHeaders : []
 }
 
 function withoutUpgrade (name: string, value: string): string | undefined {

@@ -12,7 +12,8 @@ export class ExecutorTurn implements Turn {
   readonly #chat: StoredChat
   readonly #store: SessionStore
   readonly #hostLog: FastifyBaseLogger
-  readonly #controller = new AbortController()
+  #controller: AbortController | undefined
+  #abortReason: Error | undefined
   #log: FastifyBaseLogger | undefined
   /** How many things the executor waits for that may take as long as they take. */
   waiting = 0
@@ -31,7 +32,14 @@ export class ExecutorTurn implements Turn {
   get context (): unknown { return this.#chat.context }
   get message (): string { return this.#chat.message }
   get metadata (): Record<string, unknown> | undefined { return this.#chat.metadata }
-  get signal (): AbortSignal { return this.#controller.signal }
+
+  get signal (): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason)
+    }
+    return this.#controller.signal
+  }
 
   get log (): FastifyBaseLogger {
     const { agentId, sessionId } = this.#key
@@ -62,6 +70,7 @@ export class ExecutorTurn implements Turn {
   }
 
   abort (reason: Error): void {
-    this.#controller.abort(reason)
+    this.#abortReason = reason
+    this.#controller?.abort(reason)
   }
 }
