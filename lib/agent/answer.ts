@@ -1,4 +1,4 @@
-import type { Answer, Part } from './executor.js'
+import type { Part } from './executor.js'
 
 /** An executor's answer in the one form that the runner reads. */
 export type OpenAnswer =
@@ -12,7 +12,7 @@ export interface PartIterator {
 }
 
 /** @throws TypeError when it is nothing that can be streamed; the message says what to return instead */
-export function openAnswer (answer: Answer | unknown): OpenAnswer {
+export function openAnswer (answer: unknown): OpenAnswer {
   if (typeof answer === 'string') return { kind: 'whole', content: answer }
   if (typeof answer === 'object' && answer !== null) {
     if (isAsyncIterable(answer)) return { kind: 'parts', iterator: answer[Symbol.asyncIterator]() }
@@ -29,11 +29,11 @@ export function openAnswer (answer: Answer | unknown): OpenAnswer {
  */
 export function toPart (value: unknown): Part {
   if (typeof value === 'string') return value
-  if (typeof value === 'object' && value !== null && 'type' in value && isPart(value as PartShape)) return value as Part
+  if (typeof value === 'object' && value !== null && 'type' in value && isPart(value)) return value
   throw new TypeError(`the executor yielded ${describe(value)}: yield strings, or parts like { type: 'text', content }`)
 }
 
-function isPart (part: PartShape): boolean {
+function isPart (part: PartShape): part is Exclude<Part, string> {
   switch (part.type) {
     case 'text':
     case 'message': return typeof part.content === 'string'

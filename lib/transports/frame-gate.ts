@@ -32,7 +32,7 @@ export class FrameGate {
     const verdict = previous === undefined
       ? authorize(frame, owner)
       : previous.then(() => authorize(frame, owner))
-    if (!isPromiseLike(verdict)) return onVerdict(frame, verdict === true)
+    if (!isPromiseLike(verdict)) return onVerdict(frame, isYes(verdict))
     onRequest(1)
     const last = this.#decide(frame, verdict)
     this.#last = last
@@ -42,11 +42,16 @@ export class FrameGate {
   async #decide (frame: ClientFrame, verdict: PromiseLike<boolean>): Promise<void> {
     const { onVerdict, onFailure, onRequest } = this.#tools
     try {
-      onVerdict(frame, await verdict === true)
+      onVerdict(frame, isYes(await verdict))
     } catch (err) {
       onFailure(frame, err)
     } finally {
       onRequest(-1)
     }
   }
+}
+
+/** A host in JavaScript may answer anything; only `true` is a yes. */
+function isYes (verdict: unknown): boolean {
+  return verdict === true
 }

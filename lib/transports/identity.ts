@@ -22,7 +22,7 @@ export type Identify = (request: FastifyRequest) => Awaitable<string | Identity>
  * @throws Error for a user with neither
  */
 export function identifyByUser (request: FastifyRequest): Identity {
-  const user = 'user' in request ? request.user : undefined
+  const user: unknown = Reflect.get(request, 'user')
   if (user === undefined || user === null) return { owner: ANONYMOUS }
   const { sub, id, exp } = Object(user) as { sub?: unknown, id?: unknown, exp?: unknown }
   const owner = ownerText(sub) ?? ownerText(id)

@@ -1,13 +1,16 @@
 import type { Clock } from '../clock.js'
 import type { ChannelSocket } from './socket.js'
 
+/** Said in place of a frame: the peer can no longer be told what comes next. */
+export const LOST = Symbol('lost')
+
 /** Something that has frames to send, and says `wake` when it has more. */
 export interface FrameSource {
   /**
-   * The next frame; `undefined` when there is none yet; `lost` when the peer can no longer be told.
+   * The next frame; `undefined` when there is none yet; {@link LOST}, after which there is nothing more.
    * @param isBehind whether the peer reads more slowly than frames are made
    */
-  next(isBehind: boolean): string | 'lost' | undefined
+  next(isBehind: boolean): string | typeof LOST | undefined
 }
 
 export interface OutboxLimits {
@@ -125,7 +128,7 @@ export class Outbox {
       }
       const frame = source.next(this.#isBehind)
       if (frame === undefined) return false
-      if (frame === 'lost') {
+      if (frame === LOST) {
         this.#events.onLost()
         return false
       }

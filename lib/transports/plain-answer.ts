@@ -2,6 +2,7 @@ import type { Entry, TurnEnd } from '../journal/journal.js'
 import { encode, encodeStreamPiece, errorFrame, streamHead } from '../protocol/encode.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
 import type { TurnFollower } from '../turns/follow.js'
+import { LOST } from './outbox.js'
 
 /**
  * The answer to one plain chat, as frames: exactly `type, agentId, content, done`. It is made before the chat is
@@ -33,14 +34,15 @@ export class PlainAnswer {
 
   get isRefused (): boolean { return this.#refusal !== undefined }
 
-  next (isBehind: boolean): string | 'lost' | undefined {
+  next (isBehind: boolean): string | typeof LOST | undefined {
     if (this.#refusal !== undefined) {
       this.isDone = true
       return this.#refusal
     }
     for (;;) {
       const entry = this.#follower?.next(isBehind)
-      if (entry === undefined || entry === 'lost') return entry
+      if (entry === undefined) return undefined
+      if (entry === 'lost') return LOST
       const frame = this.#frameOf(entry)
       if (frame !== undefined) return frame
     }

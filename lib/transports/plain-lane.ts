@@ -1,4 +1,4 @@
-import type { FrameSource } from './outbox.js'
+import type { FrameSource, LOST } from './outbox.js'
 import type { PlainAnswer } from './plain-answer.js'
 
 /**
@@ -19,7 +19,7 @@ export class PlainLane implements FrameSource {
     this.#answers.push(answer)
   }
 
-  next (isBehind: boolean): string | 'lost' | undefined {
+  next (isBehind: boolean): string | typeof LOST | undefined {
     const [first] = this.#answers
     if (first === undefined) return undefined
     const frame = first.next(isBehind)

@@ -5,6 +5,7 @@ import type { StoredChat } from '../journal/journal.js'
 import type { SessionMessage } from '../protocol/server-frames.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { SessionStore } from '../sessions/session-store.js'
+import { toError } from './within.js'
 
 /** A turn as its executor sees it. What costs something is made when it is first asked for. */
 export class ExecutorTurn implements Turn {
@@ -55,17 +56,18 @@ export class ExecutorTurn implements Turn {
 
   async waitFor<T> (promise: PromiseLike<T>): Promise<T> {
     const { signal } = this
+    signal.throwIfAborted()
+    let onAbort = (): void => {}
+    const aborted = new Promise<never>((_resolve, reject) => {
+      onAbort = () => { reject(toError(signal.reason)) }
+      signal.addEventListener('abort', onAbort, { once: true })
+    })
     this.waiting++
     try {
-      return await new Promise<T>((resolve, reject) => {
-        const onAbort = (): void => { reject(signal.reason as Error) }
-        if (signal.aborted) return onAbort()
-        signal.addEventListener('abort', onAbort, { once: true })
-        const settled = (): void => { signal.removeEventListener('abort', onAbort) }
-        promise.then((value) => { settled(); resolve(value) }, (err: unknown) => { settled(); reject(err as Error) })
-      })
+      return await Promise.race([promise, aborted])
     } finally {
       this.waiting--
+      signal.removeEventListener('abort', onAbort)
     }
   }
 
