@@ -87,9 +87,9 @@ export class Connection implements OutboxEvents {
     if (facts.subprotocol) this.#reply({ ...tools.ready, connectionId: randomUUID() })
   }
 
-  /** Ends the connection; every ending of ours goes through here. */
-  close (name: CloseName): void {
-    if (!this.#isOpen()) return
+  /** Ends the connection, unless it is ending; every ending of ours goes through here. Answers whether it did. */
+  close (name: CloseName): boolean {
+    if (!this.#isOpen()) return false
     this.#state = 'closing'
     this.#chats?.close()
     this.#outbox.close()
@@ -99,6 +99,7 @@ export class Connection implements OutboxEvents {
     const { clock, limits } = this.#tools
     // A peer that does not answer, or does not read, would keep its socket for as long as it likes.
     clock.after(limits.closeTimeoutMs, () => { if (this.#state !== 'closed') this.#socket.terminate() })
+    return true
   }
 
   /** Is closed as soon as nothing that it follows runs. */
@@ -136,6 +137,10 @@ export class Connection implements OutboxEvents {
   onLost (): void {
     this.#log('info', undefined, 'a connection fell too far behind a turn')
     this.close('TOO_SLOW')
+  }
+
+  #end (name: CloseName): void {
+    this.close(name)
   }
 
   #openGate (): FrameGate {
@@ -196,9 +201,9 @@ export class Connection implements OutboxEvents {
     if (!this.#isOpen()) return
     try {
       const decoded = isBinary ? BINARY : this.#tools.decode(toBuffer(data))
-      if ('close' in decoded) return this.close(decoded.close)
+      if ('close' in decoded) return this.#end(decoded.close)
       const waitMs = spend(this.#allowances.frames, now)
-      if (this.#allowances.frames.some(({ isAbused }) => isAbused)) return this.close('TOO_MANY_FRAMES')
+      if (this.#allowances.frames.some(({ isAbused }) => isAbused)) return this.#end('TOO_MANY_FRAMES')
       if (!decoded.ok) this.#refuseBadFrame(decoded.refusal, now)
       else if (waitMs > 0) this.#refuseFrame(decoded.frame, 'RATE_LIMITED', { retryAfterMs: waitMs })
       else if (decoded.frame.type === 'ping') this.#pong(decoded.frame)
@@ -231,7 +236,7 @@ export class Connection implements OutboxEvents {
   }
 
   #refuseBadFrame ({ code, details, id, plainChat }: Refusal, now: number): void {
-    if (spend(this.#allowances.errors, now) > 0) return this.close('BAD_FRAMES')
+    if (spend(this.#allowances.errors, now) > 0) return this.#end('BAD_FRAMES')
     const extra: ErrorExtra = {}
     if (details !== undefined) extra.details = details
     if (id !== undefined) extra.id = id
@@ -269,7 +274,7 @@ export class Connection implements OutboxEvents {
     const { heartbeatMs, pongTimeoutMs } = this.#tools.limits
     // What it may have sent waits in the system while it is not read.
     if (this.#isPaused) this.#seenAt = now
-    if (now - this.#seenAt >= heartbeatMs + pongTimeoutMs) return this.close('NO_SIGN_OF_LIFE')
+    if (now - this.#seenAt >= heartbeatMs + pongTimeoutMs) return this.#end('NO_SIGN_OF_LIFE')
     if (now - this.#pingedAt < heartbeatMs) return
     this.#pingedAt = now
     this.#socket.ping()

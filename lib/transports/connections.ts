@@ -89,9 +89,7 @@ export class Connections {
   disconnect (owner: string, name: CloseName): number {
     let count = 0
     for (const connection of this.#open) {
-      if (connection.identity.owner !== owner) continue
-      connection.close(name)
-      count++
+      if (connection.identity.owner === owner && connection.close(name)) count++
     }
     return count
   }

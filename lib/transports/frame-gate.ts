@@ -26,14 +26,21 @@ export class FrameGate {
   }
 
   pass (frame: ClientFrame): void {
-    const { authorize, owner, onVerdict, onRequest } = this.#tools
+    const { authorize, owner, onVerdict, onFailure } = this.#tools
     if (authorize === undefined) return onVerdict(frame, true)
-    const previous = this.#last
-    const verdict = previous === undefined
-      ? authorize(frame, owner)
-      : previous.then(() => authorize(frame, owner))
-    if (!isPromiseLike(verdict)) return onVerdict(frame, isYes(verdict))
-    onRequest(1)
+    if (this.#last !== undefined) return this.#wait(frame, this.#last.then(() => authorize(frame, owner)))
+    let verdict: Awaitable<boolean>
+    try {
+      verdict = authorize(frame, owner)
+    } catch (err) {
+      return onFailure(frame, err)
+    }
+    if (isPromiseLike(verdict)) this.#wait(frame, verdict)
+    else onVerdict(frame, isYes(verdict))
+  }
+
+  #wait (frame: ClientFrame, verdict: PromiseLike<boolean>): void {
+    this.#tools.onRequest(1)
     const last = this.#decide(frame, verdict)
     this.#last = last
     void last.then(() => { if (this.#last === last) this.#last = undefined })

@@ -1,0 +1,19 @@
+// What the tests need of the machine, beyond Node and `npm ci`. Run by itself it prints the Debian packages that are
+// missing, for `.ci/run` to install. One more is one more line here.
+import { spawnSync } from 'node:child_process'
+import { argv } from 'node:process'
+import { fileURLToPath } from 'node:url'
+
+const PREREQUISITES = [
+  // Debian's own python3 by its path: one from elsewhere on the PATH does not see Debian's modules.
+  { debianPackage: 'python3-websocket', probe: ['/usr/bin/python3', '-c', 'import websocket'] }
+]
+
+/** Debian packages whose probe fails. */
+export function missingPackages () {
+  return PREREQUISITES
+    .filter(({ probe: [command, ...args] }) => spawnSync(command, args, { stdio: 'ignore' }).status !== 0)
+    .map(({ debianPackage }) => debianPackage)
+}
+
+if (argv[1] === fileURLToPath(import.meta.url)) console.log(missingPackages().join(' '))

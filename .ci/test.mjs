@@ -1,0 +1,104 @@
+// `npm test`: everything that a change has to pass, and as the last line `N passed, N failed, N skipped`.
+// The numbers are the assertions of tap and of tstyche. A step that fails without a failed assertion, such as lint or
+// too little coverage, counts as one failure: the line must not say '0 failed' of a run that failed.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { env, exit } from 'node:process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
+
+import { missingPackages } from './prerequisites.mjs'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const scratch = mkdtempSync(join(tmpdir(), 'fastify-ws-channel-'))
+const tapFile = join(scratch, 'all.tap')
+// In CI each test is named as it passes; at a desk only what fails is of interest.
+const REPORT = env.CI ? ['--reporter=tap'] : ['--reporter=min', `--output-file=${tapFile}`]
+
+const STEPS = [
+  { name: 'types', command: ['npm', 'run', '--silent', 'typecheck'] },
+  { name: 'lint', command: ['npm', 'run', '--silent', 'lint'] },
+  { name: 'type tests', command: ['npm', 'run', '--silent', 'test:types'], count: countTypeTests },
+  {
+    name: 'tests',
+    command: [join('node_modules', '.bin', 'tap'), ...REPORT],
+    count: (text) => countTests(env.CI ? text : readFileSync(tapFile, 'utf8'))
+  }
+]
+
+const packages = missingPackages()
+if (packages.length > 0) {
+  console.error(`The tests need more of this machine. Run:\n  apt-get install -y --no-install-recommends ${packages.join(' ')}`)
+  exit(1)
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 }
+const failedSteps = []
+try {
+  for (const step of STEPS) await take(step)
+} finally {
+  rmSync(scratch, { recursive: true, force: true })
+}
+if (total.passed + total.failed + total.skipped === 0) failedSteps.push('nothing was tested')
+if (failedSteps.length > 0) console.log(`\nfailed: ${failedSteps.join(', ')}`)
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
+exit(failedSteps.length > 0 ? 1 : 0)
+
+async function take ({ name, command, count }) {
+  console.log(`\n# ${name}`)
+  const { code, text } = await run(command)
+  const { passed, failed, skipped } = code === undefined || count === undefined ? {} : counted(count, text)
+  const isFailure = code !== 0 || failed > 0 || (count !== undefined && passed === undefined)
+  total.passed += passed ?? 0
+  total.skipped += skipped ?? 0
+  total.failed += isFailure ? Math.max(1, failed ?? 0) : 0
+  if (isFailure) failedSteps.push(name)
+}
+
+/** Undefined numbers, and with them a failed step, when a runner ended without its summary. */
+function counted (count, text) {
+  try {
+    return count(text) ?? {}
+  } catch {
+    return {}
+  }
+}
+
+/** Prints what the command prints, without escape codes and without the place where this clone lies. */
+function run ([command, ...args]) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], env: { ...env, NO_COLOR: '1', FORCE_COLOR: '0' } })
+    const lines = []
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on('line', (line) => {
+        const plain = stripVTControlCharacters(line).replaceAll(ROOT, '').replaceAll(ROOT.slice(0, -1), '.')
+        lines.push(plain)
+        console.log(plain)
+      })
+    }
+    child.once('error', (error) => {
+      console.log(error.message)
+      resolve({ code: undefined, text: '' })
+    })
+    child.once('close', (code) => { resolve({ code, text: lines.join('\n') }) })
+  })
+}
+
+/** tap ends with a line such as `# { total: 9, pass: 7, fail: 1, todo: 1 }`, without what is 0. */
+function countTests (text) {
+  const summary = text.match(/^# \{ total: .*\}$/gm)?.at(-1)
+  if (summary === undefined) return undefined
+  const number = (key) => Number(new RegExp(`\\b${key}: (\\d+)`).exec(summary)?.[1] ?? 0)
+  return { passed: number('pass'), failed: number('fail'), skipped: number('skip') + number('todo') }
+}
+
+/** tstyche ends with a line such as `Assertions: 1 failed, 48 passed, 49 total`, without what is 0. */
+function countTypeTests (text) {
+  const summary = /^Assertions: .*$/m.exec(text)?.[0]
+  if (summary === undefined) return undefined
+  const number = (key) => Number(new RegExp(`(\\d+) ${key}\\b`).exec(summary)?.[1] ?? 0)
+  return { passed: number('passed'), failed: number('failed'), skipped: number('skipped') + number('todo') }
+}

@@ -1,0 +1,240 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { basename, dirname, join, posix, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+
+const LIB = fileURLToPath(new URL('../lib/', import.meta.url))
+const MAX_LINES = 350
+const VAGUE_NAMES = ['utils', 'types', 'common', 'helpers']
+
+/** A file imports from its own folder and from lower floors; the root's files lie above all. */
+const FLOOR_BY_FOLDER: Readonly<Record<string, number>> = {
+  protocol: 0,
+  agent: 1,
+  sessions: 1,
+  journal: 1,
+  conformance: 1,
+  turns: 2,
+  transports: 3,
+  playground: 3,
+  '.': 4
+}
+
+/** Whatever stands on no floor may be imported from every one. */
+const GROUND = ['clock.ts', 'awaitable.ts', 'errors.ts']
+
+/** What the conformance suites test, on their own floor. */
+const CONTRACTS = ['agent/executor.ts', 'sessions/session-store.ts', 'journal/journal.ts']
+
+/** What of the server's code runs in a browser too. */
+const SHARED_WITH_CLIENT = ['protocol/names.ts', 'protocol/codes.ts']
+
+t.test('lib keeps to its floors, names and lengths', async (t) => {
+  const tree = readTree(LIB)
+  t.ok(tree.size > 0)
+  t.strictSame(faultsOf(tree), [])
+})
+
+t.test('the rule lets through what it is for', async (t) => {
+  t.strictSame(faultsOf(treeOf({
+    'clock.ts': '',
+    'errors.ts': 'import createError from "@fastify/error"',
+    'protocol/names.ts': '',
+    'protocol/frames.ts': 'import { Type } from "@sinclair/typebox"; import "./names.js"; import "../clock.js"',
+    'journal/journal.ts': 'export type { Frame } from "../protocol/frames.js"',
+    'journal/memory-journal.ts': 'import "node:crypto"; import "./journal.js"',
+    'conformance/journal-suite.ts': 'import type { Journal } from "../journal/journal.js"',
+    'turns/engine.ts': 'import "../journal/memory-journal.js"; import "../errors.js"',
+    'transports/socket.ts': 'import "../turns/engine.js"; import "../protocol/frames.js"',
+    'client/client.ts': 'import "../protocol/names.js"; import type { Frame } from "../protocol/frames.js"; import "./link.js"',
+    'client/link.ts': 'import type { Static } from "@sinclair/typebox"',
+    'index.ts': 'import "./plugin.js"; export * from "./transports/socket.js"',
+    'plugin.ts': 'import "./turns/engine.js"'
+  })), [])
+})
+
+t.test('the rule catches', async (t) => {
+  const cases: Record<string, [files: Record<string, string>, faults: string[]]> = {
+    'an upward import': [
+      { 'turns/turn.ts': 'import { send } from "../transports/socket.js"', 'transports/socket.ts': '' },
+      ['turns/turn.ts must not import transports/socket.ts']
+    ],
+    'an upward import of types, re-exported, dynamic or in the middle of a type': [
+      {
+        'agent/a.ts': 'import type { B } from "../turns/b.js"',
+        'agent/c.ts': 'export * from "../turns/b.js"',
+        'agent/d.ts': 'const b = () => import("../turns/b.js")',
+        'agent/e.ts': 'let b: import("../turns/b.js").B',
+        'turns/b.ts': ''
+      },
+      ['agent/a.ts', 'agent/c.ts', 'agent/d.ts', 'agent/e.ts'].map((file) => `${file} must not import turns/b.ts`)
+    ],
+    'an import of the root from a floor': [
+      { 'transports/socket.ts': 'import "../options.js"', 'options.ts': '' },
+      ['transports/socket.ts must not import options.ts']
+    ],
+    'an import across a floor': [
+      { 'journal/a.ts': 'import "../sessions/b.js"', 'sessions/b.ts': '' },
+      ['journal/a.ts must not import sessions/b.ts']
+    ],
+    'a suite that knows an implementation': [
+      { 'conformance/a.ts': 'import "../journal/memory-journal.js"', 'journal/memory-journal.ts': '' },
+      ['conformance/a.ts must not import journal/memory-journal.ts']
+    ],
+    'ground that stands on a floor': [
+      { 'clock.ts': 'import type { Name } from "./protocol/names.js"', 'protocol/names.ts': '' },
+      ['clock.ts must not import protocol/names.ts']
+    ],
+    'a server that knows the client': [
+      { 'transports/a.ts': 'import "../client/link.js"', 'client/link.ts': '' },
+      ['transports/a.ts must not import client/link.ts']
+    ],
+    'a cycle, of types too': [
+      { 'turns/a.ts': 'import "./b.js"', 'turns/b.ts': 'import "./c.js"', 'turns/c.ts': 'import type { A } from "./a.js"' },
+      ['a cycle: turns/a.ts > turns/b.ts > turns/c.ts > turns/a.ts']
+    ],
+    'Node in the client, even its types': [
+      { 'client/a.ts': 'import { Buffer } from "node:buffer"', 'client/b.ts': 'import type { Socket } from "node:net"' },
+      ['client/a.ts must not import node:buffer', 'client/b.ts must not import node:net']
+    ],
+    'a package in the client at run time, also where only names are types': [
+      { 'client/a.ts': 'import { Type } from "@sinclair/typebox"', 'client/b.ts': 'import { type Static } from "@sinclair/typebox"' },
+      ['client/a.ts must not import @sinclair/typebox', 'client/b.ts must not import @sinclair/typebox']
+    ],
+    'the server in the client': [
+      {
+        'client/a.ts': 'import "../protocol/frames.js"',
+        'client/b.ts': 'import type { Turn } from "../turns/turn.js"',
+        'protocol/frames.ts': '',
+        'turns/turn.ts': ''
+      },
+      ['client/a.ts must not import protocol/frames.ts', 'client/b.ts must not import turns/turn.ts']
+    ],
+    'a folder without a floor': [{ 'misc/a.ts': '' }, ['misc/a.ts is in a folder without a floor']],
+    'a vague name': [
+      { 'turns/utils.ts': '', 'common/a.ts': '' },
+      ['turns/utils.ts has a name that says nothing', 'common/a.ts has a name that says nothing', 'common/a.ts is in a folder without a floor']
+    ],
+    'a file that is too long': [
+      { 'turns/a.ts': '\n'.repeat(MAX_LINES) + 'x', 'turns/b.ts': 'x\n'.repeat(MAX_LINES) },
+      [`turns/a.ts has more than ${MAX_LINES} lines`]
+    ]
+  }
+  for (const [name, [files, faults]] of Object.entries(cases)) t.strictSame(faultsOf(treeOf(files)), faults, name)
+})
+
+function faultsOf (tree: Tree): string[] {
+  const imports = new Map([...tree].map(([file, source]) => [file, importsOf(file, source)]))
+  return [
+    ...[...tree].flatMap(([file, source]) => namingFaults(file, source)),
+    ...[...imports].flatMap(([file, targets]) => targets
+      .filter((target) => !isAllowed(file, target))
+      .map(({ to }) => `${file} must not import ${to}`)),
+    ...cyclesOf(imports)
+  ]
+}
+
+function namingFaults (file: string, source: string): string[] {
+  const isVague = file.replace(/\.ts$/, '').split('/').some((name) => VAGUE_NAMES.includes(name))
+  const isHoused = folderOf(file) === 'client' || folderOf(file) in FLOOR_BY_FOLDER
+  return [
+    ...isVague ? [`${file} has a name that says nothing`] : [],
+    ...isHoused ? [] : [`${file} is in a folder without a floor`],
+    ...source.replace(/\n$/, '').split('\n').length > MAX_LINES ? [`${file} has more than ${MAX_LINES} lines`] : []
+  ]
+}
+
+function isAllowed (from: string, target: Import): boolean {
+  const { to, isPackage } = target
+  if (folderOf(from) === 'client') return isAllowedInClient(target)
+  if (isPackage || GROUND.includes(to)) return true
+  if (GROUND.includes(from)) return false
+  const [own, other] = [folderOf(from), folderOf(to)]
+  if (own === other) return true
+  if (own === 'conformance' && CONTRACTS.includes(to)) return true
+  if (other === 'client') return own === '.'
+  return floorOf(other) < floorOf(own)
+}
+
+function isAllowedInClient ({ to, isPackage, isTypeOnly }: Import): boolean {
+  if (isPackage) return isTypeOnly && !to.startsWith('node:')
+  if (folderOf(to) === 'client' || SHARED_WITH_CLIENT.includes(to)) return true
+  return isTypeOnly && (folderOf(to) === 'protocol' || GROUND.includes(to))
+}
+
+/** A folder without a floor is a fault already. */
+function floorOf (folder: string): number {
+  return FLOOR_BY_FOLDER[folder] ?? Number.NaN
+}
+
+function folderOf (file: string): string {
+  return file.includes('/') ? file.slice(0, file.indexOf('/')) : '.'
+}
+
+function importsOf (file: string, source: string): Import[] {
+  const found: Import[] = []
+  const visit = (node: ts.Node): void => {
+    const [specifier, isTypeOnly] = specifierOf(node)
+    if (specifier !== undefined && ts.isStringLiteral(specifier)) found.push(importOf(file, specifier.text, isTypeOnly))
+    ts.forEachChild(node, visit)
+  }
+  visit(ts.createSourceFile(file, source, ts.ScriptTarget.Latest))
+  return found
+}
+
+/**
+ * `import { type A } from` is not type-only: under `verbatimModuleSyntax` the module is loaded, only the name is not.
+ */
+function specifierOf (node: ts.Node): [specifier: ts.Node | undefined, isTypeOnly: boolean] {
+  if (ts.isImportDeclaration(node)) return [node.moduleSpecifier, node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword]
+  if (ts.isExportDeclaration(node)) return [node.moduleSpecifier, node.isTypeOnly]
+  if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) return [node.arguments[0], false]
+  if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) return [node.argument.literal, true]
+  return [undefined, false]
+}
+
+function importOf (file: string, specifier: string, isTypeOnly: boolean): Import {
+  if (!specifier.startsWith('.')) return { to: specifier, isPackage: true, isTypeOnly }
+  const to = posix.join(posix.dirname(file), specifier).replace(/\.js$/, '.ts')
+  return { to, isPackage: false, isTypeOnly }
+}
+
+/** One path for each file that closes a cycle. */
+function cyclesOf (imports: Map<string, Import[]>): string[] {
+  const cycles: string[] = []
+  const done = new Set<string>()
+  const walk = (file: string, path: string[]): void => {
+    const start = path.indexOf(file)
+    if (start >= 0) cycles.push(`a cycle: ${[...path.slice(start), file].join(' > ')}`)
+    if (start >= 0 || done.has(file)) return
+    for (const { to } of imports.get(file) ?? []) walk(to, [...path, file])
+    done.add(file)
+  }
+  for (const file of imports.keys()) walk(file, [])
+  return cycles
+}
+
+function readTree (root: string): Tree {
+  const files = readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+  return new Map(files.map((file) => [
+    posix.join(...relative(root, dirname(file)).split(sep), basename(file)), readFileSync(file, 'utf8')
+  ]))
+}
+
+function treeOf (files: Record<string, string>): Tree {
+  return new Map(Object.entries(files))
+}
+
+/** Sources by path, from `lib/` on. */
+type Tree = Map<string, string>
+
+interface Import {
+  /** A path from `lib/` on, or a package. */
+  to: string
+  isPackage: boolean
+  isTypeOnly: boolean
+}
