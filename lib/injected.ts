@@ -21,10 +21,11 @@ const defaults = new WeakSet<object>()
  * @throws FST_WS_CHANNEL_INJECTED, FST_WS_CHANNEL_INJECTED_TWICE
  */
 export function resolveExecutor (fastify: FastifyInstance, option: AgentExecutor | undefined): Injected<AgentExecutor> {
-  // A copy: the one exported function must not become everybody's default.
-  const injected = resolve<AgentExecutor>(fastify, 'agentExecutor', option, () => (turn) => echo(turn))
-  checkExecutor(fastify, injected.value)
-  return injected
+  return resolve<AgentExecutor>(fastify, 'agentExecutor', option, {
+    // A copy: the one exported function must not become everybody's default.
+    makeDefault: () => (turn) => echo(turn),
+    check: executorFault
+  })
 }
 
 /**
@@ -32,55 +33,62 @@ export function resolveExecutor (fastify: FastifyInstance, option: AgentExecutor
  * @throws FST_WS_CHANNEL_INJECTED, FST_WS_CHANNEL_INJECTED_TWICE
  */
 export function resolveStore (fastify: FastifyInstance, option: SessionStore | undefined, clock: Clock): Injected<SessionStore> {
-  const injected = resolve<SessionStore>(fastify, 'sessionStore', option, () => memorySessionStore({ clock }))
-  const missing = STORE_METHODS.filter((method) => typeof injected.value[method] !== 'function')
-  if (missing.length > 0) throw new FST_WS_CHANNEL_INJECTED('sessionStore', `it lacks ${missing.join(', ')}`)
-  return injected
+  return resolve<SessionStore>(fastify, 'sessionStore', option, {
+    makeDefault: () => memorySessionStore({ clock }),
+    check: storeFault
+  })
 }
-
-const STORE_METHODS = ['append', 'messages', 'turn', 'list', 'delete'] as const
 
 function resolve<T extends object> (
-  fastify: FastifyInstance, name: 'agentExecutor' | 'sessionStore', option: T | undefined, makeDefault: () => T
+  fastify: FastifyInstance, name: 'agentExecutor' | 'sessionStore', option: T | undefined, kind: Kind<T>
 ): Injected<T> {
   const isOwn = Object.hasOwn(fastify, name)
-  if (option !== undefined) {
-    if (isOwn) throw new FST_WS_CHANNEL_INJECTED_TWICE(name)
-    decorate(fastify, name, option)
-    return { value: option, isDefault: false }
-  }
+  if (option !== undefined && isOwn) throw new FST_WS_CHANNEL_INJECTED_TWICE(name)
   const decorated: unknown = fastify.hasDecorator(name) ? fastify.getDecorator(name) : undefined
-  const isInjected = isOwn || (isObject(decorated) && !defaults.has(decorated))
-  // What is decorated is checked by the callers.
-  if (isInjected && isObject(decorated)) return { value: decorated as T, isDefault: false }
-  if (isOwn) throw new FST_WS_CHANNEL_INJECTED(name, `it is decorated with ${String(decorated)}`)
-  const value = makeDefault()
-  defaults.add(value)
-  decorate(fastify, name, value)
-  return { value, isDefault: true }
+  const isInherited = isObject(decorated) && !defaults.has(decorated)
+  const injected = option ?? (isOwn || isInherited ? decorated : kind.makeDefault())
+  const fault = isObject(injected) ? kind.check(injected) : `it is ${String(injected)}`
+  if (fault !== undefined) throw new FST_WS_CHANNEL_INJECTED(name, fault + (option === undefined ? accessorAdvice(fastify, name) : ''))
+  // `check` has found nothing wrong with it.
+  const value = injected as T
+  const isDefault = option === undefined && !isOwn && !isInherited
+  if (isDefault) defaults.add(value)
+  // By a getter, since `decorate` takes a record with an agent named `getter` or `setter` for an accessor.
+  if (isDefault || option !== undefined) fastify.decorate<unknown>(name, { getter: () => value })
+  return { value, isDefault }
 }
 
-/** By a getter, since `decorate` takes a record with an agent named `getter` or `setter` for an accessor. */
-function decorate (fastify: FastifyInstance, name: string, value: unknown): void {
-  fastify.decorate(name, { getter: () => value })
+function executorFault (executor: object): string | undefined {
+  if (typeof executor === 'function') return undefined
+  const agents = Object.entries(executor)
+  const expected = 'expected a function, or a record of functions or { execute } by agent id'
+  if (agents.length === 0) return `${expected}; it is empty`
+  const wrong = agents.find(([, agent]) => typeof agent !== 'function' && !hasExecute(agent))
+  return wrong === undefined ? undefined : `${expected}; the agent ${JSON.stringify(wrong[0])} is neither`
 }
 
-function checkExecutor (fastify: FastifyInstance, executor: AgentExecutor): void {
-  if (typeof executor === 'function') return
-  const wrong = Object.entries(executor).find(([, agent]) => typeof agent !== 'function' && !hasExecute(agent))
-  if (wrong === undefined && Object.keys(executor).length > 0) return
-  if (Object.getOwnPropertyDescriptor(fastify, 'agentExecutor')?.get !== undefined) {
-    throw new FST_WS_CHANNEL_INJECTED('agentExecutor', 'its decorator is an accessor that yields no agent. Fastify takes ' +
-      'a record with an agent named `getter` or `setter` for one: give such a record as the option `agentExecutor`')
-  }
-  throw new FST_WS_CHANNEL_INJECTED('agentExecutor', 'expected a function, or a record of functions or { execute } by ' +
-    `agent id${wrong === undefined ? '' : `; the agent ${JSON.stringify(wrong[0])} is neither`}`)
+function storeFault (store: object): string | undefined {
+  const missing = ['append', 'messages', 'turn', 'list', 'delete']
+    .filter((method) => typeof Reflect.get(store, method) !== 'function')
+  return missing.length === 0 ? undefined : `it lacks ${missing.join(', ')}`
 }
 
 function hasExecute (agent: unknown): boolean {
-  return isObject(agent) && 'execute' in agent && typeof agent.execute === 'function'
+  return isObject(agent) && typeof Reflect.get(agent, 'execute') === 'function'
+}
+
+function accessorAdvice (fastify: FastifyInstance, name: string): string {
+  if (Object.getOwnPropertyDescriptor(fastify, name)?.get === undefined) return ''
+  return '. Its decorator is an accessor: Fastify takes a record with a key `getter` or `setter` for one. Give such a ' +
+    `record as the option \`${name}\``
 }
 
 function isObject (value: unknown): value is object {
   return (typeof value === 'object' && value !== null) || typeof value === 'function'
+}
+
+interface Kind<T> {
+  makeDefault: () => T
+  /** What is wrong with an injected value. */
+  check: (value: object) => string | undefined
 }

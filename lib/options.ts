@@ -15,7 +15,7 @@ import type { ChannelRouteOptions } from './transports/route-options.js'
 /** What the channel is made of, and how it is reached. */
 export interface ChannelParts {
   /** Prefix of the route, put behind the scope's own. @default the scope's, or `/api/v1` where that has none */
-  prefix?: string | undefined
+  prefix?: string
   /** Path of the route, behind the prefix. @default '/ws' */
   path?: string | undefined
   /** The agent, or a record of agents by id. @default the decorator `agentExecutor`, else an echo */

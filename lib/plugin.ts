@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { AgentExecutor } from './agent/executor.js'
@@ -22,7 +22,7 @@ declare module 'fastify' {
 const DEFAULT_PREFIX = '/api/v1'
 const DEFAULT_PATH = '/ws'
 
-async function channel (fastify: FastifyInstance, options: WsChannelOptions): Promise<void> {
+const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) => {
   if (Object.hasOwn(fastify, 'channel')) throw new FST_WS_CHANNEL_SECOND()
   const limits = resolveLimits(options)
   const runtime = new ChannelRuntime(fastify, options, limits)
@@ -67,4 +67,4 @@ function routePath (fastify: FastifyInstance, { prefix, path = DEFAULT_PATH }: W
  * Gives a Fastify app a live WebSocket channel to its agent, by default at `/api/v1/ws`.
  * @throws at register time for unknown or impossible options, and for a second channel in one scope
  */
-export const wsChannel = fp<WsChannelOptions>(channel, { fastify: '5.x', name: 'fastify-ws-channel' })
+export const wsChannel: FastifyPluginAsync<WsChannelOptions> = fp(channel, { fastify: '5.x', name: 'fastify-ws-channel' })

@@ -50,9 +50,9 @@ class MemoryJournal implements Journal {
     const ahead = session.queue.length + (session.running === undefined ? 0 : 1)
     if (ahead > 0 && terms.onBusy === 'reject') return { accepted: false, code: 'SESSION_BUSY' }
     const displaced = terms.onBusy === 'interrupt' ? session.queue.splice(0) : []
-    if (session.queue.length >= terms.maxQueued + (session.running === undefined ? 1 : 0)) {
-      return { accepted: false, code: 'QUEUE_FULL' }
-    }
+    const room = terms.maxQueued + (session.running === undefined ? 1 : 0)
+    // Whoever interrupts is all that waits; it has room where nothing else may wait.
+    if (terms.onBusy !== 'interrupt' && session.queue.length >= room) return { accepted: false, code: 'QUEUE_FULL' }
     for (const turn of displaced) this.#writeEnd(turn, terms.displacedEnd)
     session.queue.push(new MemoryTurn(key, chat, session.ring))
     return {

@@ -1,4 +1,4 @@
-import type { EntryRing, Loss } from './entry-ring.js'
+import type { EntryRing, HeldEntry, Loss } from './entry-ring.js'
 import type { Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd } from './journal.js'
 import { TurnText } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
@@ -13,8 +13,8 @@ export class MemoryTurn implements Run {
   readonly text = new TurnText()
   readonly cursors = new Set<MemoryTurnCursor>()
   readonly ring: EntryRing
-  /** Position before the turn's first entry; `undefined` while it waits. */
-  startSeq: number | undefined
+  /** The place before the turn's first entry; `undefined` while it waits. */
+  start: Place | undefined
   end: TurnEnd | undefined
   endSeq = 0
   lastBatch = 0
@@ -35,7 +35,7 @@ export class MemoryTurn implements Run {
 
   write (entry: NewEntry, at: number): void {
     const seq = this.ring.top + 1
-    this.startSeq ??= seq - 1
+    if (this.start === undefined) this.#begin()
     this.ring.push({ ...entry, turnId: this.chat.turnId, seq }, this.text.length, at, this.loss)
     if (entry.kind === 'text') this.text.append(entry.content, seq)
     if (entry.kind === 'end') {
@@ -60,6 +60,12 @@ export class MemoryTurn implements Run {
     if (this.#resume === undefined || this.#isFastestBeyond(quarterRing)) return
     this.#resume()
     this.#resume = this.#pausing = undefined
+  }
+
+  /** What another turn wrote while this one waited keeps no reader of this one behind. */
+  #begin (): void {
+    this.start = { seq: this.ring.top, through: this.ring.through }
+    for (const cursor of this.cursors) cursor.moveTo(this.start)
   }
 
   #isFastestBeyond (distance: Distance): boolean {
@@ -89,9 +95,7 @@ export class MemoryTurnCursor implements TurnCursor {
     this.#turn = turn
     this.#wake = wake
     this.#quarterRing = quarterRing
-    this.through = turn.ring.through
-    this.seq = turn.ring.top
-    if (turn.startSeq !== undefined) this.#startAt(turn.startSeq)
+    if (turn.start !== undefined) this.moveTo(turn.start)
     turn.cursors.add(this)
   }
 
@@ -99,11 +103,15 @@ export class MemoryTurnCursor implements TurnCursor {
     const turn = this.#turn
     if (this.#hasEnd) return undefined
     if (turn.isForgotten) return 'lost'
-    if (turn.startSeq === undefined) return this.#sleep()
-    if (this.seq < turn.startSeq) this.#startAt(turn.startSeq)
+    if (turn.start === undefined) return this.#sleep()
     const entry = this.seq + 1 < turn.ring.first ? this.#beyondTail(turn) : this.#fromRing(turn)
     turn.resumeIfRead(this.#quarterRing)
     return entry
+  }
+
+  moveTo ({ seq, through }: Place): void {
+    this.seq = seq
+    this.through = through
   }
 
   wake (): void {
@@ -119,13 +127,6 @@ export class MemoryTurnCursor implements TurnCursor {
   close (): void {
     this.#turn.cursors.delete(this)
     this.#turn.resumeIfRead(this.#quarterRing)
-  }
-
-  #startAt (seq: number): void {
-    this.seq = seq
-    const { ring } = this.#turn
-    const first = ring.get(seq + 1)
-    this.through = first === undefined ? ring.through : first.through
   }
 
   #fromRing (turn: MemoryTurn): Entry | undefined {
@@ -146,26 +147,19 @@ export class MemoryTurnCursor implements TurnCursor {
     if (turn.loss.seq > this.seq) return 'lost'
     const { turnId } = turn.chat
     const { first } = turn.ring
-    const held = turn.ring.get(first)
-    const isHeld = held?.entry.turnId === turnId
-    const step = turn.text.step(this.#textRead, isHeld ? held.textBefore : turn.text.length)
+    const held = firstHeld(turn)
+    const step = turn.text.step(this.#textRead, held?.textBefore ?? turn.text.length)
     if (step !== undefined) {
       this.#textRead += step.content.length
-      this.#jumpTo(Math.min(step.seq, first - 1))
+      this.seq = Math.min(step.seq, first - 1)
       return { kind: 'text', content: step.content, turnId, seq: this.seq }
     }
-    if (turn.end !== undefined && !isHeld) {
+    if (turn.end !== undefined && held === undefined) {
       this.#hasEnd = true
-      this.#jumpTo(turn.endSeq)
       return { kind: 'end', end: turn.end, turnId, seq: turn.endSeq }
     }
-    this.#jumpTo(first - 1)
+    this.seq = first - 1
     return this.#fromRing(turn)
-  }
-
-  #jumpTo (seq: number): void {
-    this.seq = seq
-    this.through = this.#turn.ring.get(seq)?.through ?? this.through
   }
 
   #sleep (): undefined {
@@ -174,7 +168,23 @@ export class MemoryTurnCursor implements TurnCursor {
   }
 }
 
-/** How far apart two positions are. */
+/** The first entry of the turn that is still held. Before it there may be ends of others, which were withdrawn. */
+function firstHeld ({ ring, chat, end, endSeq }: MemoryTurn): HeldEntry | undefined {
+  if (end !== undefined && endSeq < ring.first) return undefined
+  for (let seq = ring.first; seq <= ring.top; seq++) {
+    const held = ring.get(seq)
+    if (held?.entry.turnId === chat.turnId) return held
+  }
+  return undefined
+}
+
+/** A place in the journal: an entry, and the ring's size sum up to and including it. */
+interface Place {
+  seq: number
+  through: number
+}
+
+/** How far apart two places are. */
 export interface Distance {
   entries: number
   bytes: number

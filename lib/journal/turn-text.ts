@@ -21,12 +21,17 @@ export class TurnText {
     this.length += piece.length
   }
 
-  /** What follows offset `from`, up to `to` or the end of its block, and the last entry that it covers. */
+  /** What follows offset `from`, up to `to`, the end of its block or the most of a step, and the last entry that it covers. */
   step (from: number, to: number): { content: string, seq: number } | undefined {
     if (from >= to) return undefined
     const block = this.#blocks[this.#blockAt(from)] ??
       { content: this.#open, from: this.length - this.#open.length, seq: this.#openSeq }
-    return { content: block.content.slice(from - block.from, to - block.from), seq: block.seq }
+    const start = from - block.from
+    const end = Math.min(to - block.from, block.content.length)
+    if (end - start <= MERGE_UNITS) return { content: block.content.slice(start, end), seq: block.seq }
+    // Only a piece that is alone in its block is longer than a step; its entry is covered when all of it is told.
+    const cut = isHighSurrogate(block.content.charCodeAt(start + MERGE_UNITS - 1)) ? MERGE_UNITS - 1 : MERGE_UNITS
+    return { content: block.content.slice(start, start + cut), seq: block.seq - 1 }
   }
 
   toString (): string {
@@ -52,6 +57,10 @@ export class TurnText {
     }
     return low
   }
+}
+
+function isHighSurrogate (unit: number): boolean {
+  return unit >= 0xd800 && unit <= 0xdbff
 }
 
 interface Block {

@@ -117,23 +117,41 @@ function ownName (raw: JsonObject, field: string): string | undefined {
 
 /** Looks at every key of the frame without recursion: 100,000 nested arrays are a valid JSON text. */
 function findUnsafeKey (root: JsonObject): string | undefined {
-  const open: Array<{ value: object, path: string }> = [{ value: root, path: '' }]
-  for (let node = open.pop(); node !== undefined; node = open.pop()) {
-    for (const [key, value] of Object.entries(node.value)) {
+  const open: Place[] = [{ value: root, key: '', parent: undefined }]
+  for (const place of open) {
+    const { value } = place
+    // A frame may hold half a million items: of an array only what can have keys is looked at.
+    if (Array.isArray(value)) {
+      value.forEach((item: unknown, key) => { if (isObject(item)) open.push({ value: item, key, parent: place }) })
+      continue
+    }
+    for (const key of Object.keys(value)) {
+      const child = value[key]
       const isUnsafe = key === '__proto__' ||
-        (key === 'constructor' && isObject(value) && Object.hasOwn(value, 'prototype'))
-      if (isUnsafe) return `${node.path}/${key}`
-      if (isObject(value)) open.push({ value, path: `${node.path}/${key}` })
+        (key === 'constructor' && isObject(child) && Object.hasOwn(child, 'prototype'))
+      if (isUnsafe) return pointerTo(key, place)
+      if (isObject(child)) open.push({ value: child, key, parent: place })
     }
   }
   return undefined
 }
 
+/** The path of a key as RFC 6901 writes it. */
+function pointerTo (key: string, place: Place): string {
+  const keys: Array<string | number> = [key]
+  for (let at = place; at.parent !== undefined; at = at.parent) keys.push(at.key)
+  return keys.reverse().map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+}
+
 function isDeeperThan (root: unknown, levels: number): boolean {
-  let level: object[] = isObject(root) ? [root] : []
+  let level = isObject(root) ? [root] : []
   for (let depth = 1; level.length > 0; depth++) {
     if (depth > levels) return true
-    level = level.flatMap((value) => Object.values(value).filter(isObject))
+    const below: JsonObject[] = []
+    for (const value of level) {
+      for (const child of Object.values(value)) if (isObject(child)) below.push(child)
+    }
+    level = below
   }
   return false
 }
@@ -151,6 +169,13 @@ function isObject (value: unknown): value is JsonObject {
 }
 
 type JsonObject = Record<string, unknown>
+
+/** An object of the frame, and the key under which its parent holds it. */
+interface Place {
+  value: JsonObject
+  key: string | number
+  parent: Place | undefined
+}
 
 interface Shape {
   check: (value: unknown) => Fault | undefined

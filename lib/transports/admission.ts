@@ -31,6 +31,11 @@ export class Admission<Peer> {
     return undefined
   }
 
+  /** What the WebSocket is spoken over: with `injectWS` of @fastify/websocket, nothing the request knows of. */
+  get stream (): Socket {
+    return this.#socket
+  }
+
   /** Ends the admission in favour of the WebSocket, and cuts all that ties its socket to the request. */
   take (): Peer {
     const socket = this.#socket

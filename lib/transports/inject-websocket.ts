@@ -1,6 +1,7 @@
 import type { ClientRequestArgs } from 'node:http'
 import type { EventEmitter } from 'node:events'
 import { duplexPair, type Duplex } from 'node:stream'
+import { Server as TlsServer } from 'node:tls'
 
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
@@ -54,14 +55,14 @@ function isInstance (value: unknown): value is FastifyInstance {
   return typeof value === 'object' && value !== null && 'ready' in value
 }
 
-function connect ({ server, initialConfig }: FastifyInstance): Duplex {
+function connect ({ server }: FastifyInstance): Duplex {
+  const listener: EventEmitter = server
   const [near, far] = duplexPair()
-  const isSecure = initialConfig.https !== undefined
-  // What a hook may ask a socket for. Without `alpnProtocol` an HTTP/2 server would not fall back to HTTP/1.1.
-  Object.assign(far, { remoteAddress: '127.0.0.1', remotePort: 0, encrypted: isSecure, alpnProtocol: false })
+  const isSecure = listener instanceof TlsServer
+  // What a hook may ask a socket for; the last two are for an HTTP/2 server to fall back to HTTP/1.1.
+  Object.assign(far, { remoteAddress: '127.0.0.1', remotePort: 0, encrypted: isSecure, server, alpnProtocol: false })
   breakTogether(near, far)
   breakTogether(far, near)
-  const listener: EventEmitter = server
   listener.emit(isSecure ? 'secureConnection' : 'connection', far)
   return near
 }

@@ -145,15 +145,12 @@ class Entrance<Peer> {
     const admission = this.#admissionByRequest.get(raw)
     // @fastify/websocket's own listener holds the request and the reply.
     socket.removeAllListeners('error')
-    if (admission === undefined) {
-      socket.terminate()
-      return
-    }
+    if (admission === undefined) return socket.terminate()
     const peer = admission.take()
     const { offered } = readSubprotocolOffer(raw.headers['sec-websocket-protocol'])
     const { agentId, sessionId } = query
     try {
-      this.#handlers.accept(socket, peer, { subprotocol: offered, agentId, sessionId, remoteAddress: ip, stream: raw.socket })
+      this.#handlers.accept(socket, peer, { subprotocol: offered, agentId, sessionId, remoteAddress: ip, stream: admission.stream })
     } catch (err) {
       request.log.error({ err }, 'could not accept a WebSocket')
       this.#handlers.release(peer)

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net'
 
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyLoggerOptions, type FastifyServerOptions } from 'fastify'
 
 import { wsChannel, type WsChannelOptions } from '../../lib/index.js'
 import { attend, connect, type Attendant, type ChannelClient, type ConnectOptions } from './channel-client.js'
@@ -29,7 +29,7 @@ export async function serve (t: Attendant, options: ServeOptions = {}): Promise<
 }
 
 /** A log that a test can read: one object a line. */
-export function readableLog (): { lines: Array<Record<string, unknown>>, logger: FastifyServerOptions['logger'] } {
+export function readableLog (): { lines: Array<Record<string, unknown>>, logger: FastifyLoggerOptions & { level: string } } {
   const lines: Array<Record<string, unknown>> = []
   const stream = { write (line: string) { lines.push(JSON.parse(line) as Record<string, unknown>) } }
   return { lines, logger: { level: 'debug', stream } }

@@ -149,6 +149,14 @@ export class UpgradeRefused extends Error {
   }
 }
 
+/** How an upgrade that should not succeed was refused. */
+export async function refusal (connecting: Promise<ChannelClient>): Promise<UpgradeRefused> {
+  const outcome: unknown = await connecting.catch((err: unknown) => err)
+  if (outcome instanceof UpgradeRefused) return outcome
+  if (outcome instanceof ChannelClient) await outcome.terminate()
+  throw new Error('the upgrade was not refused', { cause: outcome })
+}
+
 /**
  * Fails the test at its end when the client has frames that nobody read, or a socket that nobody closed; closes it.
  * Give it each client that a test opens.

@@ -7,6 +7,7 @@ import { AgentError, type Executor, type Turn } from '../../lib/index.js'
 import { serve, readableLog } from '../helpers/app.js'
 import type { ChannelClient, Frame } from '../helpers/channel-client.js'
 import { deferred } from '../helpers/deferred.js'
+import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 
 const pieces: Executor = function * (turn) { yield * [...turn.message] }
@@ -281,7 +282,7 @@ t.test('a socket that dies at any moment leaves nothing behind', async (t) => {
   }))
   const clear = { connections: 0, turns: 0, runningTurns: 0, followers: 0, sessions: 0, entries: 0, bytes: 0 }
   const isBusy = (): boolean => Object.values(app.channel.stats()).some((count) => count > 0)
-  while (isBusy()) await new Promise((resolve) => { setImmediate(resolve) })
+  await eventually(() => !isBusy())
   t.same(app.channel.stats(), clear)
 })
 
@@ -302,7 +303,7 @@ t.test('a turn of a named session goes on without its socket, and its answer is 
   gate.resolve()
   await done.promise
   const key = { owner: 'anonymous', agentId: 'main', sessionId: 's' }
-  while (app.channel.stats().turns > 0) await new Promise((resolve) => { setImmediate(resolve) })
+  await eventually(() => app.channel.stats().turns === 0)
   const { messages } = await app.sessionStore.messages(key, { limit: 10 })
   t.match(messages, [{ role: 'user', content: 'x', complete: true }, { role: 'assistant', content: 'begun, and ended', complete: true }])
 })
@@ -424,7 +425,7 @@ t.test('a verdict that comes after the client has gone starts nothing', async (t
   client.send({ type: 'chat', sessionId: 's', message: 'x' })
   await asked.promise
   await client.terminate()
-  while (app.channel.stats().connections > 0) await new Promise((resolve) => { setImmediate(resolve) })
+  await eventually(() => app.channel.stats().connections === 0)
   gate.resolve(true)
   await new Promise((resolve) => { setImmediate(resolve) })
   t.equal(calls, 0)
@@ -434,7 +435,7 @@ t.test('a verdict that comes after the client has gone starts nothing', async (t
   other.send({ type: 'chat', sessionId: 's', message: 'x' })
   await asked2.promise
   await other.terminate()
-  while (failing.app.channel.stats().connections > 0) await new Promise((resolve) => { setImmediate(resolve) })
+  await eventually(() => failing.app.channel.stats().connections === 0)
   gate2.reject(new Error('too late'))
   await new Promise((resolve) => { setImmediate(resolve) })
   t.equal(failing.app.channel.stats().connections, 0)
@@ -502,7 +503,7 @@ t.test('a peer that does not answer a close is cut off after closeTimeoutMs', as
   clock.advance(1)
   client.ws.resume()
   await client.closed
-  while (app.channel.stats().connections > 0) await new Promise((resolve) => { setImmediate(resolve) })
+  await eventually(() => app.channel.stats().connections === 0)
 })
 
 t.test('more unanswered chats than a connection may have are refused', async (t) => {
@@ -529,6 +530,6 @@ t.test('a client that breaks the WebSocket protocol is closed and logged', async
   socket.write(Buffer.from([0x81, 0x01, 0x61]))
   socket.resume()
   await once(socket, 'close')
+  await eventually(() => app.channel.stats().connections === 0)
   t.ok(lines.some(({ msg }) => String(msg).includes('broke the WebSocket protocol')))
-  t.equal(app.channel.stats().connections, 0)
 })
