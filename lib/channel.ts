@@ -8,7 +8,7 @@ import type { Journal } from './journal/journal.js'
 import { memoryJournal } from './journal/memory-journal.js'
 import type { ResolvedLimits, WsChannelOptions } from './options.js'
 import { createDecoder } from './protocol/decode.js'
-import { SUBPROTOCOL } from './protocol/names.js'
+import { ANONYMOUS } from './protocol/names.js'
 import { memorySessionStore } from './sessions/memory-session-store.js'
 import type { SessionStore } from './sessions/session-store.js'
 import { Connections } from './transports/connections.js'
@@ -54,6 +54,7 @@ export class ChannelRuntime {
   readonly #clock: Clock
   #parts: ChannelPieces | undefined
   #drained: Promise<void> | undefined
+  #isWarnedOfAnonymous = false
 
   constructor (fastify: FastifyInstance, options: WsChannelOptions & { clock?: Clock }, limits: ResolvedLimits) {
     this.#fastify = fastify
@@ -101,6 +102,7 @@ export class ChannelRuntime {
       request.log.error({ err }, 'no owner for a connection (`identify`)')
       throw new Refusal('INTERNAL')
     }
+    if (identify === identifyByUser && identity.owner === ANONYMOUS) this.#warnOfAnonymous()
     if (identity.expiresAt !== undefined && identity.expiresAt <= this.#clock.date()) {
       throw new Refusal('FORBIDDEN', { statusCode: 401, hint: 'the credentials have expired' })
     }
@@ -150,6 +152,13 @@ export class ChannelRuntime {
     await connections.closeAll()
   }
 
+  #warnOfAnonymous (): void {
+    if (this.#isWarnedOfAnonymous) return
+    this.#isWarnedOfAnonymous = true
+    this.#fastify.log.warn('no hook has set `request.user`: all connections are `anonymous` and share their sessions, ' +
+      'so that only a session id that nobody can guess protects one; see the option `identify`')
+  }
+
   #started (): ChannelPieces {
     if (this.#parts === undefined) throw new FST_WS_CHANNEL_NOT_READY()
     return this.#parts
@@ -158,8 +167,6 @@ export class ChannelRuntime {
 
 function readyFrame (limits: ResolvedLimits, journal: Journal): ConstructorParameters<typeof Connections>[0]['ready'] {
   return {
-    type: 'ready',
-    protocol: SUBPROTOCOL,
     journal: journal.id,
     maxPayload: limits.maxPayload,
     // A whole answer in one frame, with every character escaped, and the frame's other fields.

@@ -268,6 +268,13 @@ t.test('a user with neither sub nor id is a 500, and the log names identify', as
   t.match(lines.find(({ err }) => err !== undefined), { err: { message: /`identify`/ } })
 })
 
+t.test('a host without users is told once that everybody is anonymous', async (t) => {
+  const { lines, logger } = readableLog()
+  const { connect } = await serve(t, { fastify: { logger } })
+  for (let i = 0; i < 2; i++) await (await connect()).close()
+  t.equal(lines.filter(({ msg, level }) => level === 40 && String(msg).includes('`anonymous`')).length, 1)
+})
+
 t.test('an identify that answers no owner is a 500', async (t) => {
   for (const answer of ['', { owner: '' }, {}, 7, null]) {
     const { url } = await serve(t, { identify: () => answer as string })

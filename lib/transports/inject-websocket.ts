@@ -1,10 +1,12 @@
 import type { ClientRequestArgs } from 'node:http'
 import type { EventEmitter } from 'node:events'
-import { duplexPair, type Duplex } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import { Server as TlsServer } from 'node:tls'
 
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
+
+import { MemorySocket } from './memory-socket.js'
 
 /** What a test may say about the connection it opens. */
 export interface InjectWsOptions {
@@ -57,19 +59,10 @@ function isInstance (value: unknown): value is FastifyInstance {
 
 function connect ({ server }: FastifyInstance): Duplex {
   const listener: EventEmitter = server
-  const [near, far] = duplexPair()
+  const [near, far] = MemorySocket.pair()
   const isSecure = listener instanceof TlsServer
   // What a hook may ask a socket for; the last two are for an HTTP/2 server to fall back to HTTP/1.1.
   Object.assign(far, { remoteAddress: '127.0.0.1', remotePort: 0, encrypted: isSecure, server, alpnProtocol: false })
-  breakTogether(near, far)
-  breakTogether(far, near)
   listener.emit(isSecure ? 'secureConnection' : 'connection', far)
   return near
-}
-
-/** The two halves of a pair end together but are not destroyed together, as those of a cut cable are. */
-function breakTogether (one: Duplex, other: Duplex): void {
-  one.once('close', () => {
-    if (!one.writableFinished) other.destroy()
-  })
 }

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 
 import type { Agents } from '../agent/agents.js'
+import { AgentNotFoundError } from '../agent/executor.js'
 import { isPromiseLike } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type { Journal, Run, StoredChat, TurnEnd } from '../journal/journal.js'
@@ -96,30 +97,29 @@ export class Engine {
     if (!this.#live.enter(chat.key, bytes)) {
       return { accepted: false, code: 'RATE_LIMITED', retryAfterMs: NO_ROOM_RETRY_MS }
     }
-    const turn: LiveTurn = { chat, bytes, followers: new Set() }
-    try {
-      const started = await this.#offer(turn, wake)
-      if (!started.accepted) this.#leave(turn)
-      return started
-    } catch (err) {
-      this.#leave(turn)
-      this.#log(turn, err, 'the journal did not take a chat')
-      return { accepted: false, code: 'STORE_UNAVAILABLE' }
-    }
+    const turn: LiveTurn = { chat, bytes, followers: new Set(), offering: undefined, hasLeft: false }
+    turn.offering = this.#offer(turn, wake)
+    const started = await turn.offering
+    turn.offering = undefined
+    if (!started.accepted) this.#leave(turn)
+    return started
   }
 
   /** Stops a session's turns, or one of them: those that wait and the one that runs. Answers the ids of all it stopped. */
   async cancel (key: SessionKey, turnId?: string): Promise<string[]> {
     const session = this.#sessions.get(sessionKeyText(key))
     if (session === undefined) return []
+    const isMeant = ({ chat }: LiveTurn): boolean => turnId === undefined || chat.turnId === turnId
     const stopped: string[] = []
-    for (const turn of [...session.waiting.values()]) {
-      if (turnId !== undefined && turn.chat.turnId !== turnId) continue
-      if (await this.#withdraw(session, turn, ABORTED)) stopped.push(turn.chat.turnId)
-    }
-    const { running } = session
-    if (running !== undefined && (turnId === undefined || running.turn.chat.turnId === turnId)) {
-      if (this.#abort(running)) stopped.unshift(running.turn.chat.turnId)
+    try {
+      for (const turn of [...session.waiting.values()].filter(isMeant)) {
+        if (turn.offering !== undefined) await turn.offering
+        if (await this.#withdraw(session, turn, ABORTED)) stopped.push(turn.chat.turnId)
+      }
+    } finally {
+      await this.#taken(session)
+      const { running } = session
+      if (running !== undefined && isMeant(running.turn) && this.#abort(running)) stopped.unshift(running.turn.chat.turnId)
     }
     return stopped
   }
@@ -139,20 +139,23 @@ export class Engine {
    * every turn has its end.
    */
   drain (timeoutMs: number): Promise<void> {
-    this.#draining ??= this.#drain(timeoutMs)
+    // A tick later: whoever is woken by an end that the drain writes must find that it has begun.
+    this.#draining ??= Promise.resolve().then(() => this.#drain(timeoutMs))
     return this.#draining
   }
 
   async #drain (timeoutMs: number): Promise<void> {
     const end = failedEnd('SHUTTING_DOWN')
-    for (const session of this.#sessions.values()) {
-      for (const turn of [...session.waiting.values()]) {
-        await this.#withdraw(session, turn, end)
-      }
-    }
     const stopTimer = this.#tools.clock.after(timeoutMs, () => {
       for (const run of this.#runs) run.stop(end, new Error(ERROR_CODES.SHUTTING_DOWN.message))
     })
+    for (const session of [...this.#sessions.values()]) {
+      await this.#taken(session)
+      for (const turn of [...session.waiting.values()]) {
+        if (turn.offering !== undefined) await turn.offering
+        await this.#drop(session, turn, end)
+      }
+    }
     const running = (): TurnRun[] => [...this.#runs].filter((run) => !run.hasEnded)
     for (let runs = running(); runs.length > 0; runs = running()) await Promise.all(runs.map((run) => run.ended))
     stopTimer()
@@ -160,70 +163,95 @@ export class Engine {
 
   async #offer (turn: LiveTurn, wake: () => void): Promise<Started> {
     const { chat } = turn
-    const { limits, clock } = this.#tools
-    const { journal } = this.#home(chat.isNamed)
     const session = this.#open(chat.key)
-    const onBusy = chat.onBusy ?? limits.onBusy
     // Before the first tick: a drain, a cancel or an interrupt that comes meanwhile must find it.
     session.waiting.set(chat.turnId, turn)
     try {
-      const terms = { onBusy, maxQueued: limits.maxQueuedTurns, displacedEnd: ABORTED }
-      const offered = journal.offer(chat.key, storedChat(chat, clock.date()), terms)
-      const offer = isPromiseLike(offered) ? await offered : offered
-      if (!offer.accepted) {
-        this.#closeIfIdle(session, turn)
-        return { accepted: false, code: offer.code, retryAfterMs: NO_ROOM_RETRY_MS }
-      }
-      const followed = journal.followTurn(chat.key, chat.turnId, wake)
-      const cursor = isPromiseLike(followed) ? await followed : followed
-      if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
-      const follower = new TurnFollower(cursor, chat.turnId, wake)
-      turn.followers.add(follower)
-      for (const turnId of offer.displaced) this.#withdrawn(session, session.waiting.get(turnId))
-      if (onBusy === 'interrupt' && session.running !== undefined) this.#abort(session.running)
-      // A drain that began while the journal was asked has not seen this one wait.
-      if (this.isDraining) await this.#withdraw(session, turn, failedEnd('SHUTTING_DOWN'))
-      else this.#next(session).catch((err: unknown) => { this.#log(turn, err, 'a turn could not be started') })
-      const { position, epoch, seq } = offer
-      return { accepted: true, turnId: chat.turnId, position, epoch, seq, follower }
+      const started = await this.#accept(session, turn, wake)
+      if (!started.accepted) this.#closeIfIdle(session, turn)
+      return started
     } catch (err) {
+      this.#log(turn, err, 'the journal did not take a chat')
+      // What it may have taken all the same must not run for nobody.
+      await this.#drop(session, turn, failedEnd('STORE_UNAVAILABLE'))
       this.#closeIfIdle(session, turn)
-      throw err
+      return { accepted: false, code: 'STORE_UNAVAILABLE' }
     }
+  }
+
+  async #accept (session: LiveSession, turn: LiveTurn, wake: () => void): Promise<Started> {
+    const { chat } = turn
+    const { limits, clock } = this.#tools
+    const { journal } = this.#home(chat.isNamed)
+    const onBusy = chat.onBusy ?? limits.onBusy
+    const terms = { onBusy, maxQueued: limits.maxQueuedTurns, displacedEnd: ABORTED }
+    const offered = journal.offer(chat.key, storedChat(chat, clock.date()), terms)
+    const offer = isPromiseLike(offered) ? await offered : offered
+    if (!offer.accepted) return { accepted: false, code: offer.code, retryAfterMs: NO_ROOM_RETRY_MS }
+    for (const turnId of offer.displaced) this.#withdrawn(session, session.waiting.get(turnId))
+    const followed = journal.followTurn(chat.key, chat.turnId, wake)
+    const cursor = isPromiseLike(followed) ? await followed : followed
+    if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
+    const follower = new TurnFollower(cursor, chat.turnId, wake)
+    turn.followers.add(follower)
+    // Meanwhile it may be running itself.
+    const { running } = session
+    if (onBusy === 'interrupt' && running !== undefined && running.turn !== turn) this.#abort(running)
+    if (!this.isDraining) this.#next(session).catch(this.#reporter(turn))
+    const { position, epoch, seq } = offer
+    return { accepted: true, turnId: chat.turnId, position, epoch, seq, follower }
   }
 
   /** Runs the session's next turn, if it is free. */
   async #next (session: LiveSession): Promise<void> {
-    if (session.running !== undefined || session.isTaking) return
+    if (session.running !== undefined || session.taking !== undefined) return
     if (this.isDraining) return this.#closeIfIdle(session)
     const first = session.waiting.values().next().value
     if (first === undefined) return this.#closeIfIdle(session)
     const { journal } = this.#home(first.chat.isNamed)
-    session.isTaking = true
     let run: Run | undefined
     try {
       const taken = journal.take(session.key)
-      run = isPromiseLike(taken) ? await taken : taken
-    } finally {
-      session.isTaking = false
+      if (isPromiseLike(taken)) session.taking = Promise.resolve(taken)
+      run = isPromiseLike(taken) ? await session.taking : taken
+      session.taking = undefined
+    } catch (err) {
+      session.taking = undefined
+      this.#log(first, err, 'the journal did not start a turn')
+      await this.#drop(session, first, failedEnd('STORE_UNAVAILABLE'))
+      return await this.#next(session)
     }
-    const turn = run === undefined ? undefined : session.waiting.get(run.chat.turnId)
-    if (run === undefined || turn === undefined) return this.#closeIfIdle(session)
+    if (run === undefined) return this.#closeIfIdle(session)
+    const turn = session.waiting.get(run.chat.turnId)
+    if (turn === undefined) return await this.#discard(session, first, run)
     session.waiting.delete(run.chat.turnId)
     this.#run(session, turn, run)
+  }
+
+  /** Settles when the right to run that was being asked for has its turn. */
+  async #taken ({ taking }: LiveSession): Promise<void> {
+    if (taking !== undefined) await Promise.allSettled([taking])
+  }
+
+  /** Ends a turn that nobody waits for: its chat was refused, though the journal had taken it. */
+  async #discard (session: LiveSession, next: LiveTurn, run: Run): Promise<void> {
+    const { journal } = this.#home(next.chat.isNamed)
+    await journal.append(run, 1, [{ kind: 'end', end: failedEnd('STORE_UNAVAILABLE') }])
+    await journal.release(run)
+    await this.#next(session)
   }
 
   #run (session: LiveSession, turn: LiveTurn, run: Run): void {
     const { agents, limits, clock, log } = this.#tools
     const home = this.#home(turn.chat.isNamed)
-    const executor = agents.find(session.key.agentId)
-    if (executor === undefined) throw new Error(`the agent ${session.key.agentId} is gone`)
+    const { agentId } = session.key
+    const executor = agents.find(agentId) ?? (() => { throw new AgentNotFoundError(agentId) })
     const turnRun = new TurnRun(run, { ...home, executor, limits, clock, log })
     const running = { turn, run: turnRun }
     session.running = running
     this.#runs.add(turnRun)
     this.#stopWatch ??= clock.every(WATCH_MS, () => { this.#watch() })
-    this.#settle(session, running).catch((err: unknown) => { this.#log(turn, err, 'a turn could not be settled') })
+    this.#settle(session, running).catch(this.#reporter(turn))
   }
 
   /** After a turn's end: waits for its executor, but not for ever, and lets the next one run. */
@@ -234,12 +262,16 @@ export class Engine {
     const hasReturned = await this.#hasReturned(run)
     this.#runs.delete(run)
     if (hasReturned) this.#leave(turn)
-    else run.returned.then(() => { this.#leave(turn) }, () => { this.#leave(turn) })
+    else void run.returned.then(() => { this.#leave(turn) })
     if (this.#runs.size === 0) {
       this.#stopWatch?.()
       this.#stopWatch = undefined
     }
-    await this.#home(turn.chat.isNamed).journal.release(run.run)
+    try {
+      await this.#home(turn.chat.isNamed).journal.release(run.run)
+    } catch (err) {
+      this.#log(turn, err, 'the journal did not take the right to run back')
+    }
     session.running = undefined
     await this.#next(session)
   }
@@ -263,6 +295,18 @@ export class Engine {
     return isWithdrawn
   }
 
+  /** Ends a turn that waits, also when the journal cannot be told. */
+  async #drop (session: LiveSession, turn: LiveTurn, end: TurnEnd): Promise<void> {
+    try {
+      await this.#withdraw(session, turn, end)
+    } catch (err) {
+      this.#log(turn, err, 'the journal did not withdraw a chat')
+    }
+    if (!session.waiting.has(turn.chat.turnId)) return
+    this.#withdrawn(session, turn)
+    for (const follower of turn.followers) follower.endUnwritten(end)
+  }
+
   #withdrawn (session: LiveSession, turn: LiveTurn | undefined): void {
     if (turn === undefined) return
     session.waiting.delete(turn.chat.turnId)
@@ -278,7 +322,7 @@ export class Engine {
     const text = sessionKeyText(key)
     let session = this.#sessions.get(text)
     if (session === undefined) {
-      session = { key, text, waiting: new Map(), running: undefined, isTaking: false }
+      session = { key, text, waiting: new Map(), running: undefined, taking: undefined }
       this.#sessions.set(text, session)
     }
     return session
@@ -293,8 +337,14 @@ export class Engine {
     return isNamed ? this.#tools.named : this.#tools.unnamed
   }
 
-  #leave ({ chat, bytes }: LiveTurn): void {
-    this.#live.leave(chat.key, bytes)
+  #leave (turn: LiveTurn): void {
+    if (turn.hasLeft) return
+    turn.hasLeft = true
+    this.#live.leave(turn.chat.key, turn.bytes)
+  }
+
+  #reporter (turn: LiveTurn): (thrown: unknown) => void {
+    return (thrown) => { this.#log(turn, thrown, 'a turn could not go on') }
   }
 
   #log ({ chat }: LiveTurn, thrown: unknown, text: string): void {
@@ -319,14 +369,18 @@ interface LiveSession {
   /** Accepted turns that do not run yet, by id, in their order. */
   readonly waiting: Map<string, LiveTurn>
   running: RunningTurn | undefined
-  /** The right to run is being asked for. */
-  isTaking: boolean
+  /** The right to run, while it is being asked for. */
+  taking: Promise<Run | undefined> | undefined
 }
 
 interface LiveTurn {
   readonly chat: Chat
   readonly bytes: number
   readonly followers: Set<TurnFollower>
+  /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */
+  offering: Promise<Started> | undefined
+  /** It is no longer counted among the live turns. */
+  hasLeft: boolean
 }
 
 interface RunningTurn {

@@ -56,15 +56,16 @@ export class ExecutorTurn implements Turn {
 
   async waitFor<T> (promise: PromiseLike<T>): Promise<T> {
     const { signal } = this
-    signal.throwIfAborted()
     let onAbort = (): void => {}
     const aborted = new Promise<never>((_resolve, reject) => {
       onAbort = () => { reject(toError(signal.reason)) }
-      signal.addEventListener('abort', onAbort, { once: true })
+      if (signal.aborted) onAbort()
+      else signal.addEventListener('abort', onAbort, { once: true })
     })
     this.waiting++
     try {
-      return await Promise.race([promise, aborted])
+      // Also where the turn was stopped before: the promise's rejection, if nobody took it, would end the host's process.
+      return await Promise.race([aborted, promise])
     } finally {
       this.waiting--
       signal.removeEventListener('abort', onAbort)

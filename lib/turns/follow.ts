@@ -9,6 +9,7 @@ export class TurnFollower {
   readonly #turnId: string
   readonly #wake: () => void
   #held: Entry | 'lost' | undefined
+  #hasEnd = false
   /** How the turn ended that its journal could not be told of. */
   #unwrittenEnd: TurnEnd | undefined
 
@@ -58,10 +59,14 @@ export class TurnFollower {
   #take (): Entry | 'lost' | undefined {
     const held = this.#held
     this.#held = undefined
-    const entry = held ?? this.#cursor.next()
-    if ((entry !== undefined && entry !== 'lost') || this.#unwrittenEnd === undefined) return entry
-    const end = this.#unwrittenEnd
-    this.#unwrittenEnd = undefined
-    return { kind: 'end', end, turnId: this.#turnId, seq: 0 }
+    if (held !== undefined) return held
+    // A journal that failed to say that it had written the end has one too.
+    if (this.#hasEnd) return undefined
+    let entry = this.#cursor.next()
+    if ((entry === undefined || entry === 'lost') && this.#unwrittenEnd !== undefined) {
+      entry = { kind: 'end', end: this.#unwrittenEnd, turnId: this.#turnId, seq: 0 }
+    }
+    this.#hasEnd = entry !== undefined && entry !== 'lost' && entry.kind === 'end'
+    return entry
   }
 }

@@ -37,7 +37,7 @@ export class JournalWriter {
     if (this.hasFailed) return
     if (this.#inFlight !== undefined) {
       this.#gathered.push(entry)
-      this.#gatheredUnits += entry.kind === 'text' || entry.kind === 'message' ? entry.content.length : 64
+      this.#gatheredUnits += unitsOf(entry)
       return
     }
     try {
@@ -77,5 +77,14 @@ export class JournalWriter {
     this.#gathered = []
     this.#gatheredUnits = 0
     this.#onFailure(err)
+  }
+}
+
+function unitsOf (entry: NewEntry): number {
+  switch (entry.kind) {
+    case 'text':
+    case 'message': return entry.content.length
+    case 'event': return entry.json.length
+    case 'end': return 0
   }
 }

@@ -72,7 +72,10 @@ export class TurnRun {
     this.#writer = new JournalWriter(tools.journal, run, (err) => { this.#journalFailed(err) })
     this.#startedAt = this.#sliceStart = this.#progressAt = tools.clock.now()
     this.ended = new Promise((resolve) => { this.#markEnded = resolve })
-    this.returned = this.#execute().catch((err: unknown) => { this.#log('error', err, 'a turn could not be run') })
+    this.returned = this.#execute().catch((err: unknown) => {
+      this.#log('error', err, 'a turn could not be run')
+      this.stop(failedEnd('INTERNAL'), toError(err))
+    })
   }
 
   get hasEnded (): boolean { return this.#state === 'ended' }
@@ -90,7 +93,13 @@ export class TurnRun {
     if (reason !== undefined) this.#turn.abort(reason)
     this.#closeIterator()
     this.#pace?.release()
-    this.#writeEnd(end).catch((err: unknown) => { this.#log('error', err, 'a turn could not be ended') })
+    this.#writeEnd(end).catch((err: unknown) => {
+      this.#log('error', err, 'a turn could not be ended')
+      this.unwrittenEnd = failedEnd('INTERNAL')
+    }).finally(() => {
+      this.#advance('end-written')
+      this.#markEnded()
+    })
     return true
   }
 
@@ -136,6 +145,7 @@ export class TurnRun {
   }
 
   #takeWhole (content: string): void {
+    if (!this.#isOpen()) return
     const text = content.toWellFormed()
     if (!this.#record.hasRoomFor(text)) return this.#tooLarge()
     this.#record.keepWhole(text)
@@ -146,15 +156,18 @@ export class TurnRun {
   async #takeParts (iterator: PartIterator): Promise<void> {
     this.#iterator = iterator
     if (!this.#isOpen()) return this.#closeIterator()
-    for (;;) {
+    while (this.#isOpen()) {
       const step = iterator.next()
       const result = isPromiseLike(step) ? await step : step
       if (!this.#isOpen()) return
-      if (result.done === true) break
+      if (result.done === true) return this.#partsEnded()
       this.#advance('part')
       this.#take(toPart(result.value))
       if (++this.#parts % PARTS_PER_BREATH === 0 || this.#writer.isFull) await this.#breathe()
     }
+  }
+
+  #partsEnded (): void {
     // It has come to its end by itself: there is nothing to close.
     this.#iterator = undefined
     if (this.#parts === 0) this.#log('warn', undefined, 'the executor yielded nothing')
@@ -174,8 +187,10 @@ export class TurnRun {
   #takeText (piece: string): void {
     const text = this.#record.join(piece)
     if (text === '') return
-    if (!this.#record.hasRoomFor(text)) return this.#tooLarge()
-    this.#writer.write({ kind: 'text', content: text })
+    if (this.#record.hasRoomFor(text)) return this.#writer.write({ kind: 'text', content: text })
+    // The piece is refused whole, with the half of a character that it may have ended with.
+    this.#record.rest()
+    this.#tooLarge()
   }
 
   #takeMessage (content: string): void {
@@ -230,7 +245,8 @@ export class TurnRun {
     if (!this.#writer.isSettled) await this.#writer.settled()
     const { turnId } = this.run.chat
     const content = this.#record.answer()
-    const complete = end.error === undefined && end.finishReason !== 'aborted'
+    // What had gathered when the journal failed is missing in it.
+    const complete = end.error === undefined && end.finishReason !== 'aborted' && !this.#writer.hasFailed
     try {
       const at = this.#tools.clock.date()
       if (content !== '') await this.#keep({ turnId, role: 'assistant', content, at, complete })
@@ -240,9 +256,7 @@ export class TurnRun {
     }
     this.#writer.write({ kind: 'end', end })
     if (!this.#writer.isSettled) await this.#writer.settled()
-    if (this.#writer.hasFailed) this.unwrittenEnd = end
-    this.#advance('end-written')
-    this.#markEnded()
+    if (this.#writer.hasFailed) this.unwrittenEnd = failedEnd('STORE_UNAVAILABLE')
   }
 
   #keep (message: Parameters<SessionStore['append']>[1][number]): Promise<void> {
@@ -253,7 +267,7 @@ export class TurnRun {
   #ownEnd (): TurnEnd {
     const { finishReason = 'stop', usage } = this.#finish ?? {}
     const end: TurnEnd = { finishReason: FINISH_REASONS.includes(finishReason) ? finishReason : 'other' }
-    if (Value.Check(Usage, usage)) end.usage = Value.Clean(Usage, structuredClone(usage)) as Usage
+    if (Value.Check(Usage, usage)) end.usage = Value.Clean(Usage, { ...usage }) as Usage
     return end
   }
 

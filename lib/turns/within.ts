@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 
@@ -15,5 +17,8 @@ export async function within<T> (clock: Clock, ms: number, what: string, value: 
 
 /** Anything can be thrown; a log line and a rejection need an `Error`. */
 export function toError (thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(`not an Error was thrown: ${String(thrown)}`, { cause: thrown })
+  if (thrown instanceof Error) return thrown
+  // `String` of an object calls its methods, and throws where there are none.
+  const text = typeof thrown === 'string' ? thrown : inspect(thrown, { depth: 1, customInspect: false })
+  return new Error(`not an Error was thrown: ${text}`, { cause: thrown })
 }

@@ -195,7 +195,7 @@ t.test('a bad frame gets an error with its id, reaches no executor, and the conn
     [deep, { code: 'INVALID_FRAME' }],
     [Buffer.from('{"type":"ping"}'), { code: 'INVALID_FRAME' }],
     ['{"type":"nope","id":"a"}', { code: 'UNKNOWN_TYPE', id: 'a' }],
-    ['{"type":"cancel","id":"a"}', { code: 'UNKNOWN_TYPE', id: 'a' }],
+    ['{"type":"cancel","id":"a"}', { code: 'UNKNOWN_TYPE', id: 'a', details: { path: '/type' } }],
     ['{"id":"a"}', { code: 'VALIDATION_FAILED', id: 'a', details: { path: '/type', rule: 'expected a string' } }],
     ['{"type":"chat","id":"a","message":1}', { code: 'VALIDATION_FAILED', id: 'a' }],
     ['{"type":"chat","id":"a","message":"x"}', { code: 'VALIDATION_FAILED', id: 'a' }],

@@ -1,0 +1,89 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { env } from 'node:process'
+import { fileURLToPath } from 'node:url'
+
+import type { WsChannelOptions } from '../../lib/index.js'
+
+export interface ServerConfig {
+  kind: 'channel' | 'bare'
+  /** How many pieces the agent `burst` has. */
+  pieces: number
+  options: WsChannelOptions
+}
+
+export type ServerCommand = 'memory' | 'yielded' | 'stats' | 'release' | 'close'
+
+export interface ServerReply {
+  port?: number
+  memory?: MemoryReport
+  yielded?: number
+  stats?: Record<string, number>
+  closedMs?: number
+}
+
+/** In bytes, after a garbage collection. */
+export interface MemoryReport {
+  rss: number
+  /** Heap and external memory: what JavaScript holds. */
+  heap: number
+}
+
+/** Starts a server in a process of its own; it ends with `close`, and with this process. */
+export async function startServer (config: Partial<ServerConfig>): Promise<ServerProcess> {
+  const full: ServerConfig = { kind: 'channel', pieces: 0, options: {}, ...config }
+  const child = fork(fileURLToPath(new URL('server-process.ts', import.meta.url)), [JSON.stringify(full)], {
+    execArgv: ['--expose-gc', '--import=tsx'],
+    // Coverage of a process whose memory is measured would be measured along.
+    env: { ...env, NODE_V8_COVERAGE: '', _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+  })
+  const server = new ServerProcess(child)
+  const { port = 0 } = await server.reply()
+  server.url = `ws://127.0.0.1:${port}/api/v1/ws`
+  return server
+}
+
+export class ServerProcess {
+  url = ''
+  readonly #child: ChildProcess
+
+  constructor (child: ChildProcess) {
+    this.#child = child
+  }
+
+  async ask (command: ServerCommand): Promise<ServerReply> {
+    const reply = this.reply()
+    this.#child.send(command)
+    return await reply
+  }
+
+  async reply (): Promise<ServerReply> {
+    const waiting = new AbortController()
+    const { signal } = waiting
+    try {
+      const died = once(this.#child, 'exit', { signal }).then(() => { throw new Error('the server process has died') })
+      const replied = once(this.#child, 'message', { signal }).then(([reply]) => reply as ServerReply)
+      return await Promise.race([replied, died])
+    } finally {
+      waiting.abort()
+    }
+  }
+
+  async memory (): Promise<MemoryReport> {
+    const { memory } = await this.ask('memory')
+    if (memory === undefined) throw new Error('no memory report')
+    return memory
+  }
+
+  /** Answers how long the server took to close, in milliseconds. */
+  async close (): Promise<number> {
+    const { closedMs = 0 } = await this.ask('close')
+    if (this.#child.exitCode === null) await once(this.#child, 'exit')
+    return closedMs
+  }
+
+  /** For the end of a test that failed. */
+  kill (): void {
+    this.#child.kill('SIGKILL')
+  }
+}
