@@ -75,10 +75,16 @@ export class ServerProcess {
     return memory
   }
 
-  /** Answers how long the server took to close, in milliseconds. */
-  async close (): Promise<number> {
-    const { closedMs = 0 } = await this.ask('close')
-    if (this.#child.exitCode === null) await once(this.#child, 'exit')
+  /**
+   * Answers how long the server took to close, in milliseconds.
+   * @param release lets turns that are held end, once the server has begun to close
+   */
+  async close (release = false): Promise<number> {
+    const exited = once(this.#child, 'exit')
+    this.#child.send('close')
+    if (release) await this.ask('release')
+    const { closedMs = 0 } = await this.reply()
+    await exited
     return closedMs
   }
 
