@@ -61,6 +61,8 @@ export class Peer {
   async #send (message: Message): Promise<void> {
     const verdict = judge(message.data, message.isBinary, this.#options.limits)
     if (verdict.kind !== 'close') this.#expected.add(verdict)
+    // What runs when a connection is closed is a case of its own, and its answers are lost.
+    else if (this.#options.random.perMille(700)) await this.#answers(0)
     this.#write(message)
     if (verdict.kind !== 'close') return
     const [code] = await this.#closed() as [number]

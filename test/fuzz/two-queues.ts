@@ -20,7 +20,9 @@ export class TwoQueues<T> {
 
   /** What comes next, of either. */
   get heads (): T[] {
-    return [this.#first[Math.max(...this.#ofFirst)], this.#second[this.#taken - Math.min(...this.#ofFirst)]].filter((item) => item !== undefined)
+    const first = this.#first[Math.max(...this.#ofFirst)]
+    const second = this.#second[this.#taken - Math.min(...this.#ofFirst)]
+    return [first, second].filter((item) => item !== undefined)
   }
 
   addFirst (item: T): void {

@@ -5,7 +5,7 @@ import type { Journal } from '../../lib/journal/journal.js'
 import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
 
 type Method = 'offer' | 'take' | 'append' | 'release' | 'withdraw' | 'followTurn' | 'forget' | 'close'
-type Gate = (method: Method, count: number) => unknown
+type Gate = (method: Method, count: number) => Promise<void> | undefined | void
 
 /**
  * A journal as over a network: what is asked has its effect at once and in order, the answer comes a tick later.

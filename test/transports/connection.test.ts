@@ -214,6 +214,47 @@ t.test('a bad frame gets an error with its id, reaches no executor, and the conn
   await client.close()
 })
 
+t.test('an interrupt ends the running answer with what there is, and starts', async (t) => {
+  const { app, connect } = await serve(t, {
+    async * agentExecutor (turn) {
+      yield turn.message
+      if (turn.message === 'first') await new Promise((resolve) => { turn.signal.addEventListener('abort', resolve) })
+    }
+  })
+  const client = await connect({ query: '?sessionId=s' })
+  for (const stream of [true, false]) {
+    client.send({ type: 'chat', message: 'first', stream })
+    if (stream) t.match(await client.next('stream'), { content: 'first', done: false })
+    else await eventually(() => app.channel.stats().entries === 9)
+    client.send({ type: 'chat', message: 'waits', stream })
+    client.send({ type: 'chat', message: 'second', stream, onBusy: 'interrupt' })
+    const type = stream ? 'stream' : 'message'
+    t.same(await client.next(), { type, agentId: 'main', content: stream ? '' : 'first', done: true })
+    t.same(await client.next(), { type, agentId: 'main', content: '', done: true }, 'the one that waited never ran')
+    t.equal(text(await answer(client)), 'second')
+  }
+  const { messages } = await app.sessionStore.messages({ owner: 'anonymous', agentId: 'main', sessionId: 's' }, { limit: 4 })
+  t.match(messages, [
+    { role: 'user', content: 'first' }, { role: 'assistant', content: 'first', complete: false },
+    { role: 'user', content: 'second' }, { role: 'assistant', content: 'second', complete: true }
+  ])
+  await client.close()
+})
+
+t.test('more chats than may wait in a session are refused', async (t) => {
+  const gate = deferred()
+  const { connect } = await serve(t, { maxQueuedTurns: 2, async agentExecutor (turn) { await gate.promise; return turn.message } })
+  const [one, two] = [await connect({ query: '?sessionId=s' }), await connect({ query: '?sessionId=s' })]
+  for (const message of ['a', 'b', 'c']) one.send({ type: 'chat', message })
+  await one.fence()
+  two.send({ type: 'chat', message: 'd' })
+  t.match(await two.next('error'), { code: 'QUEUE_FULL', retryable: true, retryAfterMs: 1000, done: true })
+  gate.resolve()
+  for (const message of ['a', 'b', 'c']) t.equal((await one.next('message')).content, message)
+  await one.close()
+  await two.close()
+})
+
 t.test('an agent id that objects inherit is no agent of a record', async (t) => {
   const { connect } = await serve(t, { agentExecutor: { main: () => 'hi' } })
   const client = await connect()
