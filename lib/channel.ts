@@ -126,9 +126,9 @@ export class ChannelRuntime {
     return this.connections.disconnect(owner, 'DISCONNECTED')
   }
 
-  /** @returns `undefined` when it never started, and there is nothing to end */
-  beginDrain (): Promise<void> | undefined {
-    return this.#parts === undefined ? undefined : this.drain()
+  /** Begins what `close` waits for: `preClose` has only so long, a drain may take longer. */
+  beginDrain (): void {
+    if (this.#parts !== undefined) void this.drain()
   }
 
   drain (timeoutMs = this.#limits.drainTimeoutMs): Promise<void> {

@@ -52,7 +52,7 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
   // A drain may take longer than a `preClose` hook has (`pluginTimeout`): it is begun here, and awaited in `onClose`.
   // The server's own close waits for the sockets meanwhile.
   fastify.addHook('preClose', async () => {
-    runtime.beginDrain()?.catch((err: unknown) => { fastify.log.error({ err }, 'the channel could not be drained') })
+    runtime.beginDrain()
   })
   fastify.addHook('onClose', async () => { await runtime.close() })
 }

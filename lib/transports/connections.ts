@@ -55,18 +55,12 @@ export class Connections {
   reserve (owner: string): void {
     this.check(owner)
     this.#reserved++
-    let places = this.#places.get(owner)
-    if (places === undefined) {
-      places = { connections: 0, ...this.#ownerAllowances(owner) }
-      this.#places.set(owner, places)
-    }
-    places.connections++
+    this.#placesOf(owner).connections++
   }
 
   release (owner: string): void {
     this.#reserved--
-    const places = this.#places.get(owner)
-    if (places === undefined) return
+    const places = this.#placesOf(owner)
     places.connections--
     if (places.connections === 0) this.#places.delete(owner)
   }
@@ -74,10 +68,10 @@ export class Connections {
   accept (socket: WebSocket, identity: Identity, facts: ConnectionFacts): void {
     const { maxFramesPerSecond, maxErrorsPerMinute } = this.#limits
     const { clock } = this.#tools
-    const owned = this.#places.get(identity.owner)
+    const owned = this.#placesOf(identity.owner)
     const allowances = {
-      frames: [new Allowance(maxFramesPerSecond, 1_000, clock.now()), ...(owned?.frames ?? [])],
-      errors: [new Allowance(maxErrorsPerMinute, 60_000, clock.now()), ...(owned?.errors ?? [])]
+      frames: [new Allowance(maxFramesPerSecond, 1_000, clock.now()), ...owned.frames],
+      errors: [new Allowance(maxErrorsPerMinute, 60_000, clock.now()), ...owned.errors]
     }
     const connection = new Connection(socket, identity, facts, allowances, this.#tools)
     this.#open.add(connection)
@@ -126,6 +120,15 @@ export class Connections {
   #watchMs (): number {
     const { heartbeatMs, pongTimeoutMs, slowConsumerTimeoutMs } = this.#limits
     return Math.min(1_000, Math.max(250, Math.min(heartbeatMs, pongTimeoutMs, slowConsumerTimeoutMs) / 4))
+  }
+
+  #placesOf (owner: string): OwnerPlaces {
+    let places = this.#places.get(owner)
+    if (places === undefined) {
+      places = { connections: 0, ...this.#ownerAllowances(owner) }
+      this.#places.set(owner, places)
+    }
+    return places
   }
 
   #ownerAllowances (owner: string): Pick<OwnerPlaces, 'frames' | 'errors'> {

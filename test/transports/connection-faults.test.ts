@@ -1,0 +1,146 @@
+// What no client can bring about: faults of ours, told to a connection by doubles.
+import { EventEmitter } from 'node:events'
+import { PassThrough } from 'node:stream'
+
+import Fastify from 'fastify'
+import t from 'tap'
+import type { WebSocket } from 'ws'
+
+import { DEFAULT_LIMITS } from '../../lib/options.js'
+import { createDecoder } from '../../lib/protocol/decode.js'
+import { Connections } from '../../lib/transports/connections.js'
+import type { Engine } from '../../lib/turns/engine.js'
+import { readableLog } from '../helpers/app.js'
+import { deferred } from '../helpers/deferred.js'
+import { ManualClock } from '../helpers/manual-clock.js'
+
+class FakeWebSocket extends EventEmitter {
+  bufferedAmount = 0
+  readonly sent: string[] = []
+  readonly closings: number[] = []
+  terminated = 0
+
+  send (frame: string, written: () => void): void {
+    this.sent.push(frame)
+    written()
+  }
+
+  close (code: number): void { this.closings.push(code) }
+  terminate (): void { this.terminated++ }
+  pause (): void {}
+  resume (): void {}
+  ping (_done: () => void): void {}
+
+  receive (data: unknown): void { this.emit('message', data, false) }
+}
+
+function makeConnections (engine: Partial<Engine>, decode = createDecoder(DEFAULT_LIMITS)) {
+  const { lines, logger } = readableLog()
+  const { log } = Fastify({ logger })
+  const ready = { journal: 'j', maxPayload: 1, maxFrameBytes: 1, heartbeatMs: 1, types: [] }
+  const clock = new ManualClock()
+  const connections = new Connections(
+    { engine: engine as Engine, decode, authorize: undefined, ready, clock, log }, DEFAULT_LIMITS)
+  const accept = (owner = 'anonymous'): FakeWebSocket => {
+    const socket = new FakeWebSocket()
+    connections.reserve(owner)
+    const facts = { subprotocol: false, agentId: undefined, sessionId: undefined, remoteAddress: undefined, stream: new PassThrough() }
+    connections.accept(socket as unknown as WebSocket, { owner }, facts)
+    return socket
+  }
+  return { connections, accept, lines, clock }
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
+
+t.test('an engine that fails is an INTERNAL error, and a log line', async (t) => {
+  const { accept, lines } = makeConnections({
+    startTurn: () => Promise.reject(new Error('boom')),
+    endUnnamed: () => Promise.reject(new Error('boom'))
+  })
+  const socket = accept()
+  socket.receive(Buffer.from('{"type":"chat","message":"x"}'))
+  await settled()
+  t.same(socket.sent.map((frame) => JSON.parse(frame) as unknown), [
+    { type: 'error', agentId: 'main', code: 'INTERNAL', message: 'The server failed', retryable: true, done: true }
+  ])
+  socket.emit('close')
+  await settled()
+  t.same(lines.filter(({ level }) => level === 50).map(({ msg }) => msg),
+    ['a chat could not be started', 'the session of a connection could not be ended'])
+})
+
+t.test('a failure that comes after the connection has gone is told nobody', async (t) => {
+  const gate = deferred()
+  const { accept } = makeConnections({
+    startTurn: () => gate.promise.then(() => { throw new Error('boom') }),
+    endUnnamed: () => Promise.resolve()
+  })
+  const socket = accept()
+  socket.receive(Buffer.from('{"type":"chat","message":"x"}'))
+  socket.emit('close')
+  gate.resolve()
+  await settled()
+  t.same(socket.sent, [])
+})
+
+t.test('a frame whose handling throws is an INTERNAL error, and the connection lives on', (t) => {
+  let calls = 0
+  const decode = createDecoder(DEFAULT_LIMITS)
+  const { accept, lines } = makeConnections({}, (data) => {
+    if (calls++ === 0) throw new Error('boom')
+    return decode(data)
+  })
+  const socket = accept()
+  for (let i = 0; i < 2; i++) socket.receive(Buffer.from('{"type":"ping"}'))
+  t.match(socket.sent[0], /"code":"INTERNAL"/)
+  t.equal(socket.sent[1], '{"type":"pong"}')
+  t.ok(lines.some(({ msg }) => msg === 'a frame could not be handled'))
+  t.end()
+})
+
+t.test('messages may come as whatever `binaryType` makes of them', (t) => {
+  const { accept } = makeConnections({})
+  const socket = accept()
+  const bytes = Buffer.from('{"type":"ping"}')
+  socket.receive([bytes.subarray(0, 5), bytes.subarray(5)])
+  socket.receive(new Uint8Array(bytes).buffer)
+  t.same(socket.sent, ['{"type":"pong"}', '{"type":"pong"}'])
+  t.end()
+})
+
+t.test('a connection that was let in before a drain and opens in it is closed at once', async (t) => {
+  const { connections, accept, clock } = makeConnections({})
+  const early = new FakeWebSocket()
+  connections.reserve('ada')
+  connections.drain()
+  t.throws(() => { connections.check('ada') }, { code: 'SHUTTING_DOWN' })
+  const facts = { subprotocol: true, agentId: undefined, sessionId: undefined, remoteAddress: undefined, stream: new PassThrough() }
+  connections.accept(early as unknown as WebSocket, { owner: 'ada' }, facts)
+  t.same(early.sent.map((frame) => (JSON.parse(frame) as { type: string }).type), ['ready', 'reconnect'])
+  t.same(early.closings, [1012])
+  const closed = connections.closeAll()
+  early.receive(Buffer.from('{"type":"ping"}'))
+  clock.advance(500)
+  t.equal(early.terminated, 1)
+  early.emit('close')
+  early.emit('close')
+  await closed
+  t.same([connections.size, early.sent.length, clock.pending], [0, 2, 0])
+  t.throws(() => accept(), { code: 'SHUTTING_DOWN' })
+})
+
+t.test('no timer runs while there is no connection, and none watches one that is closing', (t) => {
+  const { accept, clock } = makeConnections({})
+  t.equal(clock.pending, 0)
+  const [one, two] = [accept('ada'), accept('ada')]
+  t.equal(clock.pending, 1)
+  one.receive(Buffer.from([0xff]))
+  t.same(one.closings, [1007])
+  clock.advance(100_000)
+  t.same([one.closings, two.closings], [[1007], [4408]])
+  one.emit('close')
+  two.emit('close')
+  t.equal(clock.pending, 0)
+  t.end()
+})
