@@ -455,3 +455,11 @@ t.test('injectWS has no network and all the rest', async (t) => {
   ws.terminate()
   await gone
 })
+
+t.test('the channel leaves the host\'s other routes alone: no hook, no decorator', async (t) => {
+  const { app, origin } = await serve(t, {
+    before (app) { app.get('/api/v1/orders', async (request) => ({ ws: 'ws' in request })) }
+  })
+  t.same(await (await fetch(`${origin}/api/v1/orders`)).json(), { ws: false })
+  t.notOk(app.hasRequestDecorator('ws'))
+})
