@@ -4,17 +4,19 @@ import type { Agents } from '../agent/agents.js'
 import { AgentNotFoundError } from '../agent/executor.js'
 import { isPromiseLike } from '../awaitable.js'
 import type { Clock } from '../clock.js'
-import type { Journal, Run, StoredChat, TurnEnd } from '../journal/journal.js'
-import { ERROR_CODES, type ErrorCode } from '../protocol/codes.js'
+import type { Journal, Run, TurnEnd } from '../journal/journal.js'
+import { ERROR_CODES } from '../protocol/codes.js'
 import type { BusyPolicy } from '../protocol/names.js'
-import type { Fault } from '../protocol/schema-check.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import { TurnFollower } from './follow.js'
+import { storedChat, type Chat, type LiveSession, type LiveTurn, type RunningTurn, type Started } from './live-session.js'
 import { LiveTurns, type LiveTurnLimits } from './live-turns.js'
 import { TurnRun, type TurnLimits } from './run-turn.js'
 import { ABORTED, failedEnd } from './turn.js'
 import { toError } from './within.js'
+
+export type { Chat, Started }
 
 export interface EngineLimits extends TurnLimits, LiveTurnLimits {
   onBusy: BusyPolicy
@@ -38,22 +40,6 @@ export interface EngineTools {
   clock: Clock
   log: FastifyBaseLogger
 }
-
-/** A chat, as a transport hands it over. */
-export interface Chat {
-  key: SessionKey
-  /** Whether a client has named the session; else it is the connection's own. */
-  isNamed: boolean
-  turnId: string
-  message: string
-  metadata?: Record<string, unknown> | undefined
-  context?: unknown
-  onBusy?: BusyPolicy | undefined
-}
-
-export type Started =
-  | { accepted: true, turnId: string, position: number, epoch: string, seq: number, follower: TurnFollower }
-  | { accepted: false, code: ErrorCode, retryAfterMs?: number, details?: Fault }
 
 /** All turns are looked at so often, by one timer while there are any. */
 const WATCH_MS = 250
@@ -117,7 +103,7 @@ export class Engine {
         if (await this.#withdraw(session, turn, ABORTED)) stopped.push(turn.chat.turnId)
       }
     } finally {
-      await this.#taken(session)
+      if (session.taking !== undefined) await Promise.allSettled([session.taking])
       const { running } = session
       if (running !== undefined && isMeant(running.turn) && this.#abort(running)) stopped.unshift(running.turn.chat.turnId)
     }
@@ -150,7 +136,7 @@ export class Engine {
       for (const run of this.#runs) run.stop(end, new Error(ERROR_CODES.SHUTTING_DOWN.message))
     })
     for (const session of [...this.#sessions.values()]) {
-      await this.#taken(session)
+      if (session.taking !== undefined) await Promise.allSettled([session.taking])
       for (const turn of [...session.waiting.values()]) {
         if (turn.offering !== undefined) await turn.offering
         await this.#drop(session, turn, end)
@@ -226,11 +212,6 @@ export class Engine {
     if (turn === undefined) return await this.#discard(session, first, run)
     session.waiting.delete(run.chat.turnId)
     this.#run(session, turn, run)
-  }
-
-  /** Settles when the right to run that was being asked for has its turn. */
-  async #taken ({ taking }: LiveSession): Promise<void> {
-    if (taking !== undefined) await Promise.allSettled([taking])
   }
 
   /** Ends a turn that nobody waits for: its chat was refused, though the journal had taken it. */
@@ -351,39 +332,4 @@ export class Engine {
     const { agentId, sessionId } = chat.key
     this.#tools.log.error({ err: toError(thrown), agentId, sessionId, turnId: chat.turnId }, text)
   }
-}
-
-function storedChat (chat: Chat, acceptedAt: number): StoredChat {
-  const { turnId, message, metadata, context } = chat
-  const stored: StoredChat = { turnId, message, acceptedAt }
-  if (metadata !== undefined) stored.metadata = metadata
-  if (context !== undefined) stored.context = context
-  return stored
-}
-
-/** A session that has something to do on this node. */
-interface LiveSession {
-  readonly key: SessionKey
-  /** The key as text. */
-  readonly text: string
-  /** Accepted turns that do not run yet, by id, in their order. */
-  readonly waiting: Map<string, LiveTurn>
-  running: RunningTurn | undefined
-  /** The right to run, while it is being asked for. */
-  taking: Promise<Run | undefined> | undefined
-}
-
-interface LiveTurn {
-  readonly chat: Chat
-  readonly bytes: number
-  readonly followers: Set<TurnFollower>
-  /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */
-  offering: Promise<Started> | undefined
-  /** It is no longer counted among the live turns. */
-  hasLeft: boolean
-}
-
-interface RunningTurn {
-  readonly turn: LiveTurn
-  readonly run: TurnRun
 }

@@ -56,19 +56,17 @@ export class ExecutorTurn implements Turn {
 
   async waitFor<T> (promise: PromiseLike<T>): Promise<T> {
     const { signal } = this
-    let onAbort = (): void => {}
-    const aborted = new Promise<never>((_resolve, reject) => {
-      onAbort = () => { reject(toError(signal.reason)) }
-      if (signal.aborted) onAbort()
-      else signal.addEventListener('abort', onAbort, { once: true })
-    })
     this.waiting++
     try {
-      // Also where the turn was stopped before: the promise's rejection, if nobody took it, would end the host's process.
-      return await Promise.race([aborted, promise])
+      return await new Promise<T>((resolve, reject) => {
+        const onAbort = (): void => { reject(toError(signal.reason)) }
+        if (signal.aborted) onAbort()
+        else signal.addEventListener('abort', onAbort, { once: true })
+        // Also where the turn was stopped before: the promise's rejection, if nobody took it, would end the host's process.
+        void Promise.resolve(promise).then(resolve, reject).finally(() => { signal.removeEventListener('abort', onAbort) })
+      })
     } finally {
       this.waiting--
-      signal.removeEventListener('abort', onAbort)
     }
   }
 

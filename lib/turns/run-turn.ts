@@ -54,7 +54,7 @@ export class TurnRun {
   #state: TurnState = 'starting'
   #iterator: PartIterator | undefined
   #finish: FinishPart | undefined
-  #markEnded: () => void = () => {}
+  #markEnded: (() => void) | undefined
   #parts = 0
   #sliceStart: number
   // What the watchdog saw last.
@@ -98,7 +98,7 @@ export class TurnRun {
       this.unwrittenEnd = failedEnd('INTERNAL')
     }).finally(() => {
       this.#advance('end-written')
-      this.#markEnded()
+      this.#markEnded?.()
     })
     return true
   }
@@ -162,8 +162,12 @@ export class TurnRun {
       if (!this.#isOpen()) return
       if (result.done === true) return this.#partsEnded()
       this.#advance('part')
-      this.#take(toPart(result.value))
-      if (++this.#parts % PARTS_PER_BREATH === 0 || this.#writer.isFull) await this.#breathe()
+      const part = toPart(result.value)
+      this.#take(part)
+      const isMessage = typeof part !== 'string' && part.type === 'message'
+      if (isMessage) await this.#writer.settled()
+      // A whole message that the journal has no room for is lost to those who have not read it; text is not.
+      if (++this.#parts % PARTS_PER_BREATH === 0 || this.#writer.isFull || isMessage) await this.#breathe()
     }
   }
 
@@ -267,7 +271,7 @@ export class TurnRun {
   #ownEnd (): TurnEnd {
     const { finishReason = 'stop', usage } = this.#finish ?? {}
     const end: TurnEnd = { finishReason: FINISH_REASONS.includes(finishReason) ? finishReason : 'other' }
-    if (Value.Check(Usage, usage)) end.usage = Value.Clean(Usage, { ...usage }) as Usage
+    if (Value.Check(Usage, usage)) end.usage = onlyUsage(usage)
     return end
   }
 
@@ -335,4 +339,11 @@ export class TurnRun {
   #log (level: 'debug' | 'info' | 'warn' | 'error', thrown: unknown, text: string): void {
     this.#turn.log[level](thrown === undefined ? {} : { err: toError(thrown) }, text)
   }
+}
+
+/** Agents report more than the protocol has a place for. */
+function onlyUsage (usage: Usage): Usage {
+  const names = Object.keys(Usage.properties) as Array<keyof Usage>
+  // The schema has checked what is copied.
+  return Object.fromEntries(names.flatMap((name) => usage[name] === undefined ? [] : [[name, usage[name]]])) as Usage
 }

@@ -5,7 +5,7 @@ import type { Journal } from '../../lib/journal/journal.js'
 import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
 
 type Method = 'offer' | 'take' | 'append' | 'release' | 'withdraw' | 'followTurn' | 'forget' | 'close'
-type Gate = (method: Method, count: number) => Promise<void> | undefined | void
+type Gate = (method: Method, count: number) => Promise<void> | undefined
 
 /**
  * A journal as over a network: what is asked has its effect at once and in order, the answer comes a tick later.
@@ -41,11 +41,12 @@ export class SlowJournal implements Journal {
 
   async #call<T> (method: Method, work: () => Awaitable<T>): Promise<T> {
     const count = this.calls[method] = (this.calls[method] ?? 0) + 1
-    const gate = this.before(method, count)
-    if (gate !== undefined) await gate
+    const before = this.before(method, count)
+    if (before !== undefined) await before
     const result = await work()
     await tick()
-    await this.after(method, count)
+    const after = this.after(method, count)
+    if (after !== undefined) await after
     return result
   }
 }

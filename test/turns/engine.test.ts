@@ -8,7 +8,8 @@ import type { Clock } from '../../lib/clock.js'
 import type { Journal } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
 import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
-import { deferred } from '../helpers/deferred.js'
+import type { SessionHome } from '../../lib/turns/engine.js'
+import { deferred, type Deferred } from '../helpers/deferred.js'
 import { Desk } from '../helpers/desk.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
@@ -227,7 +228,7 @@ await t.test('a connection\'s own session', async (t) => {
   await t.test('lives in its own home, and is forgotten when it ends', async (t) => {
     const desk = new Desk()
     const clock = new ManualClock()
-    const unnamed = { journal: memoryJournal({ clock }), store: memorySessionStore() }
+    const unnamed: SessionHome = { journal: memoryJournal({ clock }), store: memorySessionStore() }
     const one = new TurnBench(desk.executor, { clock, tools: { unnamed } })
     const first = await one.start({ message: 'a', isNamed: false })
     await desk.answer('a', 're: a')
@@ -282,7 +283,7 @@ await t.test('a journal that fails', async (t) => {
   for (let nth = 1; nth <= 5; nth++) {
     for (const how of ['rejects', 'answers false', 'writes and rejects'] as const) {
       await t.test(`so that append number ${nth} ${how}: its readers get one end, and the next turn runs`, async (t) => {
-        const fail = (method: string, count: number): void => { if (method === 'append' && count === nth) throw new Error('no disk') }
+        const fail = (method: string, count: number): undefined => { if (method === 'append' && count === nth) throw new Error('no disk') }
         const { journal, clock } = how === 'writes and rejects' ? failing(() => undefined, fail) : failing(how === 'rejects' ? fail : () => undefined)
         if (how === 'answers false') {
           const { append } = journal
@@ -308,7 +309,7 @@ await t.test('a journal that fails', async (t) => {
 
   await t.test('while an ended executor\'s text has not landed: the answer that is kept is not complete', async (t) => {
     // It was kept as complete, and its readers were told that it had ended well.
-    const { journal, clock } = failing((method, count) => { if (method === 'append' && count === 2) throw new Error('no disk') })
+    const { journal, clock } = failing((method, count): undefined => { if (method === 'append' && count === 2) throw new Error('no disk') })
     const one = new TurnBench(() => ['a', 'b', 'c'], { journal, clock })
     const reader = await one.start()
     t.match(await reader.ended.promise, { error: { code: 'STORE_UNAVAILABLE' } })
@@ -332,7 +333,7 @@ await t.test('a journal that fails', async (t) => {
     for (const how of ['before', 'after'] as const) {
       await t.test(`${how} ${method}: the chat is refused, does not run, and the next one does`, async (t) => {
         // What the journal had taken was given to run later and never given back: the session stood still for ever.
-        const fail = (name: string, count: number): void => { if (name === method && count === 1) throw new Error('no disk') }
+        const fail = (name: string, count: number): undefined => { if (name === method && count === 1) throw new Error('no disk') }
         const { journal, clock } = how === 'before' ? failing(fail) : failing(() => undefined, fail)
         const desk = new Desk()
         const one = new TurnBench(desk.executor, { journal, clock })
@@ -349,7 +350,7 @@ await t.test('a journal that fails', async (t) => {
   }
 
   await t.test('to take a chat back that it was not to have: it ends without being run', async (t) => {
-    const { journal, clock } = failing((method, count) => {
+    const { journal, clock } = failing((method, count): undefined => {
       if ((method === 'followTurn' || method === 'withdraw') && count === 1) throw new Error('no disk')
     })
     const desk = new Desk()
@@ -379,8 +380,8 @@ await t.test('a journal that fails', async (t) => {
     // It waited without an end for as long as nobody sent another chat.
     for (const [before, after] of [[1, 0], [0, 1]]) {
       const { journal, clock } = failing(
-        (method, count) => { if (method === 'take' && count === before) throw new Error('no disk') },
-        (method, count) => { if (method === 'take' && count === after) throw new Error('no disk') }
+        (method, count): undefined => { if (method === 'take' && count === before) throw new Error('no disk') },
+        (method, count): undefined => { if (method === 'take' && count === after) throw new Error('no disk') }
       )
       const one = new TurnBench(() => 'done', { journal, clock })
       const first = await one.start()
@@ -395,7 +396,7 @@ await t.test('a journal that fails', async (t) => {
   })
 
   await t.test('to take the right to run back: that is logged, and every turn has its end', async (t) => {
-    const { journal, clock } = failing(() => undefined, (method, count) => { if (method === 'release' && count === 1) throw new Error('no disk') })
+    const { journal, clock } = failing(() => undefined, (method, count): undefined => { if (method === 'release' && count === 1) throw new Error('no disk') })
     const one = new TurnBench(() => 'done', { journal, clock })
     const readers = [await one.start(), await one.start()]
     await Promise.all(readers.map((reader) => reader.ended.promise))
@@ -404,7 +405,7 @@ await t.test('a journal that fails', async (t) => {
   })
 
   await t.test('to withdraw: cancel says so and stops what runs; drain ends all the same', async (t) => {
-    const { journal, clock } = failing((method) => { if (method === 'withdraw') throw new Error('no disk') })
+    const { journal, clock } = failing((method): undefined => { if (method === 'withdraw') throw new Error('no disk') })
     const desk = new Desk()
     const one = new TurnBench(desk.executor, { journal, clock })
     const [a, b] = [await one.start({ message: 'a' }), await one.start({ message: 'b' })]
@@ -441,6 +442,44 @@ await t.test('an interrupt that runs before its journal has said everything does
   await one.finish(t)
 })
 
+await t.test('a turn whose right to run is on its way', async (t) => {
+  const slowTake = (): { one: TurnBench, desk: Desk, gate: Deferred<void> } => {
+    const clock = new ManualClock()
+    const journal = new SlowJournal({ clock })
+    const gate = deferred()
+    journal.after = (method) => method === 'take' ? gate.promise : undefined
+    const desk = new Desk()
+    return { one: new TurnBench(desk.executor, { journal, clock }), desk, gate }
+  }
+
+  await t.test('can be cancelled', async (t) => {
+    // It no longer waited, and did not run yet: there was nothing to cancel.
+    const { one, desk, gate } = slowTake()
+    const reader = await one.start({ message: 'a' })
+    const cancelling = one.engine.cancel(KEY, 't1')
+    await ticks(5)
+    gate.resolve()
+    t.strictSame(await cancelling, ['t1'])
+    await reader.ended.promise
+    await desk.answer('a', 'late')
+    await one.finish(t)
+    t.strictSame(reader.short, ['end aborted'])
+  })
+
+  await t.test('is waited for by a drain', async (t) => {
+    const { one, desk, gate } = slowTake()
+    const reader = await one.start({ message: 'a' })
+    const draining = one.engine.drain(10_000)
+    await ticks(5)
+    gate.resolve()
+    await ticks(5)
+    await desk.answer('a', 'done')
+    await draining
+    t.strictSame(reader.short, ['end stop'])
+    await one.finish(t)
+  })
+})
+
 await t.test('an agent that is gone when its turn comes ends that turn', async (t) => {
   let asked = 0
   const agents = { find: () => asked++ === 0 ? () => '' : undefined, metadataFault: () => undefined }
@@ -470,7 +509,7 @@ await t.test('a right to run that is somebody else\'s is waited for', async (t) 
 await t.test('a reader whose wake throws is logged', async (t) => {
   const clock = new ManualClock()
   const journal = new SlowJournal({ clock })
-  journal.before = (method) => { if (method === 'append') throw new Error('no disk') }
+  journal.before = (method): undefined => { if (method === 'append') throw new Error('no disk') }
   const one = new TurnBench(() => ['a'], { clock, journal })
   const started = await one.offer({}, () => { throw new Error('bad reader') })
   t.ok(started.accepted)

@@ -387,7 +387,8 @@ for (const [kind, makeJournal] of [
       await t.test('and fails while it is closed is logged where nobody is alarmed', async (t) => {
         for (const close of [() => { throw new Error('stuck') }, async () => { throw new Error('stuck') }]) {
           const next = deferred<IteratorResult<string>>()
-          const one = bench(() => ({ [Symbol.asyncIterator]: () => ({ next: () => next.promise, return: close as () => Promise<IteratorResult<string>> }) }))
+          const iterator: AsyncIterator<string> = { next: () => next.promise, return: close }
+          const one = bench(() => ({ [Symbol.asyncIterator]: () => iterator }))
           await one.start()
           await ticks()
           await one.engine.cancel(KEY)
@@ -531,7 +532,9 @@ for (const [kind, makeJournal] of [
         // Messages of one run of the event loop pushed each other out, and the end the last: all their readers were lost.
         const clock = new ManualClock()
         const options = { clock, maxBytes: 10_000 }
-        const journal = kind === 'in memory' ? memoryJournal(options) : new SlowJournal(options)
+        const slow = new SlowJournal(options)
+        slow.before = (method) => method === 'append' ? tick() : undefined
+        const journal = kind === 'in memory' ? memoryJournal(options) : slow
         const messages = ['a', 'b', 'c'].map((content): Part => ({ type: 'message', content: content.repeat(9_000) }))
         const one = bench(() => messages, { clock, journal })
         const reader = await one.start({}, new Reader({ isLazy: true }))

@@ -191,7 +191,7 @@ await t.test('a writer', async (t) => {
     const { run } = await taken(journal)
     const failures: Error[] = []
     const writer = new JournalWriter(journal, run, (err) => { failures.push(err) })
-    journal.before = (_, count) => { if (count === 2) throw new Error('no disk') }
+    journal.before = (_, count): undefined => { if (count === 2) throw new Error('no disk') }
     for (const content of ['a', 'b', 'c']) writer.write(text(content))
     await writer.settled()
     t.match(failures, [{ message: 'no disk' }])

@@ -1,0 +1,59 @@
+import type { Run, StoredChat } from '../journal/journal.js'
+import type { ErrorCode } from '../protocol/codes.js'
+import type { BusyPolicy } from '../protocol/names.js'
+import type { Fault } from '../protocol/schema-check.js'
+import type { SessionKey } from '../protocol/session-key.js'
+import type { TurnFollower } from './follow.js'
+import type { TurnRun } from './run-turn.js'
+
+/** A chat, as a transport hands it over. */
+export interface Chat {
+  key: SessionKey
+  /** Whether a client has named the session; else it is the connection's own. */
+  isNamed: boolean
+  turnId: string
+  message: string
+  metadata?: Record<string, unknown> | undefined
+  context?: unknown
+  onBusy?: BusyPolicy | undefined
+}
+
+export type Started =
+  | { accepted: true, turnId: string, position: number, epoch: string, seq: number, follower: TurnFollower }
+  | { accepted: false, code: ErrorCode, retryAfterMs?: number, details?: Fault }
+
+/** A session that has something to do on this node. */
+export interface LiveSession {
+  readonly key: SessionKey
+  /** The key as text. */
+  readonly text: string
+  /** Accepted turns that do not run yet, by id, in their order. */
+  readonly waiting: Map<string, LiveTurn>
+  running: RunningTurn | undefined
+  /** The right to run, while it is being asked for. */
+  taking: Promise<Run | undefined> | undefined
+}
+
+export interface LiveTurn {
+  readonly chat: Chat
+  readonly bytes: number
+  readonly followers: Set<TurnFollower>
+  /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */
+  offering: Promise<Started> | undefined
+  /** It is no longer counted among the live turns. */
+  hasLeft: boolean
+}
+
+export interface RunningTurn {
+  readonly turn: LiveTurn
+  readonly run: TurnRun
+}
+
+/** A chat as the journal keeps it. */
+export function storedChat (chat: Chat, acceptedAt: number): StoredChat {
+  const { turnId, message, metadata, context } = chat
+  const stored: StoredChat = { turnId, message, acceptedAt }
+  if (metadata !== undefined) stored.metadata = metadata
+  if (context !== undefined) stored.context = context
+  return stored
+}
