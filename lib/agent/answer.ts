@@ -1,3 +1,4 @@
+import { MAX_NAME_LENGTH } from '../protocol/names.js'
 import type { Part } from './executor.js'
 
 /** An executor's answer in the one form that the runner reads. */
@@ -37,7 +38,7 @@ function isPart (part: PartShape): part is Exclude<Part, string> {
   switch (part.type) {
     case 'text':
     case 'message': return typeof part.content === 'string'
-    case 'event': return typeof part.name === 'string' && part.name !== ''
+    case 'event': return typeof part.name === 'string' && part.name !== '' && part.name.length <= MAX_NAME_LENGTH
     case 'finish': return true
     default: return false
   }

@@ -73,6 +73,7 @@ export interface MessagePart {
 /** Neither text nor an end: `reasoning`, `tool-input`, `tool-output`, `progress`, or a name of the host's own. */
 export interface EventPart {
   type: 'event'
+  /** At most 128 UTF-16 code units. */
   name: string
   /** Anything that JSON can say. */
   data?: unknown
@@ -85,7 +86,7 @@ export interface FinishPart {
   usage?: Usage
 }
 
-/** Thrown by an executor whose `message` the client may read. */
+/** Thrown by an executor whose `message` the client may read, up to 1,000 UTF-16 code units of it. */
 export class AgentError extends Error {
   override readonly name = 'AgentError'
 }

@@ -17,28 +17,34 @@ export class TurnText {
 
   append (piece: string, seq: number): void {
     if (this.#open !== '' && this.#open.length + piece.length > MERGE_UNITS) this.#seal()
-    this.#open += piece
-    this.#openSeq = seq
-    this.length += piece.length
+    let rest = piece
+    while (rest.length > MERGE_UNITS) {
+      const cut = isHighSurrogate(rest.charCodeAt(MERGE_UNITS - 1)) ? MERGE_UNITS - 1 : MERGE_UNITS
+      // An entry is covered when all of it is.
+      this.#add(rest.slice(0, cut), seq - 1)
+      this.#seal()
+      rest = rest.slice(cut)
+    }
+    this.#add(rest, seq)
   }
 
-  /** What follows offset `from`, up to `to`, the end of its block or the most of a step, and the last entry that it covers. */
+  /** What follows offset `from`, up to `to` or the end of its block, and the last entry that it covers. */
   step (from: number, to: number): { content: string, seq: number } | undefined {
     if (from >= to) return undefined
     const block = this.#blocks[this.#blockAt(from)]
     const content = block?.utf8.toString() ?? this.#open
-    const seq = block?.seq ?? this.#openSeq
     const blockFrom = block?.from ?? this.length - this.#open.length
-    const start = from - blockFrom
-    const end = Math.min(to - blockFrom, content.length)
-    if (end - start <= MERGE_UNITS) return { content: content.slice(start, end), seq }
-    // Only a piece that is alone in its block is longer than a step; its entry is covered when all of it is told.
-    const cut = isHighSurrogate(content.charCodeAt(start + MERGE_UNITS - 1)) ? MERGE_UNITS - 1 : MERGE_UNITS
-    return { content: content.slice(start, start + cut), seq: seq - 1 }
+    return { content: content.slice(from - blockFrom, to - blockFrom), seq: block?.seq ?? this.#openSeq }
   }
 
   toString (): string {
     return this.#blocks.map(({ utf8 }) => utf8.toString()).join('') + this.#open
+  }
+
+  #add (text: string, seq: number): void {
+    this.#open += text
+    this.#openSeq = seq
+    this.length += text.length
   }
 
   #seal (): void {

@@ -13,7 +13,7 @@ import { TurnFollower } from './follow.js'
 import { storedChat, type Chat, type LiveSession, type LiveTurn, type RunningTurn, type Started } from './live-session.js'
 import { LiveTurns, type LiveTurnLimits } from './live-turns.js'
 import { TurnRun, type TurnLimits } from './run-turn.js'
-import { ABORTED, failedEnd } from './turn.js'
+import { ABORTED, failedEnd } from './turn-end.js'
 import { toError } from './within.js'
 
 export type { Chat, Started }

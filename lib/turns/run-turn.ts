@@ -1,18 +1,16 @@
-import { Value } from '@sinclair/typebox/value'
 import type { FastifyBaseLogger } from 'fastify'
 
 import { openAnswer, toPart, type PartIterator } from '../agent/answer.js'
-import { AgentError, AgentNotFoundError, type Executor, type FinishPart, type Part } from '../agent/executor.js'
+import type { Executor, FinishPart, Part } from '../agent/executor.js'
 import { isPromiseLike } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type { Journal, Run, TurnEnd } from '../journal/journal.js'
-import { FINISH_REASONS } from '../protocol/names.js'
-import { Usage } from '../protocol/server-frames.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import { AnswerRecord } from './answer-record.js'
 import { ExecutorTurn } from './executor-turn.js'
 import { JournalWriter } from './journal-writer.js'
-import { failedEnd, transition, type TurnState } from './turn.js'
+import { failedEnd, finishedEnd, thrownEnd } from './turn-end.js'
+import { transition, type TurnState } from './turn.js'
 import { toError, within } from './within.js'
 
 export interface TurnLimits {
@@ -175,7 +173,7 @@ export class TurnRun {
     // It has come to its end by itself: there is nothing to close.
     this.#iterator = undefined
     if (this.#parts === 0) this.#log('warn', undefined, 'the executor yielded nothing')
-    this.stop(this.#ownEnd())
+    this.stop(finishedEnd(this.#finish))
   }
 
   #take (part: Part): void {
@@ -268,27 +266,13 @@ export class TurnRun {
     return within(clock, limits.storeTimeoutMs, 'the session store', store.append(this.run.key, [message]))
   }
 
-  #ownEnd (): TurnEnd {
-    const { finishReason = 'stop', usage } = this.#finish ?? {}
-    const end: TurnEnd = { finishReason: FINISH_REASONS.includes(finishReason) ? finishReason : 'other' }
-    if (Value.Check(Usage, usage)) end.usage = onlyUsage(usage)
-    return end
-  }
-
   #fail (thrown: unknown): void {
     const err = toError(thrown)
     this.#closeIterator()
     if (!this.#isOpen()) return this.#log('debug', err, 'an executor failed after its turn was stopped')
-    if (err instanceof AgentNotFoundError) {
-      this.#log('info', err, 'no such agent')
-      this.stop(failedEnd('AGENT_NOT_FOUND'), err)
-    } else if (err instanceof AgentError) {
-      this.#log('info', err, 'the executor ended its turn with an error for the client')
-      this.stop(failedEnd('AGENT_ERROR', err.message.toWellFormed()), err)
-    } else {
-      this.#log('error', err, 'the executor failed')
-      this.stop(failedEnd('AGENT_ERROR'), err)
-    }
+    const { end, level, text } = thrownEnd(err)
+    this.#log(level, err, text)
+    this.stop(end, err)
   }
 
   #timeOut (what: string, ms: number): void {
@@ -339,11 +323,4 @@ export class TurnRun {
   #log (level: 'debug' | 'info' | 'warn' | 'error', thrown: unknown, text: string): void {
     this.#turn.log[level](thrown === undefined ? {} : { err: toError(thrown) }, text)
   }
-}
-
-/** Agents report more than the protocol has a place for. */
-function onlyUsage (usage: Usage): Usage {
-  const names = Object.keys(Usage.properties) as Array<keyof Usage>
-  // The schema has checked what is copied.
-  return Object.fromEntries(names.flatMap((name) => usage[name] === undefined ? [] : [[name, usage[name]]])) as Usage
 }

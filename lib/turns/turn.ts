@@ -1,6 +1,3 @@
-import type { TurnEnd } from '../journal/journal.js'
-import type { ErrorCode } from '../protocol/codes.js'
-
 /**
  * The life of a turn that has the right to run. What it waited for before is the journal's queue.
  *
@@ -22,11 +19,4 @@ const NEXT: Record<TurnState, Partial<Record<TurnEvent, TurnState>>> = {
 /** The next state, or `undefined` when the event comes too late to change anything: the first to stop a turn wins. */
 export function transition (state: TurnState, event: TurnEvent): TurnState | undefined {
   return NEXT[state][event]
-}
-
-/** How a turn ends that someone called off: with what there is. */
-export const ABORTED: TurnEnd = { finishReason: 'aborted' }
-
-export function failedEnd (code: ErrorCode, text?: string): TurnEnd {
-  return { finishReason: 'error', error: text === undefined ? { code } : { code, text } }
 }

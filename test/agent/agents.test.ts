@@ -131,3 +131,9 @@ async function all (opened: OpenAnswer): Promise<unknown[]> {
   for (let step = await opened.iterator.next(); step.done !== true; step = await opened.iterator.next()) values.push(step.value)
   return values
 }
+
+t.test('an event\'s name has at most 128 characters, as every name', (t) => {
+  t.strictSame(toPart({ type: 'event', name: 'n'.repeat(128) }), { type: 'event', name: 'n'.repeat(128) })
+  t.throws(() => toPart({ type: 'event', name: 'n'.repeat(129) }), TypeError)
+  t.end()
+})

@@ -1,6 +1,7 @@
 import { setImmediate as tick } from 'node:timers/promises'
 import t from 'tap'
 
+import { AgentError } from '../../lib/agent/executor.js'
 import { MERGE_UNITS } from '../../lib/journal/turn-text.js'
 import type { Entry, Journal, NewEntry, Run, TurnCursor } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
@@ -11,7 +12,8 @@ import { TurnFollower } from '../../lib/turns/follow.js'
 import { JournalWriter } from '../../lib/turns/journal-writer.js'
 import { LiveTurns } from '../../lib/turns/live-turns.js'
 import { PieceJoiner } from '../../lib/turns/piece-joiner.js'
-import { failedEnd, transition, type TurnEvent, type TurnState } from '../../lib/turns/turn.js'
+import { failedEnd, thrownEnd } from '../../lib/turns/turn-end.js'
+import { transition, type TurnEvent, type TurnState } from '../../lib/turns/turn.js'
 import { toError, within } from '../../lib/turns/within.js'
 import { deferred } from '../helpers/deferred.js'
 import { ManualClock } from '../helpers/manual-clock.js'
@@ -496,3 +498,9 @@ function following (
   }
   return { follower: new TurnFollower(cursor, 't1', wake), cursor }
 }
+
+t.test('the text of an agent\'s error goes out up to 1,000 characters, and never half a character', (t) => {
+  const { end } = thrownEnd(new AgentError(`${'x'.repeat(999)}😀`))
+  t.strictSame(end, { finishReason: 'error', error: { code: 'AGENT_ERROR', text: `${'x'.repeat(999)}\ufffd` } })
+  t.end()
+})
