@@ -12,8 +12,8 @@ export function openaiAgent (env: Record<string, string | undefined>): Executor 
 
   return async function * (turn) {
     const earlier = await turn.history()
-    // An answer that failed before its first word is empty, and some servers refuse empty messages.
-    const said = earlier.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }))
+    // A question whose answer failed has none in the history: two of the same role in a row are fine with these servers.
+    const said = earlier.map(({ role, content }) => ({ role, content }))
     let finishReason: FinishReason = 'other'
     let usage: OpenAI.CompletionUsage | null | undefined
 

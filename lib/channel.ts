@@ -1,15 +1,16 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-import { agentsOf } from './agent/agents.js'
+import { agentsOf, type Agents } from './agent/agents.js'
+import type { AgentExecutor } from './agent/executor.js'
 import { systemClock, type Clock } from './clock.js'
-import { FST_WS_CHANNEL_NOT_READY } from './errors.js'
+import { FST_WS_CHANNEL_INJECTED, FST_WS_CHANNEL_NOT_READY, FST_WS_CHANNEL_OPTION } from './errors.js'
 import { resolveExecutor, resolveStore } from './injected.js'
 import type { Journal } from './journal/journal.js'
 import { memoryJournal } from './journal/memory-journal.js'
-import type { ResolvedLimits, WsChannelOptions } from './options.js'
+import { MAX_TIMEOUT_MS, type ResolvedLimits, type WsChannelOptions } from './options.js'
 import { createDecoder } from './protocol/decode.js'
 import { ANONYMOUS } from './protocol/names.js'
-import { memorySessionStore } from './sessions/memory-session-store.js'
+import { memorySessionStore, type MemorySessionStore } from './sessions/memory-session-store.js'
 import type { SessionStore } from './sessions/session-store.js'
 import { Connections } from './transports/connections.js'
 import { identifyByUser, toIdentity, type Identity } from './transports/identity.js'
@@ -26,7 +27,7 @@ export interface Channel {
    * `app.close()` while the REST routes still answer; `app.close()` does the same by itself. Settles when all is done.
    * @param options.timeoutMs how long running turns have, by default the option `drainTimeoutMs`
    */
-  drain(options?: { timeoutMs?: number }): Promise<void>
+  drain(options?: { timeoutMs?: number | undefined }): Promise<void>
   /** Closes all connections of an owner with 4403; answers how many there were. */
   disconnect(owner: string): number
   /** Opens a WebSocket to the channel without a network, for tests of hosts: hooks, path, host and address are real. */
@@ -45,6 +46,9 @@ export interface ChannelStats {
   entries: number
   bytes: number
 }
+
+/** Turns that a drain has cut off have ends too, which take a moment to be told. */
+const LAST_FRAMES_MS = 250
 
 /** Everything behind one registration of the plugin. Its parts are there from `start` on. */
 export class ChannelRuntime {
@@ -74,9 +78,9 @@ export class ChannelRuntime {
     }
     const store = resolveStore(this.#fastify, this.#options.sessionStore, clock)
     const named = { journal: this.#options.journal ?? memoryJournal({ clock }), store: store.value }
-    const unnamed = { journal: memoryJournal({ clock }), store: memorySessionStore({ clock, maxSessions: limits.maxConnections }) }
+    const unnamed = { journal: memoryJournal({ clock }), store: unnamedStore(clock, limits) }
     const onBusy = this.#options.onBusy ?? 'queue'
-    const agents = agentsOf(executor.value)
+    const agents = agentsOrThrow(executor.value)
     const engine = new Engine({ agents, named, unnamed, limits: { ...limits, onBusy }, clock, log })
     const connections = new Connections({
       engine, decode: createDecoder(limits), authorize: this.#options.authorize, ready: readyFrame(limits, named.journal), clock, log
@@ -99,6 +103,8 @@ export class ChannelRuntime {
     try {
       identity = toIdentity(await identify(request))
     } catch (err) {
+      // What the host refuses with a status of its own is its answer; anything else is a fault.
+      if (isHttpRefusal(err)) throw err
       request.log.error({ err }, 'no owner for a connection (`identify`)')
       throw new Refusal('INTERNAL')
     }
@@ -128,10 +134,13 @@ export class ChannelRuntime {
 
   /** Begins what `close` waits for: `preClose` has only so long, a drain may take longer. */
   beginDrain (): void {
-    if (this.#parts !== undefined) void this.drain()
+    if (this.#parts === undefined) return
+    this.drain().catch((err: unknown) => { this.#fastify.log.error({ err }, 'the channel could not be drained') })
   }
 
   drain (timeoutMs = this.#limits.drainTimeoutMs): Promise<void> {
+    if (!(timeoutMs >= 0)) throw new FST_WS_CHANNEL_OPTION('timeoutMs', 'expected milliseconds, at least 0')
+    timeoutMs = Math.min(timeoutMs, MAX_TIMEOUT_MS)
     this.#drained ??= this.#drain(this.#started(), timeoutMs)
     return this.#drained
   }
@@ -144,12 +153,12 @@ export class ChannelRuntime {
   }
 
   async #drain ({ engine, connections }: ChannelPieces, timeoutMs: number): Promise<void> {
+    const deadline = this.#clock.now() + timeoutMs
     const ended = engine.drain(timeoutMs)
     connections.drain()
     await ended
-    // The ends are in the journal; whoever reads gets them before the close.
-    await new Promise((resolve) => { setImmediate(resolve) })
-    await connections.closeAll()
+    // The ends are in the journal. Whoever still reads gets them before the close, in what time is left.
+    await connections.closeAll(Math.max(0, deadline - this.#clock.now()) + LAST_FRAMES_MS)
   }
 
   #warnOfAnonymous (): void {
@@ -162,6 +171,30 @@ export class ChannelRuntime {
   #started (): ChannelPieces {
     if (this.#parts === undefined) throw new FST_WS_CHANNEL_NOT_READY()
     return this.#parts
+  }
+}
+
+function isHttpRefusal (thrown: unknown): boolean {
+  const status: unknown = thrown instanceof Error ? Reflect.get(thrown, 'statusCode') : undefined
+  return typeof status === 'number' && status >= 400 && status < 500
+}
+
+/** A connection's own sessions are short, many, and must not push each other out. */
+function unnamedStore (clock: Clock, { maxConnections, maxOwnSessions }: ResolvedLimits): MemorySessionStore {
+  return memorySessionStore({
+    clock,
+    maxSessions: maxConnections * maxOwnSessions,
+    maxMessagesPerSession: 200,
+    maxBytesPerSession: 1024 * 1024,
+    maxBytes: 256 * 1024 * 1024
+  })
+}
+
+function agentsOrThrow (executor: AgentExecutor): Agents {
+  try {
+    return agentsOf(executor)
+  } catch (err) {
+    throw new FST_WS_CHANNEL_INJECTED('agentExecutor', String(err))
   }
 }
 

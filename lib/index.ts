@@ -1,6 +1,6 @@
 export { wsChannel, wsChannel as default } from './plugin.js'
 export type { Channel, ChannelStats } from './channel.js'
-export type { ChannelLimits, ChannelParts, WsChannelOptions } from './options.js'
+export type { ChannelLimits, ChannelSetup, WsChannelOptions } from './options.js'
 
 export { AgentError, AgentNotFoundError } from './agent/executor.js'
 export type {
@@ -8,7 +8,7 @@ export type {
 } from './agent/executor.js'
 
 export { memorySessionStore } from './sessions/memory-session-store.js'
-export type { MemorySessionStoreOptions } from './sessions/memory-session-store.js'
+export type { MemorySessionStore, MemorySessionStoreOptions } from './sessions/memory-session-store.js'
 export type {
   MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage, SessionStore, SessionSummary
 } from './sessions/session-store.js'
@@ -16,7 +16,12 @@ export type { SessionKey } from './protocol/session-key.js'
 
 export { memoryJournal } from './journal/memory-journal.js'
 export type { MemoryJournalOptions } from './journal/memory-journal.js'
-export type { Journal } from './journal/journal.js'
+export type {
+  Entry, Journal, JournalStats, NewEntry, Offer, OfferTerms, Run, StoredChat, TurnCursor, TurnEnd, TurnError
+} from './journal/journal.js'
+
+export type { Awaitable } from './awaitable.js'
+export type { Clock } from './clock.js'
 
 export { CLOSE_CODES, ERROR_CODES } from './protocol/codes.js'
 export type { CloseName, ErrorCode, ReconnectAdvice } from './protocol/codes.js'

@@ -44,7 +44,7 @@ function resolve<T extends object> (
 ): Injected<T> {
   const isOwn = Object.hasOwn(fastify, name)
   if (option !== undefined && isOwn) throw new FST_WS_CHANNEL_INJECTED_TWICE(name)
-  const decorated: unknown = fastify.hasDecorator(name) ? fastify.getDecorator(name) : undefined
+  const decorated: unknown = Reflect.get(fastify, name)
   const isInherited = isObject(decorated) && !defaults.has(decorated)
   const injected = option ?? (isOwn || isInherited ? decorated : kind.makeDefault())
   const fault = isObject(injected) ? kind.check(injected) : `it is ${String(injected)}`

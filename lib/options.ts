@@ -12,8 +12,9 @@ import type { Identify } from './transports/identity.js'
 import type { OriginOption } from './transports/origin.js'
 import type { ChannelRouteOptions } from './transports/route-options.js'
 
-/** What the channel is made of, and how it is reached. */
-export interface ChannelParts {
+/** What the channel works with, and how it is reached. */
+export interface ChannelSetup {
+  // Fastify's own key, with Fastify's own type: it alone does not take `undefined`.
   /** Prefix of the route, put behind the scope's own. @default the scope's, or `/api/v1` where that has none */
   prefix?: string
   /** Path of the route, behind the prefix. @default '/ws' */
@@ -58,6 +59,8 @@ export interface ChannelLimits {
   maxTurns?: number | undefined
   /** Accepted turns of one owner (`anonymous` has no such limit); more are `RATE_LIMITED`. @default 1000 */
   maxTurnsPerOwner?: number | undefined
+  /** Agents with which one connection has a session of its own (chats without `sessionId`); the oldest ends. @default 16 */
+  maxOwnSessions?: number | undefined
   /** Unanswered chats of one connection; more are `RATE_LIMITED`. @default 64 */
   maxTurnsPerConnection?: number | undefined
   /** Chats that wait in one session behind the running one; more are `QUEUE_FULL`. @default 10 */
@@ -88,6 +91,10 @@ export interface ChannelLimits {
   turnTimeoutMs?: number | undefined
   /** How long the session store may take; then `STORE_UNAVAILABLE`. @default 5000 */
   storeTimeoutMs?: number | undefined
+  /** How long a journal that is not in memory may take; then `STORE_UNAVAILABLE`. @default 5000 */
+  journalTimeoutMs?: number | undefined
+  /** How long `authorize` may take over a frame; then `INTERNAL`. @default 5000 */
+  authorizeTimeoutMs?: number | undefined
   /** How long the next turn of a session waits for the executor of one that was stopped. @default 5000 */
   cancelGraceMs?: number | undefined
   /** Time between WebSocket pings to a client. @default 25000 */
@@ -96,14 +103,14 @@ export interface ChannelLimits {
   pongTimeoutMs?: number | undefined
   /** How long running turns have when the channel drains; then `SHUTTING_DOWN`. @default 30000 */
   drainTimeoutMs?: number | undefined
-  /** How long a client may take to answer a close before its socket is cut off. @default 500 */
+  /** How long a client may take nothing, and not answer, once it is closed; then its socket is cut off. @default 500 */
   closeTimeoutMs?: number | undefined
-  /** What clients are told to wait before they come back after a drain. @default 1000 */
-  reconnectAfterMs?: number | undefined
+  /** What clients are told to wait before they come back, or send again what found no room. @default 1000 */
+  retryAfterMs?: number | undefined
 }
 
 /** Options of `wsChannel`. */
-export interface WsChannelOptions extends ChannelParts, ChannelLimits {}
+export interface WsChannelOptions extends ChannelSetup, ChannelLimits {}
 
 /** What every limit is, once the options are read. */
 export type ResolvedLimits = { [Key in keyof Required<ChannelLimits>]: number }
@@ -118,6 +125,7 @@ export const DEFAULT_LIMITS: ResolvedLimits = {
   maxConnectionsPerOwner: 100,
   maxTurns: 10_000,
   maxTurnsPerOwner: 1_000,
+  maxOwnSessions: 16,
   maxTurnsPerConnection: 64,
   maxQueuedTurns: 10,
   maxQueuedBytes: 64 * 1024 * 1024,
@@ -133,42 +141,46 @@ export const DEFAULT_LIMITS: ResolvedLimits = {
   idleTimeoutMs: 60_000,
   turnTimeoutMs: 600_000,
   storeTimeoutMs: 5_000,
+  journalTimeoutMs: 5_000,
+  authorizeTimeoutMs: 5_000,
   cancelGraceMs: 5_000,
   heartbeatMs: 25_000,
   pongTimeoutMs: 10_000,
   drainTimeoutMs: 30_000,
   closeTimeoutMs: 500,
-  reconnectAfterMs: 1_000
+  retryAfterMs: 1_000
 }
 
-const PARTS: ReadonlyArray<keyof ChannelParts> = [
+const SETUP: ReadonlyArray<keyof ChannelSetup> = [
   'prefix', 'path', 'agentExecutor', 'sessionStore', 'journal', 'identify', 'authorize', 'origin', 'allowedHosts',
   'routeOptions', 'onBusy'
 ]
 
-/** Fastify's own, for any plugin; `clock` is for this package's tests. */
-const OTHERS: readonly string[] = ['logLevel', 'logSerializers', 'clock']
+/** Fastify's own, for any plugin. */
+const OTHERS: readonly string[] = ['logLevel', 'logSerializers']
+/** For this package's tests. */
+const HIDDEN = 'clock'
 
-/** The longest that a timer can wait (Node's `setTimeout`). */
-const MAX_MS = 2 ** 31 - 1
+/** The longest that a timer of Node's can wait. */
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 /**
  * Checks the options and fills in the defaults.
  * @throws FST_WS_CHANNEL_OPTION for an unknown or impossible one; it says what to write instead
  */
 export function resolveLimits (options: WsChannelOptions & { clock?: Clock }): ResolvedLimits {
-  const known = [...PARTS, ...OTHERS, ...Object.keys(DEFAULT_LIMITS)]
+  const known = [...SETUP, ...OTHERS, ...Object.keys(DEFAULT_LIMITS)]
   for (const key of Object.keys(options)) {
-    if (!known.includes(key)) throw new FST_WS_CHANNEL_OPTION(key, `no such option; there are ${known.join(', ')}`)
+    if (key !== HIDDEN && !known.includes(key)) throw new FST_WS_CHANNEL_OPTION(key, `no such option; there are ${known.join(', ')}`)
   }
-  checkParts(options)
+  checkSetup(options)
   const limits = { ...DEFAULT_LIMITS }
   for (const key of Object.keys(DEFAULT_LIMITS) as Array<keyof ResolvedLimits>) {
     const value = options[key]
     if (value === undefined) continue
     const isCount = Number.isSafeInteger(value) && value >= 1
-    if (!isCount || (key.endsWith('Ms') && value > MAX_MS)) {
-      throw new FST_WS_CHANNEL_OPTION(key, `expected a whole number from 1 to ${key.endsWith('Ms') ? MAX_MS : 2 ** 53 - 1}`)
+    if (!isCount || (key.endsWith('Ms') && value > MAX_TIMEOUT_MS)) {
+      throw new FST_WS_CHANNEL_OPTION(key, `expected a whole number from 1 to ${key.endsWith('Ms') ? MAX_TIMEOUT_MS : 2 ** 53 - 1}`)
     }
     limits[key] = value
   }
@@ -177,7 +189,7 @@ export function resolveLimits (options: WsChannelOptions & { clock?: Clock }): R
 
 const OnBusy = Type.Union(BUSY_POLICIES.map((policy) => Type.Literal(policy)))
 
-function checkParts ({ prefix, path, onBusy, identify, authorize, allowedHosts }: ChannelParts): void {
+function checkSetup ({ prefix, path, onBusy, identify, authorize, allowedHosts }: ChannelSetup): void {
   for (const [key, value] of Object.entries({ prefix, path })) {
     if (value !== undefined && !(typeof value === 'string' && (value === '' || value.startsWith('/')))) {
       throw new FST_WS_CHANNEL_OPTION(key, 'expected a string that starts with /')

@@ -165,6 +165,8 @@ t.test('what cannot be an agent or a store is refused when the app gets ready', 
   }
   t.match(await failing({ agentExecutor: {} }), { code: 'FST_WS_CHANNEL_INJECTED', message: /record of functions/ })
   t.match(await failing({ agentExecutor: { main: say('x'), bad: 7 } }), { message: /the agent "bad" is neither/ })
+  t.match(await failing({ agentExecutor: { main: { execute: say('x'), metadata: { type: 'nonsense' } } } }),
+    { code: 'FST_WS_CHANNEL_INJECTED', message: /agentExecutor/ })
   t.match(await failing({ sessionStore: { append () {} } }), { message: /lacks messages, turn, list, delete/ })
   t.match(await failing({ agentExecutor: say('x') }, (app) => { app.decorate('agentExecutor', say('y')) }),
     { code: 'FST_WS_CHANNEL_INJECTED_TWICE' })
@@ -275,6 +277,49 @@ t.test('a host without users is told once that everybody is anonymous', async (t
   t.equal(lines.filter(({ msg, level }) => level === 40 && String(msg).includes('`anonymous`')).length, 1)
 })
 
+t.test('a user who is named as everybody is gets no connection', async (t) => {
+  // Such a user used to share sessions with all who have none.
+  const { lines, logger } = readableLog()
+  const { url } = await serve(t, {
+    fastify: { logger },
+    before (app) {
+      app.decorateRequest('user', null as never)
+      app.addHook('onRequest', async (request) => { setUser(request, { sub: 'anonymous' }) })
+    }
+  })
+  t.match(await refusal(connect(url)), { statusCode: 500 })
+  t.match(lines.find(({ err }) => err !== undefined), { err: { message: /`identify`/ } })
+})
+
+t.test('an expiry that could never be reached is a fault, not a connection without end', async (t) => {
+  for (const expiresAt of [NaN, Infinity, '2030-01-01', new Date()]) {
+    const { url } = await serve(t, { identify: () => ({ owner: 'ada', expiresAt: expiresAt as number }) })
+    t.match(await refusal(connect(url)), { statusCode: 500 }, String(expiresAt))
+  }
+})
+
+t.test('identify may refuse with a status of its own', async (t) => {
+  const { url } = await serve(t, {
+    identify () { throw Object.assign(new Error('no seat left'), { statusCode: 403 }) }
+  })
+  t.match(await refusal(connect(url)), { statusCode: 403, body: /no seat left/ })
+  const broken = await serve(t, { identify () { throw Object.assign(new Error('secret'), { statusCode: 503 }) } })
+  const refused = await refusal(connect(broken.url))
+  t.match(refused, { statusCode: 500 })
+  t.notMatch(refused.body, /secret/)
+})
+
+t.test('what identify answers is copied', async (t) => {
+  const identity = { owner: 'ada', context: { plan: 'pro' }, request: 'kept' }
+  const { app, connect } = await serve(t, { identify: () => identity, agentExecutor: ({ owner, context }) => JSON.stringify({ owner, context }) })
+  const client = await connect()
+  identity.owner = 'eve'
+  identity.context.plan = 'none'
+  t.equal(await ask(client), '{"owner":"ada","context":{"plan":"pro"}}')
+  t.equal(app.channel.disconnect('ada'), 1)
+  await client.closed
+})
+
 t.test('an identify that answers no owner is a 500', async (t) => {
   for (const answer of ['', { owner: '' }, {}, 7, null]) {
     const { url } = await serve(t, { identify: () => answer as string })
@@ -357,6 +402,71 @@ t.test('drain can be called before close, while REST still answers', async (t) =
   t.equal((await fetch(`${origin}/orders`)).status, 200)
   t.match(await refusal(connect(url)), { statusCode: 503, body: /SHUTTING_DOWN/ })
   await app.channel.drain()
+})
+
+t.test('a drain waits for whoever still reads, and cuts off nobody before its end', async (t) => {
+  // Ends used to be dropped with everything else that a slower reader had not been sent yet.
+  const piece = 'x'.repeat(1_000)
+  let yielded = 0
+  const { app, connect } = await serve(t, {
+    drainTimeoutMs: 60_000,
+    maxAnswerBytes: 64 * 1024 * 1024,
+    * agentExecutor () { for (; yielded < 20_000; yielded++) yield piece }
+  })
+  const client = await connect({ query: '?sessionId=s' })
+  client.ws.pause()
+  client.send({ type: 'chat', message: 'x' })
+  await eventually(() => yielded > 1_000)
+  const closing = app.close()
+  let seen = -1
+  await eventually(() => {
+    const isStill = yielded === seen
+    seen = yielded
+    return isStill
+  })
+  client.ws.resume()
+  let length = 0
+  let frame = await client.next()
+  for (; frame['done'] !== true; frame = await client.next()) length += String(frame['content']).length
+  t.same([frame.type, length], ['stream', 20_000_000])
+  t.equal((await client.closed).code, 1012)
+  await closing
+})
+
+t.test('a drain takes any time there is, and nothing that is none', async (t) => {
+  const { app, connect } = await serve(t, { agentExecutor: async function * () { yield 'a'; await gate.promise; yield 'b' } })
+  const gate = deferred()
+  t.throws(() => app.channel.drain({ timeoutMs: NaN }), { code: 'FST_WS_CHANNEL_OPTION' })
+  t.throws(() => app.channel.drain({ timeoutMs: -1 }), { code: 'FST_WS_CHANNEL_OPTION' })
+  const client = await connect()
+  client.send({ type: 'chat', message: 'x' })
+  await client.next('stream')
+  const drained = app.channel.drain({ timeoutMs: Infinity })
+  await client.fence()
+  gate.resolve()
+  t.equal((await client.next('stream')).content, 'b')
+  t.equal((await client.next('stream')).done, true)
+  t.equal((await client.closed).code, 1012)
+  await drained
+})
+
+t.test('a drain that fails is logged', async (t) => {
+  class BrokenClock extends ManualClock {
+    isBroken = false
+
+    override after (ms: number, task: () => void): () => void {
+      if (this.isBroken) throw new Error('no timer left')
+      return super.after(ms, task)
+    }
+  }
+  const { lines, logger } = readableLog()
+  const clock = new BrokenClock()
+  const app = Fastify({ logger })
+  app.register(wsChannel, { clock } as WsChannelOptions)
+  await app.ready()
+  clock.isBroken = true
+  await t.rejects(app.close(), { message: 'no timer left' })
+  t.ok(lines.some(({ msg }) => msg === 'the channel could not be drained'))
 })
 
 t.test('a drain may take longer than pluginTimeout, and a second channel drains beside it', async (t) => {

@@ -20,7 +20,8 @@ export function agentsOf (executor: AgentExecutor): Agents {
     find: (agentId) => agentById.get(agentId)?.execute,
     metadataFault (agentId, metadata) {
       const fault = agentById.get(agentId)?.check?.(metadata ?? {})
-      return fault === undefined ? undefined : { path: `/metadata${fault.path}`, rule: fault.rule }
+      // The path names keys that the client chose: what is sent back stays short.
+      return fault === undefined ? undefined : { path: `/metadata${fault.path}`.slice(0, 256).toWellFormed(), rule: fault.rule }
     }
   }
 }

@@ -48,7 +48,7 @@ export interface Turn {
    * @param options.limit at most so many messages, by default 50
    * @throws when the session store fails
    */
-  history(options?: { limit?: number }): Promise<SessionMessage[]>
+  history(options?: { limit?: number | undefined }): Promise<SessionMessage[]>
   /**
    * Waits for something that takes as long as it takes, such as a person's approval: meanwhile only the turn's total
    * time-out runs. Rejects when the turn is stopped.
@@ -82,8 +82,8 @@ export interface EventPart {
 /** Says how the turn ended and what it cost. Iteration goes on; the turn ends when the iterable does. */
 export interface FinishPart {
   type: 'finish'
-  finishReason?: FinishReason
-  usage?: Usage
+  finishReason?: FinishReason | undefined
+  usage?: Usage | undefined
 }
 
 /** Thrown by an executor whose `message` the client may read, up to 1,000 UTF-16 code units of it. */

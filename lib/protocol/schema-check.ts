@@ -1,6 +1,7 @@
 import { Kind, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Ajv } from 'ajv'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 
 /** The first fault of a value: where it is, as a JSON pointer, and what it breaks. */
 export interface Fault {
@@ -22,17 +23,27 @@ function typeBoxCheck (schema: TSchema): (value: unknown) => Fault | undefined {
   return (value) => {
     if (check.Check(value)) return undefined
     const error = check.Errors(value).First()
-    return { path: error?.path ?? '', rule: error?.message ?? 'not valid' }
+    return fault(error?.path, error?.message)
   }
 }
 
+/** Zod and TypeBox 1 write the 2020 draft, which the draft of Ajv's default does not know. */
 function ajvCheck (schema: object): (value: unknown) => Fault | undefined {
-  const validate = new Ajv({ strict: false }).compile(schema)
+  const draft: unknown = Reflect.get(schema, '$schema')
+  const isModern = typeof draft === 'string' && draft.includes('2020-12')
+  const validate = (isModern ? new Ajv2020({ strict: false }) : new Ajv({ strict: false })).compile(schema)
+  // Its answer would be a promise: every value would pass, and a bad one would end the process.
+  if ('$async' in validate) throw new Error('the schema is asynchronous (`$async`)')
   return (value) => {
     if (validate(value)) return undefined
     const error = validate.errors?.[0]
-    return { path: error?.instancePath ?? '', rule: error?.message ?? 'not valid' }
+    return fault(error?.instancePath, error?.message)
   }
+}
+
+/** By their types, neither library has to name a fault. */
+function fault (path = '', rule = 'not valid'): Fault {
+  return { path, rule }
 }
 
 function isTypeBox (schema: object): schema is TSchema {

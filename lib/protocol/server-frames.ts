@@ -1,13 +1,16 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 
 import { ERROR_CODES, type ErrorCode } from './codes.js'
-import { FINISH_REASONS, MAX_NAME_LENGTH, type FinishReason } from './names.js'
+import { FINISH_REASONS, MAX_NAME_LENGTH } from './names.js'
 
 const Name = Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH })
 const Seq = Type.Integer({ minimum: 0, description: 'Position in the session\'s journal' })
 const Metadata = Type.Record(Type.String(), Type.Unknown())
 
-export const FinishReasonSchema = Type.Unsafe<FinishReason>(Type.String({ enum: [...FINISH_REASONS] }))
+// Unions and not `enum`: that is a word of JSON Schema which TypeBox itself does not check.
+export const FinishReasonSchema = Type.Union(FINISH_REASONS.map((reason) => Type.Literal(reason)))
+
+const ErrorCodeSchema = Type.Unsafe<ErrorCode>(Type.Union(Object.keys(ERROR_CODES).map((code) => Type.Literal(code))))
 
 export const Usage = Type.Object({
   inputTokens: Type.Integer({ minimum: 0 }),
@@ -72,7 +75,7 @@ export const serverFrameSchemas = {
   error: Type.Object({
     type: Type.Literal('error'),
     agentId: Type.Optional(Name),
-    code: Type.Unsafe<ErrorCode>(Type.String({ enum: Object.keys(ERROR_CODES) })),
+    code: ErrorCodeSchema,
     message: Type.String(),
     retryable: Type.Boolean(),
     retryAfterMs: Type.Optional(Type.Integer({ minimum: 0 })),

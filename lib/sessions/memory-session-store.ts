@@ -12,6 +12,8 @@ export interface MemorySessionStoreOptions {
   maxSessions?: number | undefined
   /** Messages kept of one session. One more, and its oldest is forgotten. @default 1_000 */
   maxMessagesPerSession?: number | undefined
+  /** Estimated bytes kept of one session. Above it, its oldest messages are forgotten, never the newest. @default 8_388_608 */
+  maxBytesPerSession?: number | undefined
   /**
    * Estimated bytes of everything kept. Above it, sessions are forgotten, the one that was left alone longest first,
    * and of the last one its oldest messages. @default 67_108_864
@@ -38,7 +40,7 @@ export interface MemorySessionStore extends SessionStore {
 }
 
 /**
- * Keeps conversations in this process, within four bounds.
+ * Keeps conversations in this process, within five bounds.
  * @throws `RangeError` when a bound is not at least 1
  */
 export function memorySessionStore (options: MemorySessionStoreOptions = {}): MemorySessionStore {
@@ -48,6 +50,7 @@ export function memorySessionStore (options: MemorySessionStoreOptions = {}): Me
 class MemoryStore implements MemorySessionStore {
   readonly #maxSessions: number
   readonly #maxMessagesPerSession: number
+  readonly #maxBytesPerSession: number
   readonly #maxBytes: number
   readonly #maxIdleMs: number
   readonly #clock: Clock
@@ -62,6 +65,7 @@ class MemoryStore implements MemorySessionStore {
   constructor (options: MemorySessionStoreOptions) {
     this.#maxSessions = bound('maxSessions', options.maxSessions, 10_000)
     this.#maxMessagesPerSession = bound('maxMessagesPerSession', options.maxMessagesPerSession, 1_000)
+    this.#maxBytesPerSession = bound('maxBytesPerSession', options.maxBytesPerSession, 8 * 1024 * 1024)
     this.#maxBytes = bound('maxBytes', options.maxBytes, 64 * 1024 * 1024)
     this.#maxIdleMs = bound('maxIdleMs', options.maxIdleMs, 24 * 60 * 60 * 1000)
     this.#clock = options.clock ?? systemClock
@@ -84,6 +88,7 @@ class MemoryStore implements MemorySessionStore {
     this.#counting(entry, (session) => {
       for (const kept of fresh) session.add(kept)
       while (session.size > this.#maxMessagesPerSession) session.forgetOldest()
+      while (session.size > 1 && session.bytes > this.#maxBytesPerSession) session.forgetOldest()
     })
     entry.list.byMessage.touch(entry.session)
     this.#makeRoomBeside(entry)

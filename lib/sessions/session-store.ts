@@ -41,7 +41,7 @@ export interface PageRequest {
 
 export interface MessagePage {
   messages: SessionMessage[]
-  before?: string
+  before?: string | undefined
 }
 
 export interface SessionListKey {
@@ -57,5 +57,5 @@ export interface SessionSummary {
 
 export interface SessionPage {
   sessions: SessionSummary[]
-  before?: string
+  before?: string | undefined
 }

@@ -26,3 +26,16 @@ export class Allowance {
   /** A whole period's worth was taken beyond what there was. */
   get isAbused (): boolean { return this.#left <= -this.#size }
 }
+
+/** What a connection may spend: of its own, and of what it shares with its owner's other connections. */
+export interface Allowances {
+  frames: readonly [own: Allowance, ...shared: Allowance[]]
+  errors: readonly [own: Allowance, ...shared: Allowance[]]
+}
+
+/** Takes one of each; answers 0, or in how many milliseconds all have one again. */
+export function spend (allowances: readonly Allowance[], now: number): number {
+  let waitMs = 0
+  for (const allowance of allowances) waitMs = Math.max(waitMs, allowance.take(now))
+  return waitMs
+}

@@ -12,15 +12,17 @@ import { DEFAULT_AGENT_ID, SUBPROTOCOL } from '../protocol/names.js'
 import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
 import type { Engine } from '../turns/engine.js'
 import { toError } from '../turns/within.js'
-import type { Allowance } from './allowance.js'
+import { spend, type Allowances } from './allowance.js'
 import { FrameGate, type Authorize } from './frame-gate.js'
 import type { Identity } from './identity.js'
+import { readFrame } from './frame-reader.js'
 import { Outbox, type OutboxEvents } from './outbox.js'
 import { PlainChats } from './plain-chats.js'
 import { ChannelSocket } from './socket.js'
 import type { ConnectionFacts } from './websocket-route.js'
 
 export interface ConnectionLimits {
+  maxOwnSessions: number
   maxTurnsPerConnection: number
   maxPendingReplyBytes: number
   maxPendingRequests: number
@@ -29,7 +31,8 @@ export interface ConnectionLimits {
   heartbeatMs: number
   pongTimeoutMs: number
   closeTimeoutMs: number
-  reconnectAfterMs: number
+  authorizeTimeoutMs: number
+  retryAfterMs: number
 }
 
 /** What all connections of a channel share. */
@@ -45,18 +48,13 @@ export interface ConnectionTools {
   onClosed: (connection: Connection) => void
 }
 
-/** What a connection may spend: of its own, and of what it shares with its owner's other connections. */
-export interface Allowances {
-  frames: readonly Allowance[]
-  errors: readonly Allowance[]
-}
-
 /** Credentials about to expire are told of so long before. */
 const EXPIRY_NOTICE_MS = 30_000
 const PONG = encode({ type: 'pong' })
 
 /** One socket: reads frames, asks the engine, and lets the outbox send what the turns say. */
 export class Connection implements OutboxEvents {
+  readonly id = randomUUID()
   readonly identity: Identity
   readonly #tools: ConnectionTools
   readonly #facts: ConnectionFacts
@@ -85,7 +83,7 @@ export class Connection implements OutboxEvents {
     this.#outbox = new Outbox(this.#socket, tools.limits, tools.clock, this)
     this.#listen(socket)
     if (facts.subprotocol) {
-      this.#reply({ type: 'ready', protocol: SUBPROTOCOL, connectionId: randomUUID(), ...tools.ready })
+      this.#reply({ type: 'ready', protocol: SUBPROTOCOL, connectionId: this.id, ...tools.ready })
     }
   }
 
@@ -98,10 +96,13 @@ export class Connection implements OutboxEvents {
     // A paused socket would not read the peer's answer.
     this.#socket.resume()
     this.#socket.close(name)
-    const { clock, limits } = this.#tools
-    // A peer that does not answer, or does not read, would keep its socket for as long as it likes.
-    clock.after(limits.closeTimeoutMs, () => { if (this.#state !== 'closed') this.#socket.terminate() })
+    this.#cutOffIfSilent(this.#tools.clock.now() + this.#tools.limits.slowConsumerTimeoutMs, this.#socket.unsentBytes)
     return true
+  }
+
+  /** Ends the socket itself. */
+  terminate (): void {
+    this.#socket.terminate()
   }
 
   /** Is closed as soon as nothing that it follows runs. */
@@ -145,14 +146,30 @@ export class Connection implements OutboxEvents {
     this.close(name)
   }
 
+  /**
+   * A peer that does not answer a close, or does not read, would keep its socket for as long as it likes. One that
+   * still reads what it was told before the close has time for it.
+   */
+  #cutOffIfSilent (deadline: number, unsent: number): void {
+    const { clock, limits } = this.#tools
+    clock.after(limits.closeTimeoutMs, () => {
+      const left = this.#socket.unsentBytes
+      if (this.#state === 'closed') return
+      if (left < unsent && clock.now() < deadline) this.#cutOffIfSilent(deadline, left)
+      else this.#socket.terminate()
+    })
+  }
+
   #openGate (): FrameGate {
     this.#gate ??= new FrameGate({
       owner: this.identity.owner,
       authorize: this.#tools.authorize,
+      authorizeTimeoutMs: this.#tools.limits.authorizeTimeoutMs,
+      clock: this.#tools.clock,
       onVerdict: (frame, isAllowed) => {
         if (!this.#isOpen()) return
-        if (isAllowed) this.#dispatch(frame)
-        else this.#refuseFrame(frame, 'FORBIDDEN')
+        if (!isAllowed) this.#refuseFrame(frame, 'FORBIDDEN')
+        else if (frame.type === 'chat') this.#openChats().start(frame, this.#agentId(frame.agentId))
       },
       onFailure: (frame, err) => {
         this.#log('error', err, 'the host could not decide on a frame (`authorize`)')
@@ -169,9 +186,9 @@ export class Connection implements OutboxEvents {
       engine,
       identity: this.identity,
       outbox: this.#outbox,
-      defaultSessionId: this.#facts.sessionId,
       maxTurns: limits.maxTurnsPerConnection,
-      retryAfterMs: limits.reconnectAfterMs,
+      maxOwnSessions: limits.maxOwnSessions,
+      retryAfterMs: limits.retryAfterMs,
       onRequest: (change) => { this.#countRequest(change) },
       onFailure: (err, text) => { this.#log('error', err, text) }
     })
@@ -202,33 +219,27 @@ export class Connection implements OutboxEvents {
     this.#seenAt = now
     if (!this.#isOpen()) return
     try {
-      const decoded = isBinary ? BINARY : this.#tools.decode(toBuffer(data))
+      const decoded = readFrame(data, isBinary, this.#tools.decode)
       if ('close' in decoded) return this.#end(decoded.close)
       const waitMs = spend(this.#allowances.frames, now)
-      if (this.#allowances.frames.some(({ isAbused }) => isAbused)) return this.#end('TOO_MANY_FRAMES')
+      // What others of its owner have spent is refused, and no reason to close this one.
+      if (this.#allowances.frames[0].isAbused) return this.#end('TOO_MANY_FRAMES')
       if (!decoded.ok) this.#refuseBadFrame(decoded.refusal, now)
       else if (waitMs > 0) this.#refuseInOrder(decoded.frame, 'RATE_LIMITED', { retryAfterMs: waitMs })
       else if (decoded.frame.type === 'ping') this.#pong(decoded.frame)
-      else this.#openGate().pass(decoded.frame)
+      else this.#openGate().pass(this.#addressed(decoded.frame))
     } catch (err) {
       this.#log('error', err, 'a frame could not be handled')
       this.#reply(errorFrame('INTERNAL'))
     }
   }
 
-  #dispatch (frame: ClientFrame): void {
-    switch (frame.type) {
-      case 'ping': return this.#pong(frame)
-      case 'chat':
-        if (frame.id === undefined) return this.#openChats().start(frame, this.#agentId(frame.agentId))
-        return this.#refuseFrame(frame, 'VALIDATION_FAILED', {
-          details: { path: '/id', rule: 'a chat with an `id` is tracked, which this version does not offer' }
-        })
-      case 'cancel':
-      case 'subscribe':
-      case 'unsubscribe':
-      case 'history': return this.#refuseFrame(frame, 'UNKNOWN_TYPE', { details: { path: '/type', rule: 'not offered by this version' } })
-    }
+  /** With the agent and session that it goes to: the host must not be asked about another one than is meant. */
+  #addressed (frame: ClientFrame): ClientFrame {
+    if (frame.type !== 'chat') return frame
+    const addressed = { ...frame, agentId: this.#agentId(frame.agentId) }
+    if (frame.sessionId === undefined && this.#facts.sessionId !== undefined) addressed.sessionId = this.#facts.sessionId
+    return addressed
   }
 
   #pong (frame: ClientFrameOf<'ping'>): void {
@@ -296,7 +307,7 @@ export class Connection implements OutboxEvents {
   /** A plain client knows no such frame. */
   #tellToReconnect (reason: string): void {
     if (!this.#facts.subprotocol) return
-    this.#reply({ type: 'reconnect', reason, afterMs: this.#tools.limits.reconnectAfterMs })
+    this.#reply({ type: 'reconnect', reason, afterMs: this.#tools.limits.retryAfterMs })
   }
 
   #closeIfDrained (): void {
@@ -312,8 +323,8 @@ export class Connection implements OutboxEvents {
   }
 
   #log (level: 'info' | 'error', thrown: unknown, text: string): void {
-    const { owner } = this.identity
-    this.#tools.log[level](thrown === undefined ? { owner } : { err: toError(thrown), owner }, text)
+    const about = { connectionId: this.id, owner: this.identity.owner }
+    this.#tools.log[level](thrown === undefined ? about : { err: toError(thrown), ...about }, text)
   }
 }
 
@@ -322,18 +333,4 @@ interface FrameHead {
   type: ClientFrame['type']
   id?: string
   agentId?: string
-}
-
-const BINARY: Decoded = { ok: false, refusal: { code: 'INVALID_FRAME' } }
-
-function spend (allowances: readonly Allowance[], now: number): number {
-  let waitMs = 0
-  for (const allowance of allowances) waitMs = Math.max(waitMs, allowance.take(now))
-  return waitMs
-}
-
-/** `ws` gives one Buffer, unless the host has set another `binaryType`. */
-function toBuffer (data: RawData): Buffer {
-  if (Buffer.isBuffer(data)) return data
-  return Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data)
 }

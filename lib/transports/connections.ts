@@ -1,6 +1,6 @@
 import type { WebSocket } from 'ws'
 
-import { Allowance } from './allowance.js'
+import { Allowance, type Allowances } from './allowance.js'
 import { Connection, type ConnectionLimits, type ConnectionTools } from './connection.js'
 import type { Identity } from './identity.js'
 import { Refusal } from './refusal.js'
@@ -41,7 +41,7 @@ export class Connections {
    * @throws Refusal `SHUTTING_DOWN` or `RATE_LIMITED`
    */
   check (owner: string): void {
-    const { maxConnections, maxConnectionsPerOwner, reconnectAfterMs: retryAfterMs } = this.#limits
+    const { maxConnections, maxConnectionsPerOwner, retryAfterMs } = this.#limits
     if (this.#isDraining) throw new Refusal('SHUTTING_DOWN', { retryAfterMs })
     if (this.#reserved >= maxConnections) throw new Refusal('RATE_LIMITED', { retryAfterMs, hint: 'connections' })
     const owned = this.#places.get(owner)?.connections ?? 0
@@ -69,7 +69,7 @@ export class Connections {
     const { maxFramesPerSecond, maxErrorsPerMinute } = this.#limits
     const { clock } = this.#tools
     const owned = this.#placesOf(identity.owner)
-    const allowances = {
+    const allowances: Allowances = {
       frames: [new Allowance(maxFramesPerSecond, 1_000, clock.now()), ...owned.frames],
       errors: [new Allowance(maxErrorsPerMinute, 60_000, clock.now()), ...owned.errors]
     }
@@ -94,10 +94,20 @@ export class Connections {
     for (const connection of this.#open) connection.drain()
   }
 
-  /** Closes whoever is left. Settles when all are gone: each answers the close, or is cut off after `closeTimeoutMs`. */
-  async closeAll (): Promise<void> {
-    for (const connection of this.#open) connection.close('DRAIN')
-    if (this.#open.size > 0) await new Promise<void>((resolve) => { this.#onEmpty = resolve })
+  /** Settles when all are gone: those that are let out have `timeoutMs` for it, and then are cut off. */
+  async closeAll (timeoutMs: number): Promise<void> {
+    const { clock, limits: { closeTimeoutMs } } = this.#tools
+    if (this.#open.size === 0) return
+    const emptied = new Promise<void>((resolve) => { this.#onEmpty = resolve })
+    const stopClosing = clock.after(timeoutMs, () => {
+      for (const connection of this.#open) connection.close('DRAIN')
+    })
+    const stopCutting = clock.after(timeoutMs + closeTimeoutMs, () => {
+      for (const connection of this.#open) connection.terminate()
+    })
+    await emptied
+    stopClosing()
+    stopCutting()
   }
 
   #onClosed (connection: Connection): void {

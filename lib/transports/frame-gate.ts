@@ -1,12 +1,19 @@
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import type { Clock } from '../clock.js'
 import type { ClientFrame } from '../protocol/client-frames.js'
+import { within } from '../turns/within.js'
 
-/** May this owner send this frame? Anything but `true` refuses it with `FORBIDDEN`. */
+/**
+ * May this owner send this frame? Anything but `true` refuses it with `FORBIDDEN`. In the frame are the agent and the
+ * session that it goes to, also where the client has left them to the connection's defaults.
+ */
 export type Authorize = (frame: ClientFrame, owner: string) => Awaitable<boolean>
 
 export interface FrameGateTools {
   owner: string
   authorize: Authorize | undefined
+  authorizeTimeoutMs: number
+  clock: Clock
   onVerdict: (frame: ClientFrame, isAllowed: boolean) => void
   onFailure: (frame: ClientFrame, err: unknown) => void
   /** One frame more, or one less, waits for a verdict. */
@@ -56,12 +63,14 @@ export class FrameGate {
   }
 
   async #decide (frame: ClientFrame, verdict: PromiseLike<boolean>): Promise<void> {
-    const { onVerdict, onFailure } = this.#tools
+    const { onVerdict, onFailure, clock, authorizeTimeoutMs } = this.#tools
+    let isAllowed: boolean
     try {
-      onVerdict(frame, isYes(await verdict))
+      isAllowed = isYes(await within(clock, authorizeTimeoutMs, '`authorize`', verdict))
     } catch (err) {
-      onFailure(frame, err)
+      return onFailure(frame, err)
     }
+    onVerdict(frame, isAllowed)
   }
 }
 

@@ -5,7 +5,7 @@ import { ANONYMOUS } from '../protocol/names.js'
 
 /** Who is at the other end of a connection, and what the executor gets to know of it. */
 export interface Identity {
-  /** Whose sessions it sees. */
+  /** Whose sessions it sees. `anonymous` is everybody who is nobody, and has no limits of an owner. */
   owner: string
   /** When its credentials expire, in milliseconds since 1970-01-01T00:00:00Z: then the connection is closed. */
   expiresAt?: number | undefined
@@ -19,7 +19,7 @@ export type Identify = (request: FastifyRequest) => Awaitable<string | Identity>
 /**
  * The owner is the `sub` or `id` of what the host's hooks left in `request.user`, or `anonymous` without one; the
  * connection expires with the user's `exp` (RFC 7519: in seconds), as a token's claims have it.
- * @throws Error for a user with neither
+ * @throws Error for a user with neither, or one who is called as everybody is
  */
 export function identifyByUser (request: FastifyRequest): Identity {
   const user: unknown = Reflect.get(request, 'user')
@@ -29,6 +29,10 @@ export function identifyByUser (request: FastifyRequest): Identity {
   if (owner === undefined) {
     throw new Error('request.user has neither `sub` nor `id`: give the channel an `identify` that says whose sessions these are')
   }
+  if (owner === ANONYMOUS) {
+    throw new Error(`a user named ${ANONYMOUS} would share the sessions of all who are nobody: give the channel an ` +
+      '`identify` that names users apart')
+  }
   return typeof exp === 'number' ? { owner, expiresAt: exp * 1000 } : { owner }
 }
 
@@ -37,13 +41,21 @@ function ownerText (value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-/** @throws Error when the host's `identify` answered something else */
+/**
+ * A copy of what `identify` answered, through JSON: nothing of the request may live on with the connection.
+ * @throws Error when it answered something else
+ */
 export function toIdentity (answer: string | Identity): Identity {
-  const identity = typeof answer === 'string' ? { owner: answer } : answer
-  if (typeof identity !== 'object' || typeof identity.owner !== 'string' || identity.owner === '') {
+  const { owner, expiresAt, context } = typeof answer === 'string' ? { owner: answer } as Identity : Object(answer) as Identity
+  if (typeof owner !== 'string' || owner === '') {
     throw new Error('`identify` must answer an owner: a string that is not empty, or { owner, expiresAt?, context? }')
   }
-  // A copy through JSON: nothing of the request may live on with the connection by way of it.
-  if (identity.context === undefined) return identity
-  return { ...identity, context: JSON.parse(JSON.stringify(identity.context)) as unknown }
+  // NaN, or a Date as text, would never be reached: credentials without an end.
+  if (expiresAt !== undefined && !Number.isFinite(expiresAt)) {
+    throw new Error('`identify` must answer `expiresAt` as milliseconds since 1970, or leave it out')
+  }
+  const identity: Identity = { owner }
+  if (expiresAt !== undefined) identity.expiresAt = expiresAt
+  if (context !== undefined) identity.context = JSON.parse(JSON.stringify(context)) as unknown
+  return identity
 }

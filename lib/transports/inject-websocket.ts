@@ -10,15 +10,15 @@ import { MemorySocket } from './memory-socket.js'
 
 /** What a test may say about the connection it opens. */
 export interface InjectWsOptions {
-  query?: Record<string, string>
+  query?: Record<string, string> | undefined
   /** `host` and `origin` among them; the host is `localhost` by default. */
-  headers?: Record<string, string>
+  headers?: Record<string, string> | undefined
   /** As the second argument of a browser's `WebSocket`. */
-  protocols?: string | string[]
+  protocols?: string | string[] | undefined
   /** Called before anything is sent, so that listeners are in time for what the server says at once. */
-  onInit?: (socket: WebSocket) => void
+  onInit?: ((socket: WebSocket) => void) | undefined
   /** For a route whose prefix has parameters: the path with the parameters filled in. */
-  path?: string
+  path?: string | undefined
 }
 
 export type InjectWs = (options?: InjectWsOptions) => Promise<WebSocket>

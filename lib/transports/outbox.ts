@@ -39,9 +39,10 @@ export class Outbox {
   #isClosed = false
   #blockedAt: number | undefined
   #isBehind = false
-  /** Counts the writes that the system has taken: progress, for the watch over stuck peers. */
+  // Progress, for the watch over stuck peers: writes that the system has taken, and what is left of the one on its way.
   #writes = 0
   #writesSeen = 0
+  #unsentSeen = 0
   #stuckSince: number | undefined
 
   constructor (socket: ChannelSocket, limits: OutboxLimits, clock: Clock, events: OutboxEvents) {
@@ -50,8 +51,6 @@ export class Outbox {
     this.#clock = clock
     this.#events = events
   }
-
-  get isIdle (): boolean { return this.#sources.length === 0 }
 
   add (source: FrameSource): void {
     this.#sources.push(source)
@@ -84,7 +83,10 @@ export class Outbox {
 
   /** Whether the peer has taken nothing of what waits for it for `ms`. To be asked now and then. */
   isStuck (now: number, ms: number): boolean {
-    if (this.#socket.bufferedBytes === 0 || this.#writes !== this.#writesSeen) {
+    const unsent = this.#socket.unsentBytes
+    const hasMoved = this.#writes !== this.#writesSeen || unsent < this.#unsentSeen
+    this.#unsentSeen = unsent
+    if (unsent === 0 || hasMoved) {
       this.#writesSeen = this.#writes
       this.#stuckSince = undefined
       return false

@@ -14,10 +14,10 @@ export interface PlainChatTools {
   engine: Engine
   identity: Identity
   outbox: Outbox
-  /** The connection's default session. */
-  defaultSessionId: string | undefined
   /** Unanswered chats that the connection may have. */
   maxTurns: number
+  /** Agents with which the connection may have a session of its own. */
+  maxOwnSessions: number
   /** What a chat is told to wait that is one too many. */
   retryAfterMs: number
   /** One request more, or one less, is without an answer. */
@@ -44,7 +44,7 @@ export class PlainChats {
   start (frame: ChatFrame, agentId: string): void {
     const { engine, identity: { owner, context }, outbox, maxTurns, onRequest, retryAfterMs } = this.#tools
     if (this.#unanswered() >= maxTurns) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
-    const sessionId = frame.sessionId ?? this.#tools.defaultSessionId
+    const { sessionId } = frame
     const chat = {
       key: sessionId === undefined ? this.#ownSession(agentId) : { owner, agentId, sessionId },
       isNamed: sessionId !== undefined,
@@ -92,11 +92,13 @@ export class PlainChats {
 
   /** The connection is gone, and its own sessions with it. */
   endOwnSessions (): void {
-    for (const key of this.#ownSessionByAgent.values()) {
-      this.#tools.engine.endUnnamed(key).catch((err: unknown) => {
-        this.#tools.onFailure(err, 'the session of a connection could not be ended')
-      })
-    }
+    for (const key of this.#ownSessionByAgent.values()) this.#endOwnSession(key)
+  }
+
+  #endOwnSession (key: SessionKey): void {
+    this.#tools.engine.endUnnamed(key).catch((err: unknown) => {
+      this.#tools.onFailure(err, 'the session of a connection could not be ended')
+    })
   }
 
   #onStarted (started: Started, agentId: string, answer: PlainAnswer): void {
@@ -131,10 +133,26 @@ export class PlainChats {
   #ownSession (agentId: string): SessionKey {
     let key = this.#ownSessionByAgent.get(agentId)
     if (key === undefined) {
+      this.#endOldestOwnSession()
       key = { owner: this.#tools.identity.owner, agentId, sessionId: `connection-${randomUUID()}` }
       this.#ownSessionByAgent.set(agentId, key)
     }
     return key
+  }
+
+  /** A client may name any number of agents; the session that it began first makes room, one that is silent before others. */
+  #endOldestOwnSession (): void {
+    if (this.#ownSessionByAgent.size < this.#tools.maxOwnSessions) return
+    let oldest: [agentId: string, key: SessionKey] | undefined
+    for (const entry of this.#ownSessionByAgent) {
+      oldest ??= entry
+      if (this.#laneByAgent.has(entry[0])) continue
+      oldest = entry
+      break
+    }
+    if (oldest === undefined) return
+    this.#ownSessionByAgent.delete(oldest[0])
+    this.#endOwnSession(oldest[1])
   }
 
   #unanswered (): number {

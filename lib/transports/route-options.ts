@@ -21,7 +21,7 @@ export type ChannelRouteOptions =
   {
     /** For the host's other plugins, such as `rateLimit`. */
     config?: FastifyContextConfig & Record<string, unknown>
-    schema?: { [Key in typeof SCHEMA_KEYS[number]]?: unknown }
+    schema?: { [Key in typeof SCHEMA_KEYS[number]]?: unknown } | undefined
   }
 
 /** @throws at register time for an option that would change what the route is */

@@ -18,6 +18,16 @@ export class ChannelSocket {
   /** Bytes that were sent and that the system has not taken yet. */
   get bufferedBytes (): number { return this.#socket.bufferedAmount }
 
+  /**
+   * What the peer has not taken, for the watch over its progress: shrinks also while one large frame is on its way,
+   * which `bufferedBytes` does not. Node's own socket time-outs look at the handle's queue in the same way.
+   */
+  get unsentBytes (): number {
+    const handle: unknown = Reflect.get(this.#stream, '_handle')
+    const queued: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'writeQueueSize') : undefined
+    return this.#socket.bufferedAmount + (typeof queued === 'number' ? queued : 0)
+  }
+
   /** @param written called when the system has taken the frame, or never will */
   send (frame: string, written: () => void): void {
     this.#socket.send(frame, written)

@@ -23,8 +23,6 @@ export interface WebsocketRouteOptions extends OriginRule {
   /** The largest message, in bytes. */
   maxPayload: number
   routeOptions?: ChannelRouteOptions | undefined
-  /** More keys for the route's schema, such as a summary; those of `routeOptions.schema` win. */
-  schemaExtras?: Record<string, unknown> | undefined
 }
 
 /** What a connection keeps of its request, and all that it may keep: the request holds 3.5 kB for as long as it is held. */
@@ -33,8 +31,6 @@ export interface ConnectionFacts {
   readonly subprotocol: boolean
   readonly agentId: string | undefined
   readonly sessionId: string | undefined
-  /** Behind a trusted proxy, the client's. */
-  readonly remoteAddress: string | undefined
   /** What the WebSocket writes to. */
   readonly stream: Duplex
 }
@@ -150,7 +146,7 @@ class Entrance<Peer> {
     const { offered } = readSubprotocolOffer(raw.headers['sec-websocket-protocol'])
     const { agentId, sessionId } = query
     try {
-      this.#handlers.accept(socket, peer, { subprotocol: offered, agentId, sessionId, remoteAddress: ip, stream: admission.stream })
+      this.#handlers.accept(socket, peer, { subprotocol: offered, agentId, sessionId, stream: admission.stream })
     } catch (err) {
       request.log.error({ err }, 'could not accept a WebSocket')
       this.#handlers.release(peer)
@@ -189,11 +185,11 @@ function validateQuery (value: unknown): true | { error: Error } {
   return fault === undefined || { error: new Refusal('VALIDATION_FAILED', { hint: `query ${fault.path}` }) }
 }
 
-function schemaOf ({ schemaExtras, routeOptions }: WebsocketRouteOptions): object {
+function schemaOf ({ routeOptions }: WebsocketRouteOptions): object {
   const ours = { ...REFUSAL_BODY, description: 'Refused by the channel' }
   const hosts = { ...HOST_REFUSAL_BODY, description: 'Refused by a hook, or by the channel' }
   return {
-    ...schemaExtras,
+    summary: 'A WebSocket to the agent',
     ...routeOptions?.schema,
     querystring: QUERY,
     response: {

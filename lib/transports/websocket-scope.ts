@@ -60,7 +60,9 @@ function refuseHttp2Only ({ initialConfig }: FastifyInstance): void {
 }
 
 function joinWhileOpen (fastify: FastifyInstance, path: string, router: EventEmitter | undefined): void {
-  const { caseSensitive = true } = fastify.initialConfig.routerOptions ?? {}
+  // Fastify takes the option in two places.
+  const { routerOptions, caseSensitive: topLevel = true } = fastify.initialConfig
+  const { caseSensitive = topLevel } = routerOptions ?? {}
   let leave: (() => void) | undefined
   fastify.addHook('onReady', (done) => {
     leave = joinUpgrades(fastify.server, { path: pathPattern(`${fastify.prefix}/${path}`, { caseSensitive }), router })

@@ -174,7 +174,7 @@ await t.test('the agent of an OpenAI-compatible server', async (t) => {
       ])
       response.end('data: [DONE]\n\n')
     })
-    const earlier = [said('user', 'hi'), said('assistant', 'hello'), said('user', 'and?'), said('assistant', '')]
+    const earlier = [said('user', 'hi'), said('assistant', 'hello'), said('user', 'and?')]
     const parts = await piecesOf(openaiAgent({ OPENAI_BASE_URL: server.url, OPENAI_MODEL: 'tiny', OPENAI_API_KEY: 'sk-1' }), turnOf('你好', earlier))
 
     t.strictSame(parts, [

@@ -1,6 +1,5 @@
 import { FAILURE, NOTE, digestOf } from './agents.js'
 import type { Fields, Verdict } from './oracle.js'
-import { TwoQueues } from './two-queues.js'
 
 /** What a connection says for all its frames. */
 export interface Defaults {
@@ -13,6 +12,8 @@ export interface SessionView {
   /** Chats that were sent and not answered to their end. */
   open: number
   openInterrupts: number
+  /** Chats, and those among them that interrupt, ever sent. */
+  sent: number
   interrupts: number
   /** A connection was lost with chats of this session: what became of them nobody knows. */
   isVague: boolean
@@ -34,8 +35,7 @@ export class Expectations {
   readonly #own = new Map<string, SessionView>()
   readonly #onFault: (fault: string) => void
   readonly #pongs: ExpectedReply[] = []
-  /** First those of bad frames, which come at once; then those of good ones, over which the host may think for a while. */
-  readonly #refusals = new TwoQueues<ExpectedReply>()
+  readonly #refusals: ExpectedReply[] = []
   readonly #chatsByAgent = new Map<string, ExpectedChat[]>()
   #chats = 0
 
@@ -47,14 +47,14 @@ export class Expectations {
 
   /** Frames without an answer. */
   get open (): number {
-    return this.#pongs.length + this.#refusals.open + this.#chats
+    return this.#pongs.length + this.#refusals.length + this.#chats
   }
 
   add (verdict: Exclude<Verdict, { kind: 'close' }>): void {
     if (verdict.kind === 'good') return this.#addGood(verdict.frame)
     const { codes, id, plainChat } = verdict
     if (plainChat !== undefined) this.#addChat(refusedChat(this.#agentId(plainChat.agentId), codes))
-    else this.#refusals.addFirst({ codes, ...idOf(id) })
+    else this.#refusals.push({ codes, ...idOf(id) })
   }
 
   take (text: string): void {
@@ -68,7 +68,7 @@ export class Expectations {
    * @param isCut whether it went without a close
    */
   end (isCut: boolean): number {
-    const replies = [...this.#pongs, ...this.#refusals.openOfFirst]
+    const replies = [...this.#pongs, ...this.#refusals]
     if (!isCut) for (const reply of replies) this.#onFault(`no answer before the close: ${JSON.stringify(reply)}`)
     for (const chat of [...this.#chatsByAgent.values()].flat()) {
       if (chat.session !== undefined) chat.session.isVague = true
@@ -82,9 +82,8 @@ export class Expectations {
     if (frame.type === 'ping') this.#pongs.push({ codes: [], ...id })
     else if (frame.type === 'chat' && frame['id'] === undefined) this.#addChat(this.#openChat(frame))
     else {
-      // What is beyond plain is not offered; the host is asked all the same.
-      const code = frame.type === 'chat' ? 'VALIDATION_FAILED' : 'UNKNOWN_TYPE'
-      this.#refusals.addSecond({ codes: [hostCode(frame['sessionId']) ?? code], ...id })
+      // What is beyond plain is not offered.
+      this.#refusals.push({ codes: [frame.type === 'chat' ? 'VALIDATION_FAILED' : 'UNKNOWN_TYPE'], ...id })
     }
   }
 
@@ -94,17 +93,17 @@ export class Expectations {
     if (code !== undefined) return refusedChat(agentId, [code])
     const session = this.#session(agentId, frame['sessionId'])
     const codes: string[] = agentId === 'failing' ? ['AGENT_ERROR'] : []
-    const isBusy = session.open > 0 || session.isVague
-    if (frame['onBusy'] === 'reject' && isBusy) codes.push('SESSION_BUSY')
-    if (session.open >= MAX_QUEUED_TURNS || session.isVague) codes.push('QUEUE_FULL')
     const chat = {
       agentId,
       codes,
       session,
+      isRejectable: frame['onBusy'] === 'reject',
+      openBefore: session.open,
+      sentBefore: ++session.sent,
       isStreamed: frame['stream'] !== false,
       isInterrupt: frame['onBusy'] === 'interrupt',
       // Whoever interrupts may be heard only after this chat, though it spoke before.
-      mayBeCut: session.openInterrupts > 0 || session.isVague,
+      mayBeCut: session.openInterrupts > 0,
       interruptsBefore: session.interrupts,
       answer: agentId === 'failing' ? undefined : digestOf(String(frame['message']), frame['metadata']).toWellFormed(),
       text: '',
@@ -148,10 +147,9 @@ export class Expectations {
   }
 
   #matchRefusal ({ code, id }: Fields): string | undefined {
-    const { heads } = this.#refusals
-    if (!this.#refusals.take((reply) => reply.codes.includes(code as string) && reply.id === id)) return `expected ${JSON.stringify(heads)}`
+    const first = this.#refusals.shift()
     this.answered++
-    return undefined
+    return first?.id === id && first?.codes.includes(code as string) === true ? undefined : `expected ${JSON.stringify(first)}`
   }
 
   #agentId (named: unknown): string {
@@ -165,7 +163,7 @@ export class Expectations {
       : [this.#sessions, JSON.stringify([agentId, sessionId])]
     let session = sessions.get(key)
     if (session === undefined) {
-      session = { open: 0, openInterrupts: 0, interrupts: 0, isVague: false }
+      session = { open: 0, openInterrupts: 0, sent: 0, interrupts: 0, isVague: false }
       sessions.set(key, session)
     }
     return session
@@ -207,11 +205,19 @@ function isDetails (value: unknown): boolean {
 
 function chatFault (frame: Fields, chat: ExpectedChat): string | undefined {
   if (frame['type'] === 'error') {
+    if (isFull(frame['code'], chat)) return undefined
     if (!chat.codes.includes(frame['code'] as string)) return `expected ${chat.codes.join(' or ') || 'an answer'}`
     return frame['code'] === 'AGENT_ERROR' && frame['message'] !== FAILURE ? `expected the text ${FAILURE}` : undefined
   }
   if (chat.session === undefined) return `expected ${chat.codes.join(' or ')}`
   return frame['done'] === true ? endFault(frame, chat) : pieceFault(frame, chat)
+}
+
+/** Whether there may have been too many others. One sent later may have been heard earlier, over another connection. */
+function isFull (code: unknown, { session, isRejectable, openBefore, sentBefore }: ExpectedChat): boolean {
+  if (session === undefined) return false
+  const others = session.isVague ? Infinity : openBefore + session.sent - sentBefore
+  return (code === 'SESSION_BUSY' && isRejectable && others > 0) || (code === 'QUEUE_FULL' && others >= MAX_QUEUED_TURNS)
 }
 
 function pieceFault ({ type, content }: Fields, chat: ExpectedChat): string | undefined {
@@ -224,7 +230,7 @@ function pieceFault ({ type, content }: Fields, chat: ExpectedChat): string | un
 function endFault ({ type, content }: Fields, chat: ExpectedChat): string | undefined {
   const { answer, session } = chat
   chat.text += String(content)
-  const wasCut = chat.mayBeCut || (session !== undefined && session.interrupts > chat.interruptsBefore)
+  const wasCut = chat.mayBeCut || session?.isVague === true || (session !== undefined && session.interrupts > chat.interruptsBefore)
   if (wasCut && (answer ?? '').startsWith(chat.text.replace(/\ufffd$/, ''))) return undefined
   if (chat.text !== answer) return `expected the answer ${JSON.stringify(answer)}, got ${JSON.stringify(chat.text)}`
   if ((chat.agentId === 'slow') !== (chat.notes === 1)) return 'a message was lost'
@@ -247,7 +253,10 @@ function hostCode (sessionId: unknown): string | undefined {
 }
 
 function refusedChat (agentId: string, codes: readonly string[]): ExpectedChat {
-  return { agentId, codes, isStreamed: true, isInterrupt: false, mayBeCut: false, interruptsBefore: 0, answer: undefined, text: '', notes: 0 }
+  return {
+    agentId, codes, isStreamed: true, isRejectable: false, openBefore: 0, sentBefore: 0,
+    isInterrupt: false, mayBeCut: false, interruptsBefore: 0, answer: undefined, text: '', notes: 0
+  }
 }
 
 function idOf (id: unknown): { id?: string } {
@@ -261,6 +270,9 @@ interface ExpectedChat {
   /** Missing where it is to be refused before any session is looked at. */
   session?: SessionView
   isStreamed: boolean
+  isRejectable: boolean
+  openBefore: number
+  sentBefore: number
   isInterrupt: boolean
   /** Part of the answer may be all. */
   mayBeCut: boolean

@@ -347,3 +347,16 @@ function contents (store: MemorySessionStore, sessionId: string): string[] {
 function kept (store: MemorySessionStore): string[] {
   return store.list(OWNED, { limit: 100 }).sessions.map(({ sessionId }) => sessionId)
 }
+
+t.test('a session over its bytes loses its oldest messages, never its newest', async (t) => {
+  const store = memorySessionStore({ maxBytesPerSession: 2_000 })
+  const key = { owner: 'o', agentId: 'a', sessionId: 's' }
+  for (let i = 0; i < 10; i++) {
+    store.append(key, [{ turnId: `t${i}`, role: 'user', content: String(i).repeat(500), at: i, complete: true }])
+  }
+  const { messages } = store.messages(key, { limit: 20 })
+  t.ok(messages.length > 0 && messages.length < 10)
+  t.equal(messages.at(-1)?.turnId, 't9')
+  store.append(key, [{ turnId: 'big', role: 'user', content: 'x'.repeat(10_000), at: 11, complete: true }])
+  t.strictSame(store.messages(key, { limit: 20 }).messages.map(({ turnId }) => turnId), ['big'])
+})

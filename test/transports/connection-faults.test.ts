@@ -44,7 +44,7 @@ function makeConnections (engine: Partial<Engine>, decode = createDecoder(DEFAUL
   const accept = (owner = 'anonymous'): FakeWebSocket => {
     const socket = new FakeWebSocket()
     connections.reserve(owner)
-    const facts = { subprotocol: false, agentId: undefined, sessionId: undefined, remoteAddress: undefined, stream: new PassThrough() }
+    const facts = { subprotocol: false, agentId: undefined, sessionId: undefined, stream: new PassThrough() }
     connections.accept(socket as unknown as WebSocket, { owner }, facts)
     return socket
   }
@@ -115,11 +115,11 @@ t.test('a connection that was let in before a drain and opens in it is closed at
   connections.reserve('ada')
   connections.drain()
   t.throws(() => { connections.check('ada') }, { code: 'SHUTTING_DOWN' })
-  const facts = { subprotocol: true, agentId: undefined, sessionId: undefined, remoteAddress: undefined, stream: new PassThrough() }
+  const facts = { subprotocol: true, agentId: undefined, sessionId: undefined, stream: new PassThrough() }
   connections.accept(early as unknown as WebSocket, { owner: 'ada' }, facts)
   t.same(early.sent.map((frame) => (JSON.parse(frame) as { type: string }).type), ['ready', 'reconnect'])
   t.same(early.closings, [1012])
-  const closed = connections.closeAll()
+  const closed = connections.closeAll(500)
   early.receive(Buffer.from('{"type":"ping"}'))
   clock.advance(500)
   t.equal(early.terminated, 1)

@@ -391,6 +391,94 @@ t.test('frames are limited for all connections of an owner together', async (t) 
   }
 })
 
+t.test('one connection\'s flood does not close the others of its owner', async (t) => {
+  const clock = new ManualClock()
+  const { connect } = await serve(t, { clock, maxFramesPerSecondPerOwner: 4, maxFramesPerSecond: 100, identify: () => 'ada' })
+  const [loud, quiet] = [await connect(), await connect()]
+  for (let i = 0; i < 30; i++) loud.send({ type: 'ping' })
+  for (let i = 0; i < 4; i++) await loud.next('pong')
+  for (let i = 4; i < 30; i++) t.match(await loud.next('error'), { code: 'RATE_LIMITED' })
+  quiet.send({ type: 'ping' })
+  t.match(await quiet.next('error'), { code: 'RATE_LIMITED' })
+  await loud.close()
+  await quiet.close()
+})
+
+t.test('frames that this version does not offer are bad frames', async (t) => {
+  const asked: string[] = []
+  const { connect } = await serve(t, { maxErrorsPerMinute: 2, authorize (frame) { asked.push(frame.type); return true } })
+  const client = await connect()
+  for (let i = 0; i < 2; i++) {
+    client.send({ type: 'cancel' })
+    await client.next('error')
+  }
+  client.send({ type: 'cancel' })
+  t.equal((await client.closed).code, 4400)
+  t.same(asked, [])
+})
+
+t.test('authorize sees the agent and session that a chat goes to, also by default', async (t) => {
+  // It used to see the frame as it came: `?agentId=internal` went past a rule about the frame's `agentId`.
+  const asked: unknown[] = []
+  const { connect } = await serve(t, {
+    agentExecutor: () => 'x',
+    authorize (frame) { asked.push(frame); return frame.type !== 'chat' || frame.agentId !== 'internal' }
+  })
+  const client = await connect({ query: '?agentId=internal&sessionId=s' })
+  client.send({ type: 'chat', message: 'x' })
+  t.match(await client.next('error'), { agentId: 'internal', code: 'FORBIDDEN' })
+  client.send({ type: 'chat', message: 'x', agentId: 'main', sessionId: 't' })
+  await client.next('message')
+  await client.close()
+  t.same(asked, [
+    { type: 'chat', message: 'x', agentId: 'internal', sessionId: 's' },
+    { type: 'chat', message: 'x', agentId: 'main', sessionId: 't' }
+  ])
+})
+
+t.test('an authorize that never answers is an INTERNAL error after its time', async (t) => {
+  // It used to keep the connection waiting, unread and unwatched, for ever.
+  const [asked, clock] = [deferred(), new ManualClock()]
+  const { connect } = await serve(t, {
+    clock, heartbeatMs: 1_000_000, authorizeTimeoutMs: 2_000, authorize () { asked.resolve(); return new Promise(() => {}) }
+  })
+  const client = await connect()
+  client.send({ type: 'chat', message: 'x' })
+  await asked.promise
+  await client.fence()
+  clock.advance(2_000)
+  t.match(await client.next('error'), { agentId: 'main', code: 'INTERNAL', done: true })
+  await client.close()
+})
+
+t.test('a connection has sessions of its own with so many agents, and the oldest silent one ends for one more', async (t) => {
+  // A client could make up agents, and with each of them a session that stayed.
+  const gate = deferred()
+  const { app, connect } = await serve(t, {
+    maxOwnSessions: 2,
+    async * agentExecutor (turn) {
+      if (turn.message === 'wait') await gate.promise
+      yield String((await turn.history()).length)
+    }
+  })
+  const client = await connect()
+  const ask = async (agentId: string, message = 'x'): Promise<string> => {
+    client.send({ type: 'chat', agentId, message })
+    return text(await answer(client))
+  }
+  client.send({ type: 'chat', agentId: 'busy', message: 'wait' })
+  t.same([await ask('a'), await ask('a')], ['0', '2'])
+  t.equal(await ask('b'), '0')
+  t.equal(await ask('a'), '0', 'it was forgotten for b')
+  gate.resolve()
+  t.equal(text(await answer(client)), '0')
+  t.equal(await ask('busy'), '2', 'it was not')
+  await eventually(() => app.channel.stats().sessions === 2)
+  for (const agentId of ['c', 'd', 'e']) t.equal(await ask(agentId), '0')
+  await eventually(() => app.channel.stats().sessions === 2)
+  await client.close()
+})
+
 t.test('too many bad frames close 4400', async (t) => {
   const { connect } = await serve(t, { maxErrorsPerMinute: 3 })
   const client = await connect()

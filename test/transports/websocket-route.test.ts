@@ -90,7 +90,7 @@ t.test('the names in the query are checked', async (t) => {
   }
   t.equal((await app.inject(`/ws?agentId=${'x'.repeat(128)}&token=theirs`)).statusCode, 426)
   const client = await route.injectWS({ query: { agentId: 'übung', sessionId: 'a b' } })
-  t.match(handlers.accepted[0]?.facts, { subprotocol: false, agentId: 'übung', sessionId: 'a b', remoteAddress: '127.0.0.1' })
+  t.match(handlers.accepted[0]?.facts, { subprotocol: false, agentId: 'übung', sessionId: 'a b' })
   client.terminate()
 })
 
@@ -163,14 +163,13 @@ t.test('a host whose routes speak zod boots, and documents the route', async (t)
   app.get('/orders', { schema: { querystring: z.object({ q: z.string() }) } }, ({ query }) => query.q)
   await app.register(async (api) => {
     addEcho(api, {
-      schemaExtras: { summary: 'The channel', tags: ['ours'] },
       routeOptions: { schema: { tags: ['agent'], security: [{ bearer: [] }] } }
     })
   }, { prefix: '/api' })
   await app.ready()
   t.equal((await app.inject('/api/ws')).statusCode, 426)
   const operation: unknown = Reflect.get(Object(app.swagger().paths?.['/api/ws']), 'get')
-  t.match(operation, { summary: 'The channel', tags: ['agent'], security: [{ bearer: [] }] })
+  t.match(operation, { summary: 'A WebSocket to the agent', tags: ['agent'], security: [{ bearer: [] }] })
   t.match(operation, {
     parameters: [
       { in: 'query', name: 'agentId', required: false, schema: { maxLength: 128 } },
@@ -428,7 +427,7 @@ t.test('injectWS', async (t) => {
     await app.ready()
     const client = await app.injectWS('/ws', { headers: { 'sec-websocket-protocol': 'agent-channel.v1, bearer, x' } })
     t.equal(await echo(client, 'hi'), 'hi')
-    t.match(handlers.accepted[0]?.facts, { subprotocol: true, agentId: undefined, sessionId: undefined, remoteAddress: undefined })
+    t.match(handlers.accepted[0]?.facts, { subprotocol: true, agentId: undefined, sessionId: undefined })
     t.type(handlers.accepted[0]?.facts.stream.writableLength, 'number')
     client.terminate()
     await app.close()

@@ -242,15 +242,21 @@ t.test('HTTP/2 with HTTP/1.1 allowed upgrades, and its HTTP/2 clients get 426', 
   t.strictSame(warnings, [])
 })
 
-t.test('a channel under a prefix with parameters, in a router that ignores case, is found', async (t) => {
-  const app = Fastify({ routerOptions: { caseSensitive: false } })
-  const seen: Array<string | undefined> = []
-  app.addHook('onRequest', async (request) => { seen.push(request.headers.authorization) })
-  await app.register(async (api) => { addEcho(api) }, { prefix: '/tenants/:tenant' })
-  const port = await listen(t, app)
-  await close(await open(port, '/Tenants/acme/WS', ['agent-channel.v1', 'bearer', 'x']))
-  t.strictSame(seen, ['Bearer x'])
-})
+for (const options of [{ routerOptions: { caseSensitive: false } }, { caseSensitive: false }]) {
+  testIgnoringCase(options)
+}
+
+function testIgnoringCase (options: FastifyServerOptions): void {
+  t.test(`a channel under a prefix with parameters is found by a router of ${JSON.stringify(options)}`, async (t) => {
+    const app = Fastify(options)
+    const seen: Array<string | undefined> = []
+    app.addHook('onRequest', async (request) => { seen.push(request.headers.authorization) })
+    await app.register(async (api) => { addEcho(api) }, { prefix: '/tenants/:tenant' })
+    const port = await listen(t, app)
+    await close(await open(port, '/Tenants/acme/WS', ['agent-channel.v1', 'bearer', 'x']))
+    t.strictSame(seen, ['Bearer x'])
+  })
+}
 
 function addChannel (app: FastifyInstance, prefix: string): void {
   app.register(async (api) => { addEcho(api, { maxPayload: 65536 }) }, { prefix })

@@ -1,0 +1,217 @@
+import type { Test } from 'tap'
+
+import { ask, askForText } from '../examples/conversation.js'
+import type { Running } from '../examples/processes.js'
+import { attend, connect, type ChannelClient, type ConnectOptions } from '../helpers/channel-client.js'
+
+/** What makes a program of a block of the README, and what is tried with it when it runs. */
+export interface Program {
+  /** The heading that the block stands under. */
+  section: string
+  before?: string
+  after?: string
+  /** Without it the program must end by itself, and well. */
+  attempt?: (t: Test, host: Host) => Promise<void>
+}
+
+export interface Host {
+  running: Running
+  origin: string
+  connect: (options?: ConnectOptions) => Promise<ChannelClient>
+}
+
+const APP = `
+import Fastify from 'fastify'
+import wsChannel from 'fastify-ws-channel'
+const app = Fastify()
+`
+const LISTEN = `
+await app.listen({ port: 9527 })
+`
+/** Printed once the app listens, wherever it is told to do so. */
+export const LISTENING = /^LISTENING (\d+)$/m
+export const SAY_WHERE = `
+const address = app.server.address()
+if (typeof address === 'object') console.log('LISTENING', address?.port)
+`
+
+const MODEL = `
+const model = {
+  async * stream (message: string, { signal }: { signal: AbortSignal }) {
+    for (const text of [message, '!']) if (!signal.aborted) yield { text }
+  }
+}
+`
+
+/** For each block of TypeScript, in the order of the page. */
+export const PROGRAMS: Program[] = [
+  {
+    section: 'In your own app',
+    async attempt (t, { origin, connect }) {
+      t.strictSame(await (await fetch(`${origin}/api/v1/health`)).json(), { ok: true })
+      const client = await connect()
+      t.equal(await askForText(client, 'hi'), 'You said: hi. Before that, 0 messages were said here.')
+      t.equal(await askForText(client, 'hi'), 'You said: hi. Before that, 2 messages were said here.')
+      await client.close()
+    }
+  },
+  {
+    section: 'Sharing your auth',
+    before: `
+import jwt from '@fastify/jwt'
+${APP}
+declare module '@fastify/jwt' {
+  interface FastifyJWT { user: { sub: string, exp: number, plan: string } }
+}
+const secret = 'only for this test'
+const suspended = new Set(['eve'])
+`,
+    after: `
+${LISTEN}
+for (const sub of ['ada', 'eve']) console.log(\`\${sub.toUpperCase()} \${app.jwt.sign({ sub, plan: 'free' }, { expiresIn: '1h' })}\`)
+`,
+    async attempt (t, { running, origin, connect }) {
+      const [[, ada = ''], [, eve = '']] = [await running.printed(/^ADA (.+)$/m), await running.printed(/^EVE (.+)$/m)]
+      t.equal((await fetch(`${origin}/api/v1/me`)).status, 401)
+      t.match(await (await fetch(`${origin}/api/v1/me`, { headers: bearer(ada) })).json(), { sub: 'ada' })
+      await t.rejects(connect(), { name: 'UpgradeRefused', statusCode: 401 })
+      t.equal((await fetch(`${origin}/api/v1/ws`, { headers: bearer(ada) })).status, 426, 'a GET says that all is well')
+
+      const client = await connect({ headers: bearer(ada) })
+      t.equal(await askForText(client, 'hi'), 'Hello ada: {"plan":"free"}')
+      await client.close()
+      const browser = await connect({ protocols: ['agent-channel.v1', 'bearer', ada] })
+      t.equal((await browser.next('ready')).protocol, 'agent-channel.v1')
+      await browser.close()
+      const suspended = await connect({ headers: bearer(eve) })
+      t.match(await ask(suspended, 'hi'), [{ type: 'error', code: 'FORBIDDEN', done: true }])
+      await suspended.fence()
+      await suspended.close()
+    }
+  },
+  {
+    section: 'Writing an executor',
+    before: `
+import { Type } from '@sinclair/typebox'
+import type { AgentExecutor } from 'fastify-ws-channel'
+${APP}${MODEL}
+const storyUrl = 'data:text/plain,Once there was tea.'
+const translate = (message: string, to: string) => \`\${message} in \${to}\`
+`,
+    after: `
+app.register(wsChannel, { agentExecutor: agents })
+${LISTEN}`,
+    async attempt (t, { connect }) {
+      const client = await connect()
+      t.match(await ask(client, 'tea', { agentId: 'whole' }), [{ type: 'message', content: 'You said: tea', done: true }])
+      t.match(await ask(client, 'tea', { agentId: 'list' }), [
+        { type: 'stream', content: 'one, ', done: false },
+        { type: 'stream', content: 'two', done: false },
+        { type: 'stream', content: '', done: true }
+      ])
+      t.equal(await askForText(client, 'tea', { agentId: 'model' }), 'tea!')
+      t.equal(await askForText(client, 'tea', { agentId: 'web' }), 'Once there was tea.')
+      t.match(await ask(client, 'tea', { agentId: 'translator' }), [{ code: 'VALIDATION_FAILED', details: { path: '/metadata/to' } }])
+      client.send({ type: 'chat', agentId: 'translator', message: 'tea', metadata: { to: 'zh' } })
+      t.match(await client.next('message'), { content: 'tea in zh', done: true })
+      t.match(await ask(client, 'tea', { agentId: 'nobody' }), [{ code: 'AGENT_NOT_FOUND' }])
+      await client.close()
+    }
+  },
+  {
+    section: 'Writing an executor',
+    before: `
+import { AgentError, type Executor } from 'fastify-ws-channel'
+${APP}
+const supervisor = { adviceOn: async (message: string) => \`drink \${message}\` }
+`,
+    after: `
+app.register(wsChannel, { agentExecutor: clerk })
+${LISTEN}`,
+    async attempt (t, { connect }) {
+      const client = await connect()
+      t.match(await ask(client, 'tea'), [
+        { type: 'message', content: 'I shall ask my supervisor.', done: false },
+        { type: 'stream', content: 'The advice is: drink tea', done: false },
+        { type: 'stream', content: '', done: true }
+      ])
+      t.match(await ask(client, 'tea'.repeat(1_000)), [{ code: 'AGENT_ERROR', message: 'Please put it in fewer words.' }])
+      await client.close()
+    }
+  },
+  {
+    section: 'Writing a session store',
+    before: `${APP}
+app.register(async (api) => {
+`,
+    after: `
+}, { prefix: '/api/v1' })
+${LISTEN}`,
+    async attempt (t, { origin, connect }) {
+      const client = await connect()
+      t.equal(await askForText(client, 'tea', { sessionId: 'one' }), 'tea')
+      const read = async (sessionId: string): Promise<unknown> => await (await fetch(`${origin}/api/v1/sessions/${sessionId}`)).json()
+      t.match(await read('one'), { messages: [{ role: 'user', content: 'tea' }, { role: 'assistant', content: 'tea', complete: true }] })
+      t.strictSame(await read('two'), { messages: [] })
+      await client.close()
+    }
+  },
+  {
+    section: 'Shutting down',
+    before: `${APP}
+let release = () => {}
+const released = new Promise<void>((resolve) => { release = resolve })
+app.get('/release', async () => { release(); return 'released' })
+app.register(wsChannel, {
+  agentExecutor: async function * () {
+    yield 'begun'
+    await released
+    yield 'ended'
+  }
+})
+`,
+    after: LISTEN,
+    async attempt (t, { running, origin, connect }) {
+      const client = await connect({ protocols: ['agent-channel.v1'] })
+      await client.next('ready')
+      client.send({ type: 'chat', message: 'x' })
+      t.equal((await client.next('stream')).content, 'begun')
+      running.child.kill('SIGTERM')
+      await client.next('reconnect')
+      await t.rejects(connect(), { name: 'UpgradeRefused', statusCode: 503 })
+      t.equal((await fetch(`${origin}/release`)).status, 200, 'REST is served while the channel drains')
+      t.equal((await client.next('stream')).content, 'ended')
+      t.match(await client.next('stream'), { content: '', done: true })
+      t.match(await client.closed, { code: 1012 })
+      t.equal((await running.ended).code, 0)
+    }
+  },
+  {
+    section: 'Testing your host',
+    before: `
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+${APP}`,
+    after: `
+socket.close()
+await once(socket, 'close')
+assert.deepEqual([app.channel.stats().connections, app.channel.stats().turns], [0, 0])
+await app.close()
+`
+  }
+]
+
+/** Says where the program listens, and what to connect to it with. */
+export async function hostOf (t: Test, running: Running): Promise<Host> {
+  const [, port = ''] = await running.printed(LISTENING)
+  const url = `ws://127.0.0.1:${port}/api/v1/ws`
+  return {
+    running,
+    origin: `http://127.0.0.1:${port}`,
+    connect: async (options) => attend(t, await connect(url, options))
+  }
+}
+
+function bearer (token: string): Record<string, string> {
+  return { authorization: `Bearer ${token}` }
+}
