@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { connect as connectTcp } from 'node:net'
 
 import fastifyJwt from '@fastify/jwt'
 import swagger from '@fastify/swagger'
@@ -126,8 +127,9 @@ t.test('agent and store are injected by option or by decorator, also one set in 
     t.equal(app.sessionStore, store, name)
     const client = await connect({ query: `?sessionId=${name}` })
     t.equal(await ask(client), 'hi')
-    t.same((await store.turn({ owner: 'anonymous', agentId: 'main', sessionId: name }, 'unknown')), [])
-    t.equal((await store.messages({ owner: 'anonymous', agentId: 'main', sessionId: name }, { limit: 9 })).messages.length, 2)
+    const key = { owner: 'anonymous', agentId: 'main', sessionId: name }
+    t.same(store.turn(key, 'unknown'), [])
+    t.equal(store.messages(key, { limit: 9 }).messages.length, 2)
     await client.close()
   }
 })
@@ -311,7 +313,9 @@ t.test('identify may refuse with a status of its own', async (t) => {
 
 t.test('what identify answers is copied', async (t) => {
   const identity = { owner: 'ada', context: { plan: 'pro' }, request: 'kept' }
-  const { app, connect } = await serve(t, { identify: () => identity, agentExecutor: ({ owner, context }) => JSON.stringify({ owner, context }) })
+  const { app, connect } = await serve(t, {
+    identify: () => identity, agentExecutor: ({ owner, context }) => JSON.stringify({ owner, context })
+  })
   const client = await connect()
   identity.owner = 'eve'
   identity.context.plan = 'none'
@@ -572,4 +576,18 @@ t.test('the channel leaves the host\'s other routes alone: no hook, no decorator
   })
   t.same(await (await fetch(`${origin}/api/v1/orders`)).json(), { ws: false })
   t.notOk(app.hasRequestDecorator('ws'))
+})
+
+t.test('a handshake that fails takes no connection\'s place', async (t) => {
+  const { connect: open, port, app } = await serve(t, { maxConnections: 1 })
+  const socket = connectTcp(port, '127.0.0.1')
+  socket.write('GET /api/v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+    'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: none\r\n\r\n')
+  const [answer] = await once(socket, 'data') as [Buffer]
+  t.match(answer.toString(), /^HTTP\/1\.1 400 /)
+  socket.destroy()
+  await once(socket, 'close')
+  const client = await open()
+  t.equal(app.channel.stats().connections, 1)
+  await client.close()
 })

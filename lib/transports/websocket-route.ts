@@ -137,7 +137,7 @@ class Entrance<Peer> {
   }
 
   open (socket: WebSocket, request: ChannelRequest): void {
-    const { raw, query, ip } = request
+    const { raw, query } = request
     const admission = this.#admissionByRequest.get(raw)
     // @fastify/websocket's own listener holds the request and the reply.
     socket.removeAllListeners('error')

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyLoggerOptions, type FastifyS
 
 import { wsChannel, type WsChannelOptions } from '../../lib/index.js'
 import { attend, connect, type Attendant, type ChannelClient, type ConnectOptions } from './channel-client.js'
-import { ManualClock } from './manual-clock.js'
+import type { ManualClock } from './manual-clock.js'
 
 /** A host with a channel, listening on a free port of loopback. Closed at the end of the test. */
 export async function serve (t: Attendant, options: ServeOptions = {}): Promise<Host> {

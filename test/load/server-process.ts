@@ -72,7 +72,7 @@ async function startBare () {
     alive.add(socket)
     socket.on('pong', () => { alive.add(socket) })
     socket.on('error', () => {})
-    socket.on('message', (data) => { socket.send(data.toString()) })
+    socket.on('message', (data) => { socket.send(data) })
   })
   const timer = setInterval(() => {
     for (const socket of wss.clients) {

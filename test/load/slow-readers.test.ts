@@ -12,7 +12,13 @@ const PIECES = 1_000_000
 /** More of them show the same and take longer: 200 are `SLOW_READERS=200`. */
 const READERS = Number(env['SLOW_READERS'] ?? 40)
 // A reader that reads nothing answers no ping either.
-const OPTIONS = { heartbeatMs: 600_000, slowConsumerTimeoutMs: 600_000, idleTimeoutMs: 600_000, maxAnswerBytes: 256 * MIB, maxConnections: 1_000 }
+const OPTIONS = {
+  heartbeatMs: 600_000,
+  slowConsumerTimeoutMs: 600_000,
+  idleTimeoutMs: 600_000,
+  maxAnswerBytes: 256 * MIB,
+  maxConnections: 1_000
+}
 
 /** Opens a connection, asks for the burst, and never reads a byte of it. */
 async function openSlowReader (server: ServerProcess): Promise<WebSocket> {

@@ -29,7 +29,7 @@ class FakeWebSocket extends EventEmitter {
   terminate (): void { this.terminated++ }
   pause (): void {}
   resume (): void {}
-  ping (_done: () => void): void {}
+  ping (): void {}
 
   receive (data: unknown): void { this.emit('message', data, false) }
 }

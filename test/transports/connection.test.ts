@@ -10,7 +10,7 @@ import { deferred } from '../helpers/deferred.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 
-const pieces: Executor = function * (turn) { yield * [...turn.message] }
+const pieces: Executor = function * (turn) { yield * Array.from(turn.message) }
 
 /** The frames of one plain answer, up to the one that is done. */
 async function answer (client: ChannelClient): Promise<Frame[]> {
