@@ -121,11 +121,11 @@ function fieldText (name, schema, isRequired) {
   return `\`${name}${isRequired ? '' : '?'}\` ${typeText(schema)}`
 }
 
-function typeText ({ type, const: value, anyOf, items, properties, patternProperties, minLength, maxLength, enum: values }) {
+function typeText ({ type, const: value, anyOf, items, properties, patternProperties, minLength, maxLength }) {
   if (value !== undefined) return `\`${value}\``
-  if (anyOf !== undefined) return anyOf.map(typeText).join(' or ')
+  // The codes have a table of their own.
+  if (anyOf !== undefined) return anyOf.length > 8 ? 'a code' : anyOf.map(typeText).join(' or ')
   if (type === 'array') return `${typeText(items)}[]`
-  if (values !== undefined) return 'a code'
   if (properties !== undefined) return `{ ${Object.entries(properties).map(([name, schema]) => `\`${name}\` ${typeText(schema)}`).join(', ')} }`
   if (patternProperties !== undefined) return 'object'
   if (maxLength === MAX_NAME_LENGTH) return 'name'
