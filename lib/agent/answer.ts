@@ -16,9 +16,10 @@ export interface PartIterator {
 export function openAnswer (answer: unknown): OpenAnswer {
   if (typeof answer === 'string') return { kind: 'whole', content: answer }
   if (typeof answer === 'object' && answer !== null) {
+    // Not by its own iterator, whose `return` waits for a pending read: a cancel would wait for the next part.
+    if (isReadableStream(answer)) return { kind: 'parts', iterator: readerIterator(answer) }
     if (isAsyncIterable(answer)) return { kind: 'parts', iterator: answer[Symbol.asyncIterator]() }
     if (isIterable(answer)) return { kind: 'parts', iterator: answer[Symbol.iterator]() }
-    if (isReadableStream(answer)) return { kind: 'parts', iterator: readerIterator(answer) }
   }
   throw new TypeError(`the executor returned ${describe(answer)}: return a string, an iterable, an async iterable or ` +
     'a ReadableStream')
@@ -44,15 +45,23 @@ function isPart (part: PartShape): part is Exclude<Part, string> {
   }
 }
 
-/** Older polyfills of ReadableStream cannot be iterated. */
+/** Its lock is released at the end, whichever end that is. */
 function readerIterator (stream: ReadableStream<unknown>): PartIterator {
   const reader = stream.getReader()
+  let isOver = false
+  const end = (): void => {
+    isOver = true
+    reader.releaseLock()
+  }
   return {
     async next () {
-      const { done, value } = await reader.read()
-      return done ? { done, value: undefined } : { done: false, value }
+      if (isOver) return { done: true, value: undefined }
+      const step = await reader.read().catch((err: unknown) => { end(); throw err })
+      if (!step.done) return step
+      end()
+      return { done: true, value: undefined }
     },
-    return: () => reader.cancel()
+    return: () => reader.cancel().finally(end)
   }
 }
 

@@ -13,13 +13,6 @@ export interface HeldEntry {
   /** Sum of the sizes of all entries up to and including this one: distances between entries, in bytes. */
   readonly through: number
   readonly at: number
-  /** Where the ring notes that it has forgotten a whole message of the turn. */
-  readonly loss: Loss
-}
-
-/** What a turn can no longer tell: its whole messages up to this seq. */
-export interface Loss {
-  seq: number
 }
 
 /** Rough cost of an entry beside its strings, in bytes: the objects that hold it. Measured at 90–130 on Node 20. */
@@ -54,11 +47,11 @@ export class EntryRing {
     return this.#slots[seq % this.#slots.length]
   }
 
-  push (entry: Entry, textBefore: number, at: number, loss: Loss): void {
+  push (entry: Entry, textBefore: number, at: number): void {
     if (this.size === this.#slots.length) this.#makeRoom()
     this.through += sizeOf(entry)
     this.top = entry.seq
-    this.#slots[entry.seq % this.#slots.length] = { entry, textBefore, through: this.through, at, loss }
+    this.#slots[entry.seq % this.#slots.length] = { entry, textBefore, through: this.through, at }
     while (this.size > 1 && this.bytes > this.#limits.maxBytes) this.#trimOne()
   }
 
@@ -78,10 +71,8 @@ export class EntryRing {
   }
 
   #trimOne (): void {
-    const oldest = this.get(this.first)
     this.#slots[this.first % this.#slots.length] = undefined
     this.first++
-    if (oldest?.entry.kind === 'message') oldest.loss.seq = oldest.entry.seq
   }
 }
 

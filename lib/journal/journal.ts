@@ -19,7 +19,9 @@ import type { SessionKey } from '../protocol/session-key.js'
  * 5. `append` MUST write all its entries in order, next to each other, or none.
  * 6. A `batch` number that was appended already MUST write nothing and be answered as the first time.
  * 7. `withdraw` MUST write the end of a chat that still waits, and answer `false` for one that does not.
- * 8. A cursor MUST give each entry after its position once, in order, or say that it cannot (`lost`).
+ * 8. A cursor MUST give what its turn wrote after its position once, in order: text (pieces may come as one), whole
+ *    messages and the end whatever the session still holds, events as far as it holds them. Only when the session was
+ *    forgotten, and after all that can be told, it MUST say that there is no more (`lost`).
  * 9. A cursor that answered `undefined` MUST call its `wake` when there is more.
  * 10. What ended MUST stay readable by cursors that are open.
  */
@@ -113,7 +115,7 @@ export interface TurnError {
 
 /** A reader's place in one turn. */
 export interface TurnCursor {
-  /** The next entry; `lost` when what follows can no longer be told; `undefined` when there is none yet. */
+  /** The next entry; `lost` when its session was forgotten and nothing more will come; `undefined` when there is none yet. */
   next(): Entry | 'lost' | undefined
   /** The turn's whole text, to be asked for at its end. */
   text(): string

@@ -9,12 +9,17 @@ import { MemoryTurn, MemoryTurnCursor, type Distance } from './memory-turn.js'
 export interface MemoryJournalOptions {
   /** Entries held per session. @default 1024 */
   maxEntries?: number | undefined
-  /** Bytes held per session, as estimated; the text of a running turn, kept whole, is not counted. @default 524288 */
+  /** Bytes held per session, as estimated; what a turn has answered, kept whole until it is read, is not counted. @default 524288 */
   maxBytes?: number | undefined
   /** How long an entry is held, in milliseconds. @default 300000 */
   maxAgeMs?: number | undefined
   /** Sessions held; the one unused for longest goes first, a live one never. @default 100000 */
   maxSessions?: number | undefined
+  /**
+   * Bytes held in all, counted as `maxBytes` is and whenever a session's turns come and go; the sessions unused for
+   * longest go first, a live one never. @default 268435456
+   */
+  maxTotalBytes?: number | undefined
   clock?: Clock | undefined
 }
 
@@ -34,13 +39,16 @@ class MemoryJournal implements Journal {
   readonly #clock: Clock
   readonly #halfRing: Distance
   readonly #quarterRing: Distance
+  /** Bytes of all sessions, as they were when each was touched last. */
+  #bytes = 0
   #stopSweep: (() => void) | undefined
   #isClosed = false
 
   constructor (options: MemoryJournalOptions) {
     this.#clock = options.clock ?? systemClock
-    const { maxEntries = 1024, maxBytes = 512 * 1024, maxAgeMs = 300_000, maxSessions = 100_000 } = options
-    this.#limits = { maxEntries, maxBytes, maxAgeMs, maxSessions }
+    const { maxEntries = 1024, maxBytes = 512 * 1024, maxAgeMs = 300_000 } = options
+    const { maxSessions = 100_000, maxTotalBytes = 256 * 1024 * 1024 } = options
+    this.#limits = { maxEntries, maxBytes, maxAgeMs, maxSessions, maxTotalBytes }
     this.#halfRing = { entries: maxEntries / 2, bytes: maxBytes / 2 }
     this.#quarterRing = { entries: maxEntries / 4, bytes: maxBytes / 4 }
   }
@@ -55,6 +63,7 @@ class MemoryJournal implements Journal {
     if (terms.onBusy !== 'interrupt' && session.queue.length >= room) return { accepted: false, code: 'QUEUE_FULL' }
     for (const turn of displaced) this.#writeEnd(turn, terms.displacedEnd)
     session.queue.push(new MemoryTurn(key, chat, session.ring))
+    this.#touch(session)
     return {
       accepted: true,
       position: ahead - displaced.length,
@@ -74,6 +83,7 @@ class MemoryJournal implements Journal {
     const { message, metadata } = turn.chat
     const data = metadata === undefined ? { message } : { message, metadata }
     turn.write({ kind: 'event', name: 'turn-started', json: JSON.stringify(data) }, this.#clock.now())
+    this.#touch(session)
     turn.wakeCursors()
     return turn
   }
@@ -102,8 +112,9 @@ class MemoryJournal implements Journal {
     const session = this.#sessions.get(sessionKeyText(key))
     const index = session?.queue.findIndex((turn) => turn.chat.turnId === turnId) ?? -1
     const [turn] = index < 0 ? [] : session?.queue.splice(index, 1) ?? []
-    if (turn === undefined) return false
+    if (session === undefined || turn === undefined) return false
     this.#writeEnd(turn, end)
+    this.#touch(session)
     return true
   }
 
@@ -119,10 +130,9 @@ class MemoryJournal implements Journal {
   }
 
   forget (key: SessionKey): void {
-    const text = sessionKeyText(key)
-    const session = this.#sessions.get(text)
+    const session = this.#sessions.get(sessionKeyText(key))
     if (session === undefined) return
-    this.#sessions.delete(text)
+    this.#drop(session)
     for (const turn of [session.running, ...session.queue]) {
       if (turn === undefined) continue
       turn.isForgotten = true
@@ -153,10 +163,10 @@ class MemoryJournal implements Journal {
     const text = sessionKeyText(key)
     let session = this.#sessions.get(text)
     if (session === undefined) {
-      if (this.#sessions.size >= this.#limits.maxSessions) this.#dropOldestIdle()
+      if (this.#sessions.size >= this.#limits.maxSessions) this.#dropOldestIdle(() => this.#sessions.size < this.#limits.maxSessions)
       session = makeSession(key, text, this.#limits)
+      this.#sessions.set(text, session)
     }
-    this.#touch(session)
     this.#stopSweep ??= this.#clock.every(SWEEP_MS, () => { this.#sweep() })
     return session
   }
@@ -165,6 +175,19 @@ class MemoryJournal implements Journal {
     session.usedAt = this.#clock.now()
     this.#sessions.delete(session.text)
     this.#sessions.set(session.text, session)
+    this.#count(session)
+    if (this.#bytes > this.#limits.maxTotalBytes) this.#dropOldestIdle(() => this.#bytes <= this.#limits.maxTotalBytes)
+  }
+
+  #count (session: MemorySession): void {
+    const { bytes } = session.ring
+    this.#bytes += bytes - session.bytes
+    session.bytes = bytes
+  }
+
+  #drop (session: MemorySession): void {
+    this.#sessions.delete(session.text)
+    this.#bytes -= session.bytes
   }
 
   #writeEnd (turn: MemoryTurn, end: TurnEnd): void {
@@ -175,20 +198,21 @@ class MemoryJournal implements Journal {
   /** Live sessions are touched when their turns start and end, so the stale ones are at the front. */
   #sweep (): void {
     const staleAt = this.#clock.now() - this.#limits.maxAgeMs
-    for (const [text, session] of this.#sessions) {
+    for (const session of this.#sessions.values()) {
       if (session.usedAt >= staleAt) break
       session.ring.trimOlderThan(staleAt)
-      if (isIdle(session)) this.#sessions.delete(text)
+      this.#count(session)
+      if (isIdle(session)) this.#drop(session)
     }
     this.#stopSweepIfEmpty()
   }
 
-  #dropOldestIdle (): void {
-    for (const [text, session] of this.#sessions) {
-      if (!isIdle(session)) continue
-      this.#sessions.delete(text)
-      return
+  #dropOldestIdle (isEnough: () => boolean): void {
+    for (const session of this.#sessions.values()) {
+      if (isEnough()) return
+      if (isIdle(session)) this.#drop(session)
     }
+    this.#stopSweepIfEmpty()
   }
 
   #stopSweepIfEmpty (): void {
@@ -211,7 +235,8 @@ function makeSession (key: SessionKey, text: string, limits: RingLimits): Memory
     ring: new EntryRing(limits),
     queue: [],
     running: undefined,
-    usedAt: 0
+    usedAt: 0,
+    bytes: 0
   }
 }
 
@@ -224,6 +249,7 @@ function turnOf (run: Run): MemoryTurn {
 interface MemoryJournalLimits extends RingLimits {
   maxAgeMs: number
   maxSessions: number
+  maxTotalBytes: number
 }
 
 interface MemorySession {
@@ -235,4 +261,6 @@ interface MemorySession {
   readonly queue: MemoryTurn[]
   running: MemoryTurn | undefined
   usedAt: number
+  /** What of `ring.bytes` is counted. */
+  bytes: number
 }

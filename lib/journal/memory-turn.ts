@@ -1,4 +1,4 @@
-import type { EntryRing, HeldEntry, Loss } from './entry-ring.js'
+import type { EntryRing, HeldEntry } from './entry-ring.js'
 import type { Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd } from './journal.js'
 import { TurnText } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
@@ -18,8 +18,8 @@ export class MemoryTurn implements Run {
   end: TurnEnd | undefined
   endSeq = 0
   lastBatch = 0
-  /** A cursor before it has lost something. */
-  readonly loss: Loss = { seq: 0 }
+  /** Its whole messages, kept as its text is: what the ring forgets can still be told. */
+  messages: KeptMessage[] | undefined
   /** Taken and not released. */
   isRunning = false
   /** The session was forgotten under the turn. */
@@ -36,8 +36,9 @@ export class MemoryTurn implements Run {
   write (entry: NewEntry, at: number): void {
     const seq = this.ring.top + 1
     if (this.start === undefined) this.#begin()
-    this.ring.push(numbered(entry, this.chat.turnId, seq), this.text.length, at, this.loss)
+    this.ring.push(numbered(entry, this.chat.turnId, seq), this.text.length, at)
     if (entry.kind === 'text') this.text.append(entry.content, seq)
+    if (entry.kind === 'message') (this.messages ??= []).push({ seq, textBefore: this.text.length, content: entry.content })
     if (entry.kind === 'end') {
       this.end = entry.end
       this.endSeq = seq
@@ -85,6 +86,7 @@ export class MemoryTurnCursor implements TurnCursor {
   /** The ring's size sum at that entry. */
   through = 0
   #textRead = 0
+  #messagesRead = 0
   #isAsleep = false
   #hasEnd = false
   readonly #turn: MemoryTurn
@@ -102,11 +104,12 @@ export class MemoryTurnCursor implements TurnCursor {
   next (): Entry | 'lost' | undefined {
     const turn = this.#turn
     if (this.#hasEnd) return undefined
-    if (turn.isForgotten) return 'lost'
-    if (turn.start === undefined) return this.#sleep()
-    const entry = this.seq + 1 < turn.ring.first ? this.#beyondTail(turn) : this.#fromRing(turn)
+    const entry = turn.start === undefined ? undefined : this.#read(turn)
     turn.resumeIfRead(this.#quarterRing)
-    return entry
+    if (entry !== undefined) return entry
+    if (turn.isForgotten) return 'lost'
+    this.#isAsleep = true
+    return undefined
   }
 
   moveTo ({ seq, through }: Place): void {
@@ -129,6 +132,10 @@ export class MemoryTurnCursor implements TurnCursor {
     this.#turn.resumeIfRead(this.#quarterRing)
   }
 
+  #read (turn: MemoryTurn): Entry | undefined {
+    return this.seq + 1 < turn.ring.first ? this.#beyondTail(turn) : this.#fromRing(turn)
+  }
+
   #fromRing (turn: MemoryTurn): Entry | undefined {
     for (let held = turn.ring.get(this.seq + 1); held !== undefined; held = turn.ring.get(this.seq + 1)) {
       this.seq++
@@ -136,23 +143,29 @@ export class MemoryTurnCursor implements TurnCursor {
       const { entry } = held
       if (entry.turnId !== turn.chat.turnId) continue
       if (entry.kind === 'text') this.#textRead = held.textBefore + entry.content.length
+      if (entry.kind === 'message') this.#messagesRead++
       if (entry.kind === 'end') this.#hasEnd = true
       return entry
     }
-    return this.#sleep()
+    return undefined
   }
 
-  /** What comes next is no longer in the ring: the text is kept whole, and so is the end; all else is lost. */
-  #beyondTail (turn: MemoryTurn): Entry | 'lost' | undefined {
-    if (turn.loss.seq > this.seq) return 'lost'
+  /** What comes next is no longer in the ring: text, whole messages and the end are kept; events are passed over. */
+  #beyondTail (turn: MemoryTurn): Entry | undefined {
     const { turnId } = turn.chat
     const { first } = turn.ring
     const held = firstHeld(turn)
-    const step = turn.text.step(this.#textRead, held?.textBefore ?? turn.text.length)
+    const message = this.#forgottenMessage(turn)
+    const step = turn.text.step(this.#textRead, message?.textBefore ?? held?.textBefore ?? turn.text.length)
     if (step !== undefined) {
       this.#textRead += step.content.length
-      this.seq = Math.min(step.seq, first - 1)
+      this.seq = Math.min(step.seq, (message?.seq ?? first) - 1)
       return { kind: 'text', content: step.content, turnId, seq: this.seq }
+    }
+    if (message !== undefined) {
+      this.#messagesRead++
+      this.seq = message.seq
+      return { kind: 'message', content: message.content, turnId, seq: message.seq }
     }
     if (turn.end !== undefined && held === undefined) {
       this.#hasEnd = true
@@ -162,9 +175,10 @@ export class MemoryTurnCursor implements TurnCursor {
     return this.#fromRing(turn)
   }
 
-  #sleep (): undefined {
-    this.#isAsleep = true
-    return undefined
+  /** The next whole message, where the ring has forgotten it. */
+  #forgottenMessage ({ messages, ring }: MemoryTurn): KeptMessage | undefined {
+    const message = messages?.[this.#messagesRead]
+    return message !== undefined && message.seq < ring.first ? message : undefined
   }
 }
 
@@ -176,6 +190,13 @@ function firstHeld ({ ring, chat, end, endSeq }: MemoryTurn): HeldEntry | undefi
     if (held?.entry.turnId === chat.turnId) return held
   }
   return undefined
+}
+
+/** A whole message, and how much of the turn's text precedes it, in UTF-16 code units. */
+interface KeptMessage {
+  readonly seq: number
+  readonly textBefore: number
+  readonly content: string
 }
 
 /** A place in the journal: an entry, and the ring's size sum up to and including it. */

@@ -8,21 +8,23 @@ export class TurnFollower {
   readonly #cursor: TurnCursor
   readonly #turnId: string
   readonly #wake: () => void
+  readonly #onClose: () => void
   #held: Entry | 'lost' | undefined
   #hasEnd = false
   /** How the turn ended that its journal could not be told of. */
   #unwrittenEnd: TurnEnd | undefined
 
-  constructor (cursor: TurnCursor, turnId: string, wake: () => void) {
+  constructor (cursor: TurnCursor, turnId: string, wake: () => void, onClose = (): void => {}) {
     this.#cursor = cursor
     this.#turnId = turnId
     this.#wake = wake
+    this.#onClose = onClose
   }
 
   /**
    * The next entry; `undefined` when there is none yet (then the follower calls `wake` when there is); `lost` when the
    * turn can no longer be told.
-   * @param merge whether neighbouring pieces of text may come as one: for a reader that is behind
+   * @param merge whether neighbouring pieces of one turn's text may come as one: for a reader that is behind
    */
   next (merge: boolean): Entry | 'lost' | undefined {
     const entry = this.#take()
@@ -31,7 +33,8 @@ export class TurnFollower {
     for (;;) {
       const more = this.#take()
       if (more === undefined) break
-      if (more === 'lost' || more.kind !== 'text' || content.length + more.content.length > MERGE_UNITS) {
+      if (more === 'lost' || more.kind !== 'text' || more.turnId !== entry.turnId ||
+        content.length + more.content.length > MERGE_UNITS) {
         this.#held = more
         break
       }
@@ -54,6 +57,7 @@ export class TurnFollower {
 
   close (): void {
     this.#cursor.close()
+    this.#onClose()
   }
 
   #take (): Entry | 'lost' | undefined {

@@ -11,7 +11,7 @@ const MAX_GATHERED_ENTRIES = 1024
  * that a journal over a network costs a round trip for many entries; one in memory answers at once and gathers nothing.
  */
 export class JournalWriter {
-  readonly #journal: Journal
+  readonly #journal: Pick<Journal, 'append'>
   readonly #run: Run
   readonly #onFailure: (err: Error) => void
   #batch = 0
@@ -20,7 +20,7 @@ export class JournalWriter {
   #inFlight: Promise<void> | undefined
   hasFailed = false
 
-  constructor (journal: Journal, run: Run, onFailure: (err: Error) => void) {
+  constructor (journal: Pick<Journal, 'append'>, run: Run, onFailure: (err: Error) => void) {
     this.#journal = journal
     this.#run = run
     this.#onFailure = onFailure

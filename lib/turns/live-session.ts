@@ -1,10 +1,12 @@
-import type { Run, StoredChat } from '../journal/journal.js'
+import type { StoredChat, TurnEnd } from '../journal/journal.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import type { BusyPolicy } from '../protocol/names.js'
 import type { Fault } from '../protocol/schema-check.js'
 import type { SessionKey } from '../protocol/session-key.js'
+import type { SessionStore } from '../sessions/session-store.js'
 import type { TurnFollower } from './follow.js'
 import type { TurnRun } from './run-turn.js'
+import type { TimedJournal } from './timed-journal.js'
 
 /** A chat, as a transport hands it over. */
 export interface Chat {
@@ -25,13 +27,24 @@ export type Started =
 /** A session that has something to do on this node. */
 export interface LiveSession {
   readonly key: SessionKey
-  /** The key as text. */
+  /** The key and the home as text. */
   readonly text: string
+  readonly home: TimedHome
   /** Accepted turns that do not run yet, by id, in their order. */
   readonly waiting: Map<string, LiveTurn>
   running: RunningTurn | undefined
-  /** The right to run, while it is being asked for. */
-  taking: Promise<Run | undefined> | undefined
+  /** Settles when it is known whether there was a turn to run, and never rejects; `undefined` while nobody asks. */
+  taking: Promise<void> | undefined
+  /** Somebody wanted the next turn to run while the journal was being asked: its answer may be too old. */
+  asksAgain: boolean
+  /** Set while the journal has no turn for this node, though some wait: it is asked again later. */
+  stopRetry: (() => void) | undefined
+}
+
+/** A home whose journal answers in time. */
+export interface TimedHome {
+  readonly journal: TimedJournal
+  readonly store: SessionStore
 }
 
 export interface LiveTurn {
@@ -40,6 +53,8 @@ export interface LiveTurn {
   readonly followers: Set<TurnFollower>
   /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */
   offering: Promise<Started> | undefined
+  /** How it ended, if the journal could not be told: a follower that comes later is told too. */
+  unwrittenEnd: TurnEnd | undefined
   /** It is no longer counted among the live turns. */
   hasLeft: boolean
 }
@@ -47,6 +62,11 @@ export interface LiveTurn {
 export interface RunningTurn {
   readonly turn: LiveTurn
   readonly run: TurnRun
+}
+
+/** All turns of a session that this node knows, the running one first. */
+export function turnsOf ({ running, waiting }: LiveSession): LiveTurn[] {
+  return running === undefined ? [...waiting.values()] : [running.turn, ...waiting.values()]
 }
 
 /** A chat as the journal keeps it. */

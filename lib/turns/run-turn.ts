@@ -18,13 +18,14 @@ export interface TurnLimits {
   idleTimeoutMs: number
   turnTimeoutMs: number
   storeTimeoutMs: number
+  journalTimeoutMs: number
   slowConsumerTimeoutMs: number
   maxAnswerBytes: number
   maxEventBytes: number
 }
 
 export interface TurnTools {
-  journal: Journal
+  journal: Pick<Journal, 'append' | 'pace'>
   store: SessionStore
   executor: Executor
   limits: TurnLimits
@@ -32,9 +33,11 @@ export interface TurnTools {
   log: FastifyBaseLogger
 }
 
-/** So many parts are taken before the run looks whether a reader, or the rest of the process, needs a turn. */
-const PARTS_PER_BREATH = 128
-/** An executor that never waits would keep everybody else from the event loop; so long it may. */
+/** So many parts are taken before the run looks whether its readers can follow. */
+const PARTS_PER_PACE = 128
+/** So many parts are taken before the run looks at the clock. */
+const PARTS_PER_LOOK = 8
+/** An executor that never waits would keep everybody else from the event loop; so long it may, and until the next look. */
 const SLICE_MS = 10
 
 /** Runs one executor, from the question to the end: reads its parts, writes them to the journal, ends exactly once. */
@@ -75,8 +78,6 @@ export class TurnRun {
       this.stop(failedEnd('INTERNAL'), toError(err))
     })
   }
-
-  get hasEnded (): boolean { return this.#state === 'ended' }
 
   /** How it ended, if the journal could not be told. */
   unwrittenEnd: TurnEnd | undefined
@@ -160,12 +161,9 @@ export class TurnRun {
       if (!this.#isOpen()) return
       if (result.done === true) return this.#partsEnded()
       this.#advance('part')
-      const part = toPart(result.value)
-      this.#take(part)
-      const isMessage = typeof part !== 'string' && part.type === 'message'
-      if (isMessage) await this.#writer.settled()
-      // A whole message that the journal has no room for is lost to those who have not read it; text is not.
-      if (++this.#parts % PARTS_PER_BREATH === 0 || this.#writer.isFull || isMessage) await this.#breathe()
+      this.#take(toPart(result.value))
+      if (++this.#parts % PARTS_PER_PACE === 0 || this.#writer.isFull) await this.#keepPace()
+      if (this.#parts % PARTS_PER_LOOK === 0 && this.#tools.clock.now() - this.#sliceStart >= SLICE_MS) await this.#breathe()
     }
   }
 
@@ -212,16 +210,18 @@ export class TurnRun {
     this.#writer.write({ kind: 'event', name, json })
   }
 
-  /** Lets readers catch up, commits land, and the rest of the process run. */
-  async #breathe (): Promise<void> {
-    const { clock, journal } = this.#tools
+  /** Lets commits land, and readers catch up. */
+  async #keepPace (): Promise<void> {
     if (this.#writer.isFull) await this.#writer.settled()
-    const pace = journal.pace(this.run)
+    const pace = this.#tools.journal.pace(this.run)
     if (pace === undefined) this.#runsFree = false
     else if (!this.#runsFree && this.#isOpen()) await this.#waitForReaders(pace)
-    if (clock.now() - this.#sliceStart < SLICE_MS) return
+  }
+
+  /** Lets the rest of the process run. */
+  async #breathe (): Promise<void> {
     await new Promise((resolve) => { setImmediate(resolve) })
-    this.#sliceStart = clock.now()
+    this.#sliceStart = this.#tools.clock.now()
   }
 
   async #waitForReaders (pace: Promise<void>): Promise<void> {
@@ -248,13 +248,14 @@ export class TurnRun {
     const { turnId } = this.run.chat
     const content = this.#record.answer()
     // What had gathered when the journal failed is missing in it.
-    const complete = end.error === undefined && end.finishReason !== 'aborted' && !this.#writer.hasFailed
+    const isAsWished = decided.error === undefined && decided.finishReason !== 'aborted'
+    const complete = isAsWished && !this.#writer.hasFailed
     try {
       const at = this.#tools.clock.date()
       if (content !== '') await this.#keep({ turnId, role: 'assistant', content, at, complete })
     } catch (err) {
       this.#log('error', err, 'the session store failed to keep an answer')
-      end = failedEnd('STORE_UNAVAILABLE')
+      if (isAsWished) end = failedEnd('STORE_UNAVAILABLE')
     }
     this.#writer.write({ kind: 'end', end })
     if (!this.#writer.isSettled) await this.#writer.settled()

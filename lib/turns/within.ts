@@ -5,13 +5,25 @@ import type { Clock } from '../clock.js'
 
 /**
  * The value, if it is there within `ms`. What is there already costs no timer.
+ * @param onLate given what comes after that: there may be something to take back
  * @throws the promise's own rejection, or an Error that names `what` took too long
  */
-export async function within<T> (clock: Clock, ms: number, what: string, value: Awaitable<T>): Promise<T> {
+export async function within<T> (
+  clock: Clock, ms: number, what: string, value: Awaitable<T>, onLate?: (value: T) => void
+): Promise<T> {
   if (!isPromiseLike(value)) return value
   return await new Promise<T>((resolve, reject) => {
-    const stop = clock.after(ms, () => { reject(new Error(`${what} took longer than ${ms} ms`)) })
-    value.then((result) => { stop(); resolve(result) }, (err: unknown) => { stop(); reject(toError(err)) })
+    let isLate = false
+    const stop = clock.after(ms, () => {
+      isLate = true
+      reject(new Error(`${what} took longer than ${ms} ms`))
+    })
+    const settle = (result: T): void => {
+      if (isLate) return onLate?.(result)
+      stop()
+      resolve(result)
+    }
+    value.then(settle, (err: unknown) => { stop(); reject(toError(err)) })
   })
 }
 

@@ -82,6 +82,30 @@ await t.test('an answer', async (t) => {
     t.strictSame(await opened.iterator.next(), { done: true, value: undefined })
   })
 
+  await t.test('that is a ReadableStream is cancelled at once, also while a read is pending', async (t) => {
+    // Its own iterator's `return` waited for the read: an agent that had stopped talking was not told to stop working.
+    let isCancelled = false
+    const source = new ReadableStream<string>({ cancel () { isCancelled = true } })
+    const opened = openAnswer(source)
+    if (opened.kind === 'whole') throw new Error('not whole')
+    const pending = opened.iterator.next()
+    t.ok(source.locked)
+    const closing = opened.iterator.return?.()
+    t.ok(isCancelled)
+    t.strictSame(await pending, { done: true, value: undefined })
+    await closing
+    t.notOk(source.locked)
+  })
+
+  await t.test('that is a ReadableStream is unlocked at its end, and when it fails', async (t) => {
+    const ended = ReadableStream.from(['a'])
+    t.strictSame(await all(openAnswer(ended)), ['a'])
+    t.notOk(ended.locked)
+    const failing = new ReadableStream<string>({ pull () { throw new Error('no more') } })
+    await t.rejects(all(openAnswer(failing)), { message: 'no more' })
+    t.notOk(failing.locked)
+  })
+
   await t.test('of another kind is refused in words that say what to return', async (t) => {
     for (const [answer, what] of [
       [undefined, 'undefined'], [null, 'null'], [5, 'number'], [echo, 'function'], [{}, 'an object with keys (none)'],

@@ -45,7 +45,7 @@ export interface FuzzReport {
 const LIMITS: OracleLimits = { maxPayload: 32 * 1024, maxMessageLength: 2_000, maxMetadataBytes: 1_000 }
 const NO_LIMIT = Number.MAX_SAFE_INTEGER
 const FAULTS_KEPT = 20
-/** Turns of connections that were cut off have so long to end. */
+/** Turns of connections that were cut off have so long to end, and the app has so long to close. */
 const END_PATIENCE_MS = 10_000
 
 /** What peers differ in. */
@@ -82,7 +82,7 @@ export async function fuzzFrames ({ frames, seed, limitMs, connections = 8 }: Fu
   await Promise.all(peers.map((peer) => peer.run()))
   const stats = await statsAtEnd(app)
   if (hasLeft(stats)) onFault(`something was left behind: ${JSON.stringify(stats)}`)
-  await app.close()
+  if (!await hasClosed(app)) onFault(`the app was not closed after ${END_PATIENCE_MS} ms: ${JSON.stringify(app.channel.stats())}`)
   const [answered, closes, cut] = (['answered', 'closes', 'cut'] as const).map((count) => sum(peers.map((peer) => peer[count])))
   if (sum([answered, closes, cut]) !== sent) onFault(`${sent} frames were sent, ${sum([answered, closes, cut])} accounted for`)
   const elapsedMs = Math.round(performance.now() - startedAt)
@@ -100,7 +100,9 @@ async function listen (onFault: (fault: string) => void): Promise<FastifyInstanc
     maxFramesPerSecond: NO_LIMIT,
     maxErrorsPerMinute: NO_LIMIT,
     maxTurnsPerConnection: NO_LIMIT,
-    maxTurns: NO_LIMIT
+    maxTurns: NO_LIMIT,
+    // Nothing runs any more when the app is closed.
+    drainTimeoutMs: 1_000
   })
   await app.listen({ port: 0, host: '127.0.0.1' })
   return app
@@ -126,6 +128,15 @@ async function statsAtEnd (app: FastifyInstance): Promise<ChannelStats> {
   const deadline = performance.now() + END_PATIENCE_MS
   while (hasLeft(app.channel.stats()) && performance.now() < deadline) await setImmediate()
   return app.channel.stats()
+}
+
+async function hasClosed (app: FastifyInstance): Promise<boolean> {
+  // It keeps the process alive too, which the channel's timers do not.
+  let giveUp: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => { giveUp = setTimeout(resolve, END_PATIENCE_MS, false) })
+  const closed = await Promise.race([app.close().then(() => true), late])
+  clearTimeout(giveUp)
+  return closed
 }
 
 function hasLeft ({ connections, turns, runningTurns, followers }: ChannelStats): boolean {
@@ -168,7 +179,8 @@ async function main (): Promise<void> {
   console.log(`took ${report.elapsedMs} ms (${limit}); cut off with their connection: ${report.cut}; at the end ${JSON.stringify(report.stats)}`)
   const mismatches = report.mismatches + failures
   console.log(`frames=${report.frames} answered=${report.answered} closes=${report.closes} mismatches=${mismatches} seed=${seed}`)
-  process.exitCode = mismatches === 0 ? 0 : 1
+  // Whatever was left behind must not keep it alive.
+  process.exit(mismatches === 0 ? 0 : 1)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main()

@@ -1,7 +1,7 @@
 import { setImmediate as tick } from 'node:timers/promises'
 
 import type { Awaitable } from '../../lib/awaitable.js'
-import type { Journal } from '../../lib/journal/journal.js'
+import type { Journal, TurnCursor } from '../../lib/journal/journal.js'
 import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
 
 type Method = 'offer' | 'take' | 'append' | 'release' | 'withdraw' | 'followTurn' | 'forget' | 'close'
@@ -19,6 +19,8 @@ export class SlowJournal implements Journal {
   readonly calls: Partial<Record<Method, number>> = {}
   /** How many entries each append had. */
   readonly batches: number[] = []
+  /** Cursors that were given and not closed, of turns that ended too. */
+  openCursors = 0
 
   constructor (options: MemoryJournalOptions = {}) {
     this.inner = memoryJournal(options)
@@ -29,7 +31,7 @@ export class SlowJournal implements Journal {
   take: Journal['take'] = (...given) => this.#call('take', () => this.inner.take(...given))
   release: Journal['release'] = (...given) => this.#call('release', () => this.inner.release(...given))
   withdraw: Journal['withdraw'] = (...given) => this.#call('withdraw', () => this.inner.withdraw(...given))
-  followTurn: Journal['followTurn'] = (...given) => this.#call('followTurn', () => this.inner.followTurn(...given))
+  followTurn: Journal['followTurn'] = (...given) => this.#call('followTurn', async () => this.#counted(await this.inner.followTurn(...given)))
   forget: Journal['forget'] = (...given) => this.#call('forget', () => this.inner.forget(...given))
   close: Journal['close'] = () => this.#call('close', () => this.inner.close())
   pace: Journal['pace'] = (run) => this.inner.pace(run)
@@ -37,6 +39,19 @@ export class SlowJournal implements Journal {
   append: Journal['append'] = (run, batch, entries) => {
     this.batches.push(entries.length)
     return this.#call('append', () => this.inner.append(run, batch, entries))
+  }
+
+  #counted (cursor: TurnCursor | undefined): TurnCursor | undefined {
+    if (cursor === undefined) return undefined
+    this.openCursors++
+    return {
+      next: () => cursor.next(),
+      text: () => cursor.text(),
+      close: () => {
+        this.openCursors--
+        cursor.close()
+      }
+    }
   }
 
   async #call<T> (method: Method, work: () => Awaitable<T>): Promise<T> {

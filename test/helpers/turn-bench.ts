@@ -25,6 +25,7 @@ export const LIMITS: EngineLimits = {
   idleTimeoutMs: 30_000,
   turnTimeoutMs: 600_000,
   storeTimeoutMs: 4_000,
+  journalTimeoutMs: 3_000,
   slowConsumerTimeoutMs: 20_000,
   maxAnswerBytes: 100_000,
   maxEventBytes: 1_000,

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { EntryRing, type Loss } from '../../lib/journal/entry-ring.js'
+import { EntryRing } from '../../lib/journal/entry-ring.js'
 import type { NewEntry } from '../../lib/journal/journal.js'
 import { MERGE_UNITS, TurnText } from '../../lib/journal/turn-text.js'
 
@@ -85,20 +85,6 @@ await t.test('a ring', async (t) => {
     push(ring, text('new'), 12)
     t.strictSame([ring.first, ring.top, contents(ring)], [10, 10, ['new']])
   })
-
-  await t.test('notes a whole message that it forgets, and nothing else', async (t) => {
-    const ring = new EntryRing({ maxEntries: 2, maxBytes: 1e6 })
-    const loss: Loss = { seq: 0 }
-    const seen: number[] = []
-    const entries: NewEntry[] = [
-      text('a'), { kind: 'message', content: 'b' }, { kind: 'event', name: 'x', json: '1' }, { kind: 'end', end: { finishReason: 'stop' } }, text('c')
-    ]
-    for (const entry of entries) {
-      push(ring, entry, 0, loss)
-      seen.push(loss.seq)
-    }
-    t.strictSame(seen, [0, 0, 0, 2, 2])
-  })
 })
 
 await t.test('the text of a turn', async (t) => {
@@ -166,8 +152,8 @@ function text (content: string): NewEntry {
   return { kind: 'text', content }
 }
 
-function push (ring: EntryRing, entry: NewEntry, at = 0, loss: Loss = { seq: 0 }): void {
-  ring.push({ ...entry, turnId: 't', seq: ring.top + 1 }, 0, at, loss)
+function push (ring: EntryRing, entry: NewEntry, at = 0): void {
+  ring.push({ ...entry, turnId: 't', seq: ring.top + 1 }, 0, at)
 }
 
 function contents (ring: EntryRing): string[] {

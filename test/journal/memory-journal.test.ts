@@ -328,16 +328,41 @@ await t.test('beyond the tail', async (t) => {
     t.strictSame(readUntilEmpty(cursor), ['8 end stop'])
   })
 
-  await t.test('a whole message that was forgotten makes a reader before it lost, and none after it', async (t) => {
+  await t.test('whole messages that were forgotten are told all the same, each in its place in the text', async (t) => {
+    // A reader before one was `lost`, though it was healthy: it had only waited behind another answer.
     const journal = open({ maxEntries: 3, maxBytes: 1e9 })
     const { run, cursor: before } = begin(journal, 't1')
     const after = follow(journal, 't1')
-    journal.append(run, 1, [message('M')])
-    t.equal(read(after).length, 2)
-    journal.append(run, 2, [text('a'), text('b'), text('c'), text('d')])
-    t.equal(before.next(), 'lost')
-    t.equal(before.next(), 'lost', 'and stays so')
-    t.strictSame(readUntilEmpty(after), ['3 a', '4 b', '5 c', '6 d'])
+    journal.append(run, 1, [message('M'), text('a'), text('b'), message('N'), message('O')])
+    t.equal(read(after).length, 5)
+    journal.append(run, 2, [text('c'), event('x'), text('d'), message('P'), text('e'), STOP])
+    t.strictSame(readUntilEmpty(before), ['2 M', '4 ab', '5 N', '6 O', '9 cd', '10 P', '11 e', '12 end stop'])
+    t.strictSame(readUntilEmpty(after), ['9 cd', '10 P', '11 e', '12 end stop'])
+  })
+
+  await t.test('a reader at any distance gets text and whole messages once and in order', async (t) => {
+    for (const [maxEntries, readEvery] of [[1, 7], [2, 5], [4, 3], [8, 11], [16, 1], [3, 1_000]] as const) {
+      const journal = open({ maxEntries, maxBytes: 1e9 })
+      const { run, cursor } = begin(journal, 't1')
+      const [written, told, seqs]: [string[], string[], number[]] = [[], [], []]
+      const take = (entry: Entry): void => {
+        seqs.push(entry.seq)
+        if (entry.kind === 'text' || entry.kind === 'message') told.push(entry.kind === 'text' ? entry.content : `<${entry.content}>`)
+      }
+      for (let batch = 1; batch <= 300; batch++) {
+        const isMessage = batch % 3 === 0 || batch % 7 === 0
+        const content = `${batch};`.repeat(batch % 50 === 0 ? 9_000 : 1)
+        written.push(isMessage ? `<${content}>` : content)
+        journal.append(run, batch, [isMessage ? message(content) : text(content)])
+        const entry = batch % readEvery === 0 ? cursor.next() : undefined
+        if (entry !== undefined && entry !== 'lost') take(entry)
+      }
+      journal.append(run, 301, [STOP])
+      read(cursor).forEach(take)
+      t.equal(told.join(''), written.join(''), `${maxEntries}`)
+      t.strictSame(seqs, [...seqs].sort((one, other) => one - other), 'seq never falls')
+      t.equal(seqs.at(-1), 302)
+    }
   })
 
   await t.test('an event that was forgotten is passed over', async (t) => {
@@ -445,6 +470,50 @@ await t.test('bounds', async (t) => {
     t.equal(journal.stats().sessions, 3)
     t.equal(done(journal, 't3', key('a')).epoch, epochs.get('a'), 'used since')
     t.not(done(journal, 't2', key('b')).epoch, epochs.get('b'), 'it had to go')
+  })
+
+  await t.test('bytes are held in all: above, idle sessions go, the one unused for longest first, a live one never', async (t) => {
+    // There was no bound in all: as many sessions as allowed could hold 50 GB.
+    const journal = open({ maxTotalBytes: 45_000 })
+    const fillOne = (name: string): Run => {
+      const { run } = begin(journal, 't1', key(name))
+      fill(journal, run, 1, 'x'.repeat(5_000))
+      return run
+    }
+    const live = fillOne('live')
+    journal.offer(key('live'), chat('t2'), TERMS)
+    const epochOf = (name: string): string => done(journal, `t${++batches}`, key(name)).epoch
+    const epochs = new Map<string, string>()
+    for (const name of ['a', 'b', 'c']) {
+      journal.release(fillOne(name))
+      epochs.set(name, epochOf(name))
+    }
+    t.equal(journal.stats().sessions, 4)
+    epochOf('a')
+    const big = begin(journal, 't1', key('big')).run
+    fill(journal, big, 2, 'x'.repeat(5_000))
+    t.equal(journal.stats().sessions, 5, 'it is not counted with every entry')
+    journal.release(big)
+    t.equal(journal.stats().sessions, 3)
+    t.ok(journal.stats().bytes <= 45_000)
+    t.equal(epochOf('a'), epochs.get('a'), 'used since')
+    t.not(epochOf('b'), epochs.get('b'), 'it had to go')
+    t.not(epochOf('c'), epochs.get('c'), 'it had to go too')
+    t.equal(journal.append(live, 999_999, [text('a')]), true)
+  })
+
+  await t.test('a session that alone has too many bytes goes when its turn is over, and leaves no timer', async (t) => {
+    const clock = new ManualClock()
+    const journal = open({ clock, maxTotalBytes: 1_000 })
+    const { run, cursor } = begin(journal, 't1')
+    journal.append(run, 1, [text('x'.repeat(1_000)), STOP])
+    offer(journal, 't2')
+    journal.release(run)
+    t.equal(journal.stats().sessions, 1, 'a chat waits')
+    journal.withdraw(S, 't2', ABORTED)
+    t.equal(journal.stats().sessions, 0)
+    t.equal(clock.pending, 0)
+    t.equal(read(cursor).length, 3)
   })
 
   await t.test('live sessions may be more than allowed', async (t) => {
@@ -577,6 +646,7 @@ await t.test('forget', async (t) => {
     offer(journal, 't2')
     const waiting = follow(journal, 't2')
     journal.forget(S)
+    t.strictSame(readUntilLost(cursor), ['1 turn-started'], 'what was written can still be told')
     t.strictSame([cursor.next(), waiting.next()], ['lost', 'lost'])
     t.equal(journal.take(S), undefined)
     t.strictSame(journal.stats(), { sessions: 0, entries: 0, bytes: 0, cursors: 0 })
@@ -598,6 +668,15 @@ await t.test('forget', async (t) => {
     t.equal(clock.pending, 0)
   })
 
+  await t.test('leaves an end that is written to be read, and the text before it', async (t) => {
+    // Readers of a turn that had ended were told that it was lost.
+    const journal = open({ maxEntries: 2 })
+    const { run, cursor } = begin(journal, 't1')
+    journal.append(run, 1, [text('a'), message('M'), text('b'), STOP])
+    journal.forget(S)
+    t.strictSame(readUntilEmpty(cursor), ['2 a', '3 M', '4 b', '5 end stop'])
+  })
+
   await t.test('lets a cursor that has read the end be', async (t) => {
     const journal = open()
     const { run, cursor } = begin(journal, 't1')
@@ -616,6 +695,7 @@ await t.test('a closed journal', async (t) => {
     done(journal, 't1', key('other'))
     journal.close()
     journal.close()
+    t.strictSame(readUntilLost(cursor), ['1 turn-started'])
     t.equal(cursor.next(), 'lost')
     t.equal(journal.append(run, 1, [text('a')]), false)
     t.equal(journal.take(S), undefined)
@@ -734,6 +814,16 @@ function read (cursor: TurnCursor): Entry[] {
 
 function readUntilEmpty (cursor: TurnCursor): string[] {
   return read(cursor).map(short)
+}
+
+/** All that can still be told. */
+function readUntilLost (cursor: TurnCursor): string[] {
+  const told: string[] = []
+  for (let entry = cursor.next(); entry !== 'lost'; entry = cursor.next()) {
+    if (entry === undefined) throw new Error('not lost')
+    told.push(short(entry))
+  }
+  return told
 }
 
 /** Pieces of text, up to a length in all. */

@@ -118,16 +118,16 @@ for (const [kind, makeJournal] of [
         const readers = []
         for (const message of ['a', 'b', 'c']) readers.push(await one.start({ message }))
         await ticks(10)
-        t.strictSame(await one.engine.cancel(KEY, 't9'), [])
-        t.strictSame(await one.engine.cancel({ ...KEY, owner: 'bob' }), [])
-        t.strictSame(await one.engine.cancel(KEY, 't2'), ['t2'])
-        t.strictSame(await one.engine.cancel(KEY, 't2'), [])
-        t.strictSame(await one.engine.cancel(KEY), ['t1', 't3'])
+        t.strictSame(await one.engine.cancel(KEY, true, 't9'), [])
+        t.strictSame(await one.engine.cancel({ ...KEY, owner: 'bob' }, true), [])
+        t.strictSame(await one.engine.cancel(KEY, true, 't2'), ['t2'])
+        t.strictSame(await one.engine.cancel(KEY, true, 't2'), [])
+        t.strictSame(await one.engine.cancel(KEY, true), ['t1', 't3'])
         await desk.answer('a', 'late')
         await one.finish(t)
         t.strictSame(readers.map((reader) => reader.short), [['end aborted'], ['end aborted'], ['end aborted']])
         t.strictSame(desk.called, ['a'])
-        t.strictSame(await one.engine.cancel(KEY), [], 'nothing runs')
+        t.strictSame(await one.engine.cancel(KEY, true), [], 'nothing runs')
       })
 
       await t.test('stops a turn at whatever step it is', async (t) => {
@@ -137,7 +137,7 @@ for (const [kind, makeJournal] of [
           const reader = new Reader()
           const starting = one.start({}, reader)
           await ticks(when)
-          t.strictSame(await one.engine.cancel(KEY), ['t1'], `after ${when} ticks`)
+          t.strictSame(await one.engine.cancel(KEY, true), ['t1'], `after ${when} ticks`)
           await starting
           await one.finish(t)
           t.strictSame(reader.short, ['end aborted'])
@@ -410,7 +410,7 @@ await t.test('a journal that fails', async (t) => {
     const one = new TurnBench(desk.executor, { journal, clock })
     const [a, b] = [await one.start({ message: 'a' }), await one.start({ message: 'b' })]
     await ticks(5)
-    await t.rejects(one.engine.cancel(KEY), { message: 'no disk' })
+    await t.rejects(one.engine.cancel(KEY, true), { message: 'no disk' })
     t.match(await a.ended.promise, { finishReason: 'aborted' })
     await one.engine.drain(1_000)
     b.read()
@@ -456,7 +456,7 @@ await t.test('a turn whose right to run is on its way', async (t) => {
     // It no longer waited, and did not run yet: there was nothing to cancel.
     const { one, desk, gate } = slowTake()
     const reader = await one.start({ message: 'a' })
-    const cancelling = one.engine.cancel(KEY, 't1')
+    const cancelling = one.engine.cancel(KEY, true, 't1')
     await ticks(5)
     gate.resolve()
     t.strictSame(await cancelling, ['t1'])
@@ -514,5 +514,7 @@ await t.test('a reader whose wake throws is logged', async (t) => {
   const started = await one.offer({}, () => { throw new Error('bad reader') })
   t.ok(started.accepted)
   await eventually(() => one.log.lines.length > 1)
-  t.match(one.log.lines.at(-1), { level: 'error', text: 'a turn could not go on' })
+  t.match(one.log.lines.at(-1), { level: 'error', text: 'a reader could not be told how its turn ended' })
+  await one.idle()
+  t.equal(one.engine.stats().turns, 0, 'its session used to stand still')
 })

@@ -268,6 +268,7 @@ for (const [kind, makeJournal] of [
         const one = bench(parts.executor)
         const reader = await one.start()
         await reader.until(1)
+        await ticks()
         for (const text of ['a', 'b']) {
           one.clock.advance(29_000)
           await parts.give(text)
@@ -313,6 +314,7 @@ for (const [kind, makeJournal] of [
         one.clock.advance(200_000)
         approval.resolve('approved')
         await reader.until(2)
+        await ticks()
         one.clock.advance(399_000)
         await ticks()
         t.strictSame(reader.short, ['text approved'])
@@ -332,7 +334,7 @@ for (const [kind, makeJournal] of [
         await first.until(2)
         const second = await one.start({ message: 'second' })
         t.equal(second.position, 1)
-        t.strictSame(await one.engine.cancel(KEY, 't1'), ['t1'])
+        t.strictSame(await one.engine.cancel(KEY, true, 't1'), ['t1'])
         t.match(await first.ended.promise, { finishReason: 'aborted' })
         await ticks(10)
         one.clock.advance(4_999)
@@ -361,7 +363,7 @@ for (const [kind, makeJournal] of [
           const one = bench(() => returning.promise)
           const reader = await one.start()
           await ticks()
-          await one.engine.cancel(KEY)
+          await one.engine.cancel(KEY, true)
           await reader.ended.promise
           returning.resolve(late)
           await one.finish(t)
@@ -377,7 +379,7 @@ for (const [kind, makeJournal] of [
         const one = bench(() => answer.promise)
         const reader = await one.start()
         await ticks()
-        await one.engine.cancel(KEY)
+        await one.engine.cancel(KEY, true)
         await reader.ended.promise
         answer.reject(new Error('aborted'))
         await one.finish(t)
@@ -391,7 +393,7 @@ for (const [kind, makeJournal] of [
           const one = bench(() => ({ [Symbol.asyncIterator]: () => iterator }))
           await one.start()
           await ticks()
-          await one.engine.cancel(KEY)
+          await one.engine.cancel(KEY, true)
           next.resolve({ done: false, value: 'late' })
           await one.finish(t)
           t.match(one.log.lines, [{ level: 'debug', fields: { err: /stuck/ }, text: 'an executor failed while it was closed' }])
@@ -412,8 +414,8 @@ for (const [kind, makeJournal] of [
         })
         const reader = await one.start()
         await reader.until(2)
-        t.strictSame(await one.engine.cancel(KEY), ['t1'])
-        t.strictSame(await one.engine.cancel(KEY), [], 'its end is decided')
+        t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
+        t.strictSame(await one.engine.cancel(KEY, true), [], 'its end is decided')
         await one.finish(t)
         t.ok(isClosed)
         t.strictSame(reader.short, ['text a', 'text \ufffd', 'end aborted'])
@@ -428,7 +430,7 @@ for (const [kind, makeJournal] of [
         })
         const reader = await one.start()
         await ticks()
-        t.strictSame(await one.engine.cancel(KEY), ['t1'])
+        t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
         await reader.ended.promise
         gate.resolve()
         await one.finish(t)
@@ -457,6 +459,22 @@ for (const [kind, makeJournal] of [
         })
       }
 
+      await t.test('that fails at the answer hides neither what the turn failed of, nor that it was cancelled', async (t) => {
+        // Both ended as STORE_UNAVAILABLE: a client was told to try again what it had cancelled.
+        const append: SessionStore['append'] = (_, messages) => { if (messages[0]?.role === 'assistant') throw new Error('no disk') }
+        const store = (): SessionStore => storeWith(memorySessionStore(), { append })
+        const failed = await turn(t, function * () { yield 'a'; throw new AgentError('no credit') }, { store: store() })
+        t.strictSame(failed.reader.ends, [{ finishReason: 'error', error: { code: 'AGENT_ERROR', text: 'no credit' } }])
+        t.match(failed.bench.log.lines.at(-1), { level: 'error', text: 'the session store failed to keep an answer' })
+        const one = bench(async function * (turn) { yield 'a'; await turn.waitFor(new Promise(() => {})) }, { store: store() })
+        const reader = await one.start()
+        await reader.until(2)
+        t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
+        await one.finish(t)
+        t.strictSame(reader.ends, [{ finishReason: 'aborted' }])
+        t.match(one.log.lines.filter(({ level }) => level === 'error'), [{ text: 'the session store failed to keep an answer' }])
+      })
+
       await t.test('that hangs at the question is given up', async (t) => {
         const one = bench(() => { t.fail('called'); return '' }, { store: storeWith(memorySessionStore(), { append: () => new Promise(() => {}) }) })
         const reader = await one.start()
@@ -475,7 +493,7 @@ for (const [kind, makeJournal] of [
         const reader = await one.start()
         await ticks()
         t.equal(reader.ends.length, 0, 'an end is never seen without its answer')
-        t.strictSame(await one.engine.cancel(KEY), [], 'how it ends is decided')
+        t.strictSame(await one.engine.cancel(KEY, true), [], 'how it ends is decided')
         one.clock.advance(LIMITS.storeTimeoutMs)
         t.match(await reader.ended.promise, { error: { code: 'STORE_UNAVAILABLE' } })
         await one.finish(t)
@@ -528,7 +546,7 @@ for (const [kind, makeJournal] of [
         await one.finish(t)
       })
 
-      await t.test('is waited for after every whole message, which the journal may have no room to keep', async (t) => {
+      await t.test('gets every whole message, also where the journal has room for one', async (t) => {
         // Messages of one run of the event loop pushed each other out, and the end the last: all their readers were lost.
         const clock = new ManualClock()
         const options = { clock, maxBytes: 10_000 }
@@ -551,7 +569,7 @@ for (const [kind, makeJournal] of [
         const one = bench(endless())
         const reader = await one.start({}, new Reader({ isLazy: true }))
         await ticks(20)
-        t.strictSame(await one.engine.cancel(KEY), ['t1'])
+        t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
         await one.idle()
         reader.read()
         t.match(reader.ends, [{ finishReason: 'aborted' }])
@@ -579,6 +597,29 @@ await t.test('an iterable that never waits', async (t) => {
     t.ok(rounds >= 10, `${rounds} rounds`)
     await one.finish(t)
     await one.journal.close()
+  })
+})
+
+await t.test('an iterable whose parts are slow', async (t) => {
+  await t.test('lets the event loop run after eight of them', async (t) => {
+    // It blocked the process for 128 parts, however long each took: for 1.3 s with parts of 10 ms.
+    const clock = new ManualClock()
+    let [rounds, isOver] = [0, false]
+    const roundsSeen: number[] = []
+    const counting = (async () => { for (; !isOver; rounds++) await tick() })()
+    const one = new TurnBench(function * () {
+      for (let part = 0; part < 64; part++) {
+        clock.advance(10)
+        if (part % 8 === 0) roundsSeen.push(rounds)
+        yield '.'
+      }
+    }, { clock })
+    const reader = await one.start()
+    await reader.ended.promise
+    isOver = true
+    await counting
+    t.equal(new Set(roundsSeen).size, 8, roundsSeen.join())
+    await one.finish(t)
   })
 })
 

@@ -323,6 +323,13 @@ await t.test('a follower', async (t) => {
     ])
   })
 
+  await t.test('never merges text of two turns', async (t) => {
+    // Neighbouring pieces became one, of the first turn, whosever they were.
+    const other: Entry = { ...textEntry(2, 'b'), turnId: 't2' }
+    const { follower } = following([textEntry(1, 'a'), other, textEntry(3, 'c')])
+    t.strictSame([follower.next(true), follower.next(true), follower.next(true)], [textEntry(1, 'a'), other, textEntry(3, 'c')])
+  })
+
   await t.test('merges no more than one step', async (t) => {
     const half = 'x'.repeat(Math.ceil(MERGE_UNITS / 2))
     const { follower } = following([textEntry(1, half), textEntry(2, half), textEntry(3, 'y'), textEntry(4, half.repeat(4)), textEntry(5, 'z')])
@@ -419,6 +426,19 @@ await t.test('within a time', async (t) => {
     t.equal(await waiting[0], 5)
     await t.rejects(waiting[1], { message: 'not an Error was thrown: no Error', cause: 'no Error' })
     t.equal(clock.pending, 0)
+  })
+
+  await t.test('what comes too late is given to whoever can take it back', async (t) => {
+    const clock = new ManualClock()
+    const [value, failure] = [deferred<number>(), deferred<number>()]
+    const late: number[] = []
+    const rejected = [value, failure].map(({ promise }) => t.rejects(within(clock, 10, 'it', promise, (came) => { late.push(came) }), { message: 'it took longer than 10 ms' }))
+    clock.advance(10)
+    await Promise.all(rejected)
+    value.resolve(5)
+    failure.reject(new Error('late'))
+    await tick()
+    t.strictSame(late, [5])
   })
 
   await t.test('what comes later is an error that names it', async (t) => {

@@ -1,0 +1,146 @@
+import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import type { TurnEnd } from '../journal/journal.js'
+import type { EngineTools, SessionHome } from './engine-tools.js'
+import type { TurnFollower } from './follow.js'
+import type { Chat, LiveSession, LiveTurn, TimedHome } from './live-session.js'
+import { LiveTurns } from './live-turns.js'
+import { TimedJournal } from './timed-journal.js'
+import { toError } from './within.js'
+
+/** The sessions that have something to do on this node, and their turns' ways in and out. */
+export class LiveSessions {
+  readonly #tools: EngineTools
+  readonly #live: LiveTurns
+  readonly #named: TimedHome
+  readonly #unnamed: TimedHome
+  readonly #sessions = new Map<string, LiveSession>()
+
+  constructor (tools: EngineTools) {
+    this.#tools = tools
+    this.#live = new LiveTurns(tools.limits)
+    this.#named = this.#timed(tools.named)
+    this.#unnamed = this.#timed(tools.unnamed)
+  }
+
+  /** How many turns are accepted, and not over. */
+  get turnCount (): number { return this.#live.count }
+
+  all (): LiveSession[] {
+    return [...this.#sessions.values()]
+  }
+
+  /** A turn of a chat that there is room for. */
+  enter (chat: Chat): LiveTurn | undefined {
+    const bytes = Buffer.byteLength(chat.message)
+    if (!this.#live.enter(chat.key, bytes)) return undefined
+    return { chat, bytes, followers: new Set(), offering: undefined, unwrittenEnd: undefined, hasLeft: false }
+  }
+
+  leave (turn: LiveTurn): void {
+    if (turn.hasLeft) return
+    turn.hasLeft = true
+    this.#live.leave(turn.chat.key, turn.bytes)
+  }
+
+  find (key: SessionKey, isNamed: boolean): LiveSession | undefined {
+    return this.#sessions.get(textOf(key, isNamed))
+  }
+
+  open (key: SessionKey, isNamed: boolean): LiveSession {
+    const text = textOf(key, isNamed)
+    let session = this.#sessions.get(text)
+    if (session === undefined) {
+      session = {
+        key,
+        text,
+        home: this.home(isNamed),
+        waiting: new Map(),
+        running: undefined,
+        taking: undefined,
+        asksAgain: false,
+        stopRetry: undefined
+      }
+      this.#sessions.set(text, session)
+    }
+    return session
+  }
+
+  home (isNamed: boolean): TimedHome {
+    return isNamed ? this.#named : this.#unnamed
+  }
+
+  /** Forgets a session that has nothing to do; one that was opened since under its name is another. */
+  closeIfIdle (session: LiveSession): void {
+    if (session.running !== undefined || session.taking !== undefined || session.waiting.size > 0) return
+    stopRetry(session)
+    if (this.#sessions.get(session.text) === session) this.#sessions.delete(session.text)
+  }
+
+  /** Ends a turn that waits. `false`: it does not wait, or not any more. */
+  async withdraw (session: LiveSession, turn: LiveTurn, end: TurnEnd): Promise<boolean> {
+    const isWithdrawn = await session.home.journal.withdraw(session.key, turn.chat.turnId, end)
+    if (isWithdrawn) this.withdrawn(session, turn)
+    return isWithdrawn
+  }
+
+  /** Ends a turn that waits, also when the journal cannot be told. */
+  async drop (session: LiveSession, turn: LiveTurn, end: TurnEnd): Promise<void> {
+    try {
+      await this.withdraw(session, turn, end)
+    } catch (err) {
+      this.report(turn.chat, err, 'the journal did not withdraw a chat')
+    }
+    if (session.waiting.get(turn.chat.turnId) !== turn) return
+    this.withdrawn(session, turn)
+    this.endUnwritten(turn, end)
+  }
+
+  withdrawn (session: LiveSession, turn: LiveTurn): void {
+    session.waiting.delete(turn.chat.turnId)
+    this.leave(turn)
+    this.closeIfIdle(session)
+  }
+
+  follow (turn: LiveTurn, follower: TurnFollower): void {
+    turn.followers.add(follower)
+    if (turn.unwrittenEnd !== undefined) this.#tell(turn, follower, turn.unwrittenEnd)
+  }
+
+  /** Tells whoever follows a turn, now or later, how it ended: the journal cannot. */
+  endUnwritten (turn: LiveTurn, end: TurnEnd): void {
+    turn.unwrittenEnd = end
+    for (const follower of turn.followers) this.#tell(turn, follower, end)
+  }
+
+  report ({ key, turnId }: Chat, thrown: unknown, text: string): void {
+    const { agentId, sessionId } = key
+    this.#tools.log.error({ err: toError(thrown), agentId, sessionId, turnId }, text)
+  }
+
+  /** One reader that fails keeps nothing from the others, nor the session from going on. */
+  #tell (turn: LiveTurn, follower: TurnFollower, end: TurnEnd): void {
+    try {
+      follower.endUnwritten(end)
+    } catch (err) {
+      this.report(turn.chat, err, 'a reader could not be told how its turn ended')
+    }
+  }
+
+  #timed ({ journal, store }: SessionHome): TimedHome {
+    const { clock, limits, log } = this.#tools
+    const onFailure = (thrown: unknown): void => {
+      log.error({ err: toError(thrown) }, 'the journal did not take back what it had given too late')
+    }
+    return { journal: new TimedJournal(journal, clock, limits.journalTimeoutMs, onFailure), store }
+  }
+}
+
+export function stopRetry (session: LiveSession): void {
+  session.stopRetry?.()
+  session.stopRetry = undefined
+}
+
+/** A connection's own session is not the named one that has the same name. */
+function textOf (key: SessionKey, isNamed: boolean): string {
+  return `${isNamed ? 'named' : 'unnamed'} ${sessionKeyText(key)}`
+}

@@ -1,0 +1,77 @@
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import type { Clock } from '../clock.js'
+import type { Journal, NewEntry, Offer, OfferTerms, Run, StoredChat, TurnCursor, TurnEnd } from '../journal/journal.js'
+import type { SessionKey } from '../protocol/session-key.js'
+import { failedEnd } from './turn-end.js'
+import { within } from './within.js'
+
+/**
+ * A journal that answers in time or rejects: one that hangs would hang its chats, a cancel and the shutdown. What it
+ * gives when nobody waits for it any more is given back, since nobody else could: a chat would wait, or a session be
+ * held, for ever.
+ */
+export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close'> {
+  readonly #journal: Journal
+  readonly #clock: Clock
+  readonly #timeoutMs: number
+  readonly #onFailure: (err: unknown) => void
+
+  constructor (journal: Journal, clock: Clock, timeoutMs: number, onFailure: (err: unknown) => void) {
+    this.#journal = journal
+    this.#clock = clock
+    this.#timeoutMs = timeoutMs
+    this.#onFailure = onFailure
+  }
+
+  offer (key: SessionKey, chat: StoredChat, terms: OfferTerms): Awaitable<Offer> {
+    return this.#inTime(this.#journal.offer(key, chat, terms), ({ accepted }) => {
+      if (accepted) this.#giveBack(() => this.withdraw(key, chat.turnId, failedEnd('STORE_UNAVAILABLE')))
+    })
+  }
+
+  take (key: SessionKey): Awaitable<Run | undefined> {
+    return this.#inTime(this.#journal.take(key), (run) => {
+      if (run !== undefined) this.#giveBack(() => this.discard(run))
+    })
+  }
+
+  append (run: Run, batch: number, entries: readonly NewEntry[]): Awaitable<boolean> {
+    return this.#inTime(this.#journal.append(run, batch, entries))
+  }
+
+  release (run: Run): Awaitable<void> {
+    return this.#inTime(this.#journal.release(run))
+  }
+
+  withdraw (key: SessionKey, turnId: string, end: TurnEnd): Awaitable<boolean> {
+    return this.#inTime(this.#journal.withdraw(key, turnId, end))
+  }
+
+  followTurn (key: SessionKey, turnId: string, wake: () => void): Awaitable<TurnCursor | undefined> {
+    return this.#inTime(this.#journal.followTurn(key, turnId, wake), (cursor) => { cursor?.close() })
+  }
+
+  pace (run: Run): Promise<void> | undefined { return this.#journal.pace(run) }
+
+  forget (key: SessionKey): Awaitable<void> {
+    return this.#inTime(this.#journal.forget(key))
+  }
+
+  /** Ends a turn that nobody waits for without running it, and gives its session free. */
+  async discard (run: Run): Promise<void> {
+    try {
+      await this.append(run, 1, [{ kind: 'end', end: failedEnd('STORE_UNAVAILABLE') }])
+    } finally {
+      await this.release(run)
+    }
+  }
+
+  /** Nobody waits for this: its failure is told, and that is all. */
+  #giveBack (work: () => Awaitable<unknown>): void {
+    new Promise((resolve) => { resolve(work()) }).catch(this.#onFailure)
+  }
+
+  #inTime<T> (answer: Awaitable<T>, onLate?: (value: T) => void): Awaitable<T> {
+    return isPromiseLike(answer) ? within(this.#clock, this.#timeoutMs, 'the journal', answer, onLate) : answer
+  }
+}
