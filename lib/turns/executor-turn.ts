@@ -11,7 +11,7 @@ import { toError } from './within.js'
 export class ExecutorTurn implements Turn {
   readonly #key: SessionKey
   readonly #chat: StoredChat
-  readonly #store: SessionStore
+  readonly #store: Pick<SessionStore, 'messages'>
   readonly #hostLog: FastifyBaseLogger
   #controller: AbortController | undefined
   #abortReason: Error | undefined
@@ -19,7 +19,7 @@ export class ExecutorTurn implements Turn {
   /** How many things the executor waits for that may take as long as they take. */
   waiting = 0
 
-  constructor (key: SessionKey, chat: StoredChat, store: SessionStore, hostLog: FastifyBaseLogger) {
+  constructor (key: SessionKey, chat: StoredChat, store: Pick<SessionStore, 'messages'>, hostLog: FastifyBaseLogger) {
     this.#key = key
     this.#chat = chat
     this.#store = store

@@ -5,11 +5,11 @@ import type { Executor, FinishPart, Part } from '../agent/executor.js'
 import { isPromiseLike } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type { Journal, Run, TurnEnd } from '../journal/journal.js'
-import type { SessionStore } from '../sessions/session-store.js'
+import type { MessagePage, SessionStore } from '../sessions/session-store.js'
 import { AnswerRecord } from './answer-record.js'
 import { ExecutorTurn } from './executor-turn.js'
 import { JournalWriter } from './journal-writer.js'
-import { failedEnd, finishedEnd, thrownEnd } from './turn-end.js'
+import { failedEnd, finishedEnd, StoreFailure, thrownEnd } from './turn-end.js'
 import { transition, type TurnState } from './turn.js'
 import { toError, within } from './within.js'
 
@@ -68,7 +68,7 @@ export class TurnRun {
   constructor (run: Run, tools: TurnTools) {
     this.run = run
     this.#tools = tools
-    this.#turn = new ExecutorTurn(run.key, run.chat, tools.store, tools.log)
+    this.#turn = new ExecutorTurn(run.key, run.chat, { messages: (key, page) => this.#readHistory(key, page) }, tools.log)
     this.#record = new AnswerRecord(run, tools.limits.maxAnswerBytes)
     this.#writer = new JournalWriter(tools.journal, run, (err) => { this.#journalFailed(err) })
     this.#startedAt = this.#sliceStart = this.#progressAt = tools.clock.now()
@@ -260,6 +260,16 @@ export class TurnRun {
     this.#writer.write({ kind: 'end', end })
     if (!this.#writer.isSettled) await this.#writer.settled()
     if (this.#writer.hasFailed) this.unwrittenEnd = failedEnd('STORE_UNAVAILABLE')
+  }
+
+  /** @throws StoreFailure, which ends the turn as the store's fault and not the executor's */
+  async #readHistory (...asked: Parameters<SessionStore['messages']>): Promise<MessagePage> {
+    const { clock, limits, store } = this.#tools
+    try {
+      return await within(clock, limits.storeTimeoutMs, 'the session store', store.messages(...asked))
+    } catch (err) {
+      throw new StoreFailure('the session store failed to tell a history', { cause: err })
+    }
   }
 
   #keep (message: Parameters<SessionStore['append']>[1][number]): Promise<void> {

@@ -9,6 +9,11 @@ import { Usage } from '../protocol/server-frames.js'
 /** The longest error text of an agent that goes out, in UTF-16 code units: an error is no place for an answer. */
 const MAX_ERROR_UNITS = 1_000
 
+/** The session store could not tell what an executor asked it. */
+export class StoreFailure extends Error {
+  override readonly name = 'StoreFailure'
+}
+
 /** How a turn ends that someone called off: with what there is. */
 export const ABORTED: TurnEnd = { finishReason: 'aborted' }
 
@@ -25,6 +30,7 @@ export function finishedEnd ({ finishReason = 'stop', usage }: Partial<FinishPar
 
 /** The end of a turn whose executor threw, and what the operator is told: whose fault it is decides how loudly. */
 export function thrownEnd (err: Error): { end: TurnEnd, level: 'info' | 'error', text: string } {
+  if (err instanceof StoreFailure) return { end: failedEnd('STORE_UNAVAILABLE'), level: 'error', text: err.message }
   if (err instanceof AgentNotFoundError) return { end: failedEnd('AGENT_NOT_FOUND'), level: 'info', text: 'no such agent' }
   if (err instanceof AgentError) {
     const end = failedEnd('AGENT_ERROR', err.message.slice(0, MAX_ERROR_UNITS).toWellFormed())

@@ -3,7 +3,7 @@ import { connect as connectTcp } from 'node:net'
 
 import t from 'tap'
 
-import { AgentError, type Executor, type Turn } from '../../lib/index.js'
+import { AgentError, memorySessionStore, type Executor, type Turn } from '../../lib/index.js'
 import { serve, readableLog } from '../helpers/app.js'
 import type { ChannelClient, Frame } from '../helpers/channel-client.js'
 import { deferred } from '../helpers/deferred.js'
@@ -300,6 +300,29 @@ t.test('what an executor throws ends its turn once, with a code and without its 
     t.equal(lines.filter(({ agentId: id, err }) => id === agentId && err !== undefined).length, 1, 'one log line has the cause')
   }
   await client.fence()
+  await client.close()
+})
+
+t.test('a store that cannot tell a history is the store\'s failure, not the agent\'s', async (t) => {
+  const clock = new ManualClock()
+  const store = memorySessionStore()
+  const asked = deferred()
+  const messages = store.messages.bind(store)
+  store.messages = () => { throw new Error('secret') }
+  const { connect } = await serve(t, {
+    clock, heartbeatMs: 1_000_000, sessionStore: store, async agentExecutor (turn) { return `${(await turn.history()).length}` }
+  })
+  const client = await connect({ query: '?sessionId=s' })
+  client.send({ type: 'chat', message: 'x' })
+  t.match(await client.next('error'), { code: 'STORE_UNAVAILABLE', done: true, message: 'The session cannot be kept right now' })
+  Reflect.set(store, 'messages', () => { asked.resolve(); return new Promise(() => {}) })
+  client.send({ type: 'chat', message: 'x' })
+  await asked.promise
+  clock.advance(5_000)
+  t.match(await client.next('error'), { code: 'STORE_UNAVAILABLE', done: true })
+  store.messages = messages
+  client.send({ type: 'chat', message: 'x' })
+  t.equal((await client.next('message')).content, '2')
   await client.close()
 })
 
