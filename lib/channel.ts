@@ -154,11 +154,17 @@ export class ChannelRuntime {
 
   async #drain ({ engine, connections }: ChannelPieces, timeoutMs: number): Promise<void> {
     const deadline = this.#clock.now() + timeoutMs
-    const ended = engine.drain(timeoutMs)
-    connections.drain()
-    await ended
-    // The ends are in the journal. Whoever still reads gets them before the close, in what time is left.
-    await connections.closeAll(Math.max(0, deadline - this.#clock.now()) + LAST_FRAMES_MS)
+    // A turn whose client has gone keeps no socket open: without this the process would end before it.
+    const stayAlive = setInterval(() => {}, MAX_TIMEOUT_MS)
+    try {
+      const ended = engine.drain(timeoutMs)
+      connections.drain()
+      await ended
+      // The ends are in the journal. Whoever still reads gets them before the close, in what time is left.
+      await connections.closeAll(Math.max(0, deadline - this.#clock.now()) + LAST_FRAMES_MS)
+    } finally {
+      clearInterval(stayAlive)
+    }
   }
 
   #warnOfAnonymous (): void {

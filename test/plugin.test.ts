@@ -454,6 +454,28 @@ t.test('a drain takes any time there is, and nothing that is none', async (t) =>
   await drained
 })
 
+t.test('a drain keeps the process alive until the last turn has ended', async (t) => {
+  // A turn whose client had gone used to end with the process, and `close()` never settled.
+  const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+  const gate = deferred()
+  const { app, connect } = await serve(t, {
+    drainTimeoutMs: 60_000, async * agentExecutor () { yield 'a'; await gate.promise; yield 'b' }
+  })
+  const client = await connect({ query: '?sessionId=s' })
+  client.send({ type: 'chat', message: 'x' })
+  await client.next('stream')
+  await client.terminate()
+  await eventually(() => app.channel.stats().connections === 0)
+  const before = timers()
+  const drained = app.channel.drain()
+  t.equal(timers(), before + 1)
+  gate.resolve()
+  await drained
+  t.equal(timers(), before)
+  const { messages } = await app.sessionStore.messages({ owner: 'anonymous', agentId: 'main', sessionId: 's' }, { limit: 2 })
+  t.match(messages[1], { content: 'ab', complete: true })
+})
+
 t.test('a drain that fails is logged', async (t) => {
   class BrokenClock extends ManualClock {
     isBroken = false

@@ -381,7 +381,7 @@ await t.test('over a journal that answers later', async (t) => {
   await t.test('a session is not over while its journal is asked for the next turn', async (t) => {
     // The next chat's session was another, and the right to run it came to the old one, where nobody waited.
     const { one, desk, hang } = bench()
-    const gate = hang('before', 'take', 1)
+    const gate = hang('before', 'take')
     const a = await one.start({ message: 'a' })
     const cancelling = one.engine.cancel(KEY, true)
     await a.ended.promise
