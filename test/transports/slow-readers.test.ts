@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import type { Executor } from '../../lib/index.js'
+import { memoryJournal, type Executor } from '../../lib/index.js'
 import { readableLog, serve } from '../helpers/app.js'
 import type { Attendant, ChannelClient, Frame } from '../helpers/channel-client.js'
 import { deferred } from '../helpers/deferred.js'
@@ -117,10 +117,30 @@ t.test('an answer that waits behind another is told whole, though the journal no
   await client.close()
 })
 
-t.test('a plain reader is closed 1008 when whole messages of its turn are gone', async (t) => {
+t.test('whole messages that wait behind another answer are told too, though the journal no longer holds them', async (t) => {
+  // The reader of a healthy client used to be closed 1008: the ring had forgotten a message before its turn had come.
+  const all = numbered(2_000)
   const { client } = await runAhead(t, function * () {
-    for (const content of numbered(5_000)) yield { type: 'message' as const, content }
+    for (const content of all) yield { type: 'message' as const, content }
   })
   t.same(await answer(client), [{ type: 'stream', agentId: 'main', content: '', done: true }])
+  const frames = await answer(client)
+  t.strictSame(frames.slice(0, -1).map(({ type, content }) => [type, content]), all.map((content) => ['message', content]))
+  await client.close()
+})
+
+t.test('a plain reader whose turn the journal has forgotten is closed 1008', async (t) => {
+  const journal = memoryJournal()
+  const { connect } = await serve(t, {
+    journal,
+    async * agentExecutor (turn) {
+      yield 'a'
+      await new Promise((resolve) => { turn.signal.addEventListener('abort', resolve) })
+    }
+  })
+  const client = await connect({ query: '?sessionId=s' })
+  client.send({ type: 'chat', message: 'x' })
+  t.equal((await client.next('stream')).content, 'a')
+  await journal.forget({ owner: 'anonymous', agentId: 'main', sessionId: 's' })
   t.same(await client.closed, { code: 1008, reason: 'reads too slowly' })
 })
