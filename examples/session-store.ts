@@ -1,4 +1,4 @@
-// npx tsx examples/session-store.ts /tmp/sessions.jsonl
+// npx tsx examples/session-store.ts sessions.jsonl
 //
 // With a session store of your own, conversations outlive the process. Start it twice, and talk each time:
 //   CHANNEL_URL="ws://localhost:9527/api/v1/ws?sessionId=tea" node examples/client.mjs "hello"

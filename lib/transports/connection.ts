@@ -69,6 +69,8 @@ export class Connection implements OutboxEvents {
   #isPaused = false
   #seenAt: number
   #pingedAt: number
+  /** A long message, or a pong behind one, may take a while to come: its bytes are a sign of life too. */
+  #bytesSeen = 0
   #isToldOfExpiry = false
 
   constructor (
@@ -90,14 +92,19 @@ export class Connection implements OutboxEvents {
   /** Ends the connection, unless it is ending; every ending of ours goes through here. Answers whether it did. */
   close (name: CloseName): boolean {
     if (!this.#isOpen()) return false
+    this.#socket.close(name)
+    this.#letGo()
+    return true
+  }
+
+  /** Nothing more is said or heard: the peer has so long to take what was said, and to answer the close. */
+  #letGo (): void {
     this.#state = 'closing'
     this.#chats?.close()
     this.#outbox.close()
     // A paused socket would not read the peer's answer.
     this.#socket.resume()
-    this.#socket.close(name)
     this.#cutOffIfSilent(this.#tools.clock.now() + this.#tools.limits.slowConsumerTimeoutMs, this.#socket.unsentBytes)
-    return true
   }
 
   /** Ends the socket itself. */
@@ -114,7 +121,8 @@ export class Connection implements OutboxEvents {
   }
 
   /** Signs of life, stuck readers, credentials: one timer looks at all connections. */
-  watch (now: number, date: number): void {
+  watch (now: number, date: number, isLate: boolean): void {
+    if (this.#isOpen() && this.#socket.isClosing) this.#letGo()
     if (!this.#isOpen()) return
     const { expiresAt } = this.identity
     if (this.#outbox.isStuck(now, this.#tools.limits.slowConsumerTimeoutMs)) {
@@ -124,7 +132,8 @@ export class Connection implements OutboxEvents {
       this.close('EXPIRED')
     } else {
       if (expiresAt !== undefined && date >= expiresAt - EXPIRY_NOTICE_MS) this.#tellOfExpiry()
-      this.#watchLife(now)
+      // After a pause of the whole process the peer's answers wait to be read: nobody is judged before they are.
+      if (!isLate) this.#watchLife(now)
     }
   }
 
@@ -201,7 +210,10 @@ export class Connection implements OutboxEvents {
     socket.on('ping', onLife)
     socket.on('pong', onLife)
     // Too big, not UTF-8, no frame at all: `ws` closes with the right code by itself.
-    socket.on('error', (err) => { this.#log('info', err, 'a client broke the WebSocket protocol, or is gone') })
+    socket.on('error', (err) => {
+      this.#log('info', err, 'a client broke the WebSocket protocol, or is gone')
+      if (this.#isOpen()) this.#letGo()
+    })
     socket.on('close', () => { this.#onClosed() })
   }
 
@@ -291,9 +303,11 @@ export class Connection implements OutboxEvents {
   #watchLife (now: number): void {
     const { heartbeatMs, pongTimeoutMs } = this.#tools.limits
     // What it may have sent waits in the system while it is not read.
-    if (this.#isPaused) this.#seenAt = now
-    if (now - this.#seenAt >= heartbeatMs + pongTimeoutMs) return this.#end('NO_SIGN_OF_LIFE')
-    if (now - this.#pingedAt < heartbeatMs) return
+    if (this.#isPaused || this.#socket.bytesRead !== this.#bytesSeen) this.#seenAt = now
+    this.#bytesSeen = this.#socket.bytesRead
+    const isAnswered = this.#seenAt >= this.#pingedAt
+    if (!isAnswered && now - this.#pingedAt >= pongTimeoutMs) return this.#end('NO_SIGN_OF_LIFE')
+    if (!isAnswered || now - this.#pingedAt < heartbeatMs) return
     this.#pingedAt = now
     this.#socket.ping()
   }

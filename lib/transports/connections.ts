@@ -25,6 +25,7 @@ export class Connections {
   readonly #places = new Map<string, OwnerPlaces>()
   #reserved = 0
   #stopWatch: (() => void) | undefined
+  #watchedAt = 0
   #isDraining = false
   #onEmpty: (() => void) | undefined
 
@@ -75,7 +76,10 @@ export class Connections {
     }
     const connection = new Connection(socket, identity, facts, allowances, this.#tools)
     this.#open.add(connection)
-    this.#stopWatch ??= clock.every(this.#watchMs(), () => { this.#watch() })
+    if (this.#stopWatch === undefined) {
+      this.#watchedAt = clock.now()
+      this.#stopWatch = clock.every(this.#watchMs(), () => { this.#watch() })
+    }
     if (this.#isDraining) connection.drain()
   }
 
@@ -123,7 +127,9 @@ export class Connections {
     const { clock } = this.#tools
     const now = clock.now()
     const date = clock.date()
-    for (const connection of this.#open) connection.watch(now, date)
+    const isLate = now - this.#watchedAt > 2 * this.#watchMs()
+    this.#watchedAt = now
+    for (const connection of this.#open) connection.watch(now, date, isLate)
   }
 
   /** Often enough for the shortest of the times that are watched, never more than four times a second. */

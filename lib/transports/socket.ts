@@ -28,6 +28,15 @@ export class ChannelSocket {
     return this.#socket.bufferedAmount + (typeof queued === 'number' ? queued : 0)
   }
 
+  /** Bytes that came in, of whole messages or not; 0 where nobody counts them. */
+  get bytesRead (): number {
+    const bytes: unknown = Reflect.get(this.#stream, 'bytesRead')
+    return typeof bytes === 'number' ? bytes : 0
+  }
+
+  /** The peer has closed it, or broken the protocol; `ws` tells only once the socket has ended. */
+  get isClosing (): boolean { return this.#socket.readyState === this.#socket.CLOSING }
+
   /** @param written called when the system has taken the frame, or never will */
   send (frame: string, written: () => void): void {
     this.#socket.send(frame, written)

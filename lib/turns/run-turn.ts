@@ -282,30 +282,30 @@ export class TurnRun {
     this.#closeIterator()
     if (!this.#isOpen()) return this.#log('debug', err, 'an executor failed after its turn was stopped')
     const { end, level, text } = thrownEnd(err)
-    this.#log(level, err, text)
     this.stop(end, err)
+    this.#log(level, err, text)
   }
 
   #timeOut (what: string, ms: number): void {
     const err = new Error(`${what} took longer than ${ms} ms`)
-    this.#log('warn', err, 'the executor took too long')
     this.stop(failedEnd('AGENT_TIMEOUT'), err)
+    this.#log('warn', err, 'the executor took too long')
   }
 
   #tooLarge (): void {
     const err = new RangeError(`the answer has more than ${this.#tools.limits.maxAnswerBytes} bytes (maxAnswerBytes)`)
-    this.#log('warn', err, 'the answer is too large')
     this.stop(failedEnd('ANSWER_TOO_LARGE'), err)
+    this.#log('warn', err, 'the answer is too large')
   }
 
   #storeFailed (err: unknown): void {
-    this.#log('error', err, 'the session store failed to keep a question')
     this.stop(failedEnd('STORE_UNAVAILABLE'), toError(err))
+    this.#log('error', err, 'the session store failed to keep a question')
   }
 
   #journalFailed (err: Error): void {
-    this.#log('error', err, 'the journal does not take any more of a turn')
     this.stop(failedEnd('STORE_UNAVAILABLE'), err)
+    this.#log('error', err, 'the journal does not take any more of a turn')
   }
 
   #isOpen (): boolean { return this.#state === 'starting' || this.#state === 'streaming' }

@@ -28,7 +28,7 @@ await t.test('the clients of the guide', async (t) => {
     t.match((await client.printed(/WebSocket connected[^]*/))[0], /Received: \{\s+type: 'stream',\s+agentId: 'main',\s+content: '你好!/)
   })
 
-  await t.test('in Python', { skip: noPythonWebsocket(t) }, async (t) => {
+  await t.test('in Python', async (t) => {
     const client = start(t, PYTHON, ['-u', seedClient(t, 'client.py', port)])
     await client.printed(/'content': '', 'done': True/)
     t.match((await client.printed(/Connected[^]*/))[0], /Received: \{'type': 'stream', 'agentId': 'main', 'content': '你好!/)
@@ -36,7 +36,7 @@ await t.test('the clients of the guide', async (t) => {
 })
 
 for (const [name, command, file] of [['Node', process.execPath, 'client.mjs'], ['Python', PYTHON, 'client.py']] as const) {
-  await t.test(`our client in ${name}`, { skip: command === PYTHON && noPythonWebsocket(t) }, async (t) => {
+  await t.test(`our client in ${name}`, async (t) => {
     const runClient = (t: Test, url: string, args: string[], env: Record<string, string> = {}, input = '') =>
       run(t, command, [`examples/${file}`, ...args], { env: { ...env, CHANNEL_URL: url }, input })
 
@@ -81,12 +81,6 @@ function seedClient (t: Test, name: string, port: string): string {
   const file = join(t.testdir(), name)
   writeFileSync(file, readFileSync(join(SEED_CLIENTS, name), 'utf8').replace('localhost:9527', `localhost:${port}`))
   return file
-}
-
-function noPythonWebsocket (t: Test): string | false {
-  const isThere = existsSync('/usr/lib/python3/dist-packages/websocket')
-  if (!isThere) t.comment('NOT TESTED: the Python clients need `apt-get install python3-websocket`')
-  return isThere ? false : 'python3-websocket is not installed'
 }
 
 async function brokenModelServer (t: Test): Promise<string> {

@@ -45,6 +45,16 @@ export class ManualClock implements Clock {
     this.#moveTo(end)
   }
 
+  /** Lets `ms` pass in which nothing ran, as in a process that was stopped: what fell due runs once, at the end. */
+  stall (ms: number): void {
+    this.#moveTo(this.#now + ms)
+    for (const task of [...this.#tasks].filter(({ dueAt }) => dueAt <= this.#now)) {
+      if (task.repeats) task.dueAt = this.#now + task.ms
+      else this.#tasks.delete(task)
+      task.run()
+    }
+  }
+
   /** Sets the wall clock, as an operator or NTP does: `now` does not notice. */
   setDate (date: number): void {
     this.#date = date

@@ -16,6 +16,9 @@ import { ManualClock } from '../helpers/manual-clock.js'
 
 class FakeWebSocket extends EventEmitter {
   bufferedAmount = 0
+  readonly CLOSING = 2
+  readyState = 1
+  pings = 0
   readonly sent: string[] = []
   readonly closings: number[] = []
   terminated = 0
@@ -29,7 +32,7 @@ class FakeWebSocket extends EventEmitter {
   terminate (): void { this.terminated++ }
   pause (): void {}
   resume (): void {}
-  ping (): void {}
+  ping (): void { this.pings++ }
 
   receive (data: unknown): void { this.emit('message', data, false) }
 }
@@ -41,10 +44,10 @@ function makeConnections (engine: Partial<Engine>, decode = createDecoder(DEFAUL
   const clock = new ManualClock()
   const connections = new Connections(
     { engine: engine as Engine, decode, authorize: undefined, ready, clock, log }, DEFAULT_LIMITS)
-  const accept = (owner = 'anonymous'): FakeWebSocket => {
+  const accept = (owner = 'anonymous', stream = new PassThrough()): FakeWebSocket => {
     const socket = new FakeWebSocket()
     connections.reserve(owner)
-    const facts = { subprotocol: false, agentId: undefined, sessionId: undefined, stream: new PassThrough() }
+    const facts = { subprotocol: false, agentId: undefined, sessionId: undefined, stream }
     connections.accept(socket as unknown as WebSocket, { owner }, facts)
     return socket
   }
@@ -142,5 +145,57 @@ t.test('no timer runs while there is no connection, and none watches one that is
   one.emit('close')
   two.emit('close')
   t.equal(clock.pending, 0)
+  t.end()
+})
+
+t.test('a peer that has begun to close, or has broken the protocol, is cut off when it does not end its socket', (t) => {
+  // `ws` waits for half a minute, in which the connection kept its place and its turns their reader.
+  const { connections, accept, clock } = makeConnections({})
+  const [closing, broken] = [accept(), accept()]
+  closing.readyState = closing.CLOSING
+  broken.emit('error', new Error('bad frame'))
+  broken.emit('error', new Error('bad frame'))
+  clock.advance(1_000)
+  clock.advance(500)
+  t.same([closing.terminated, broken.terminated], [1, 1])
+  for (const socket of [closing, broken]) {
+    socket.receive(Buffer.from('{"type":"ping"}'))
+    t.same(socket.sent, [])
+    socket.emit('close')
+  }
+  t.equal(connections.size, 0)
+  t.end()
+})
+
+t.test('nobody is dropped for a silence in which the server itself stood still', (t) => {
+  // Peers whose answers waited to be read used to be dropped, all at once.
+  const { accept, clock } = makeConnections({})
+  const socket = accept()
+  clock.advance(25_000)
+  t.equal(socket.pings, 1)
+  clock.stall(60_000)
+  t.same(socket.closings, [])
+  socket.emit('pong')
+  clock.advance(1_000)
+  t.same([socket.closings, socket.pings], [[], 2])
+  clock.advance(10_000)
+  t.same(socket.closings, [4408])
+  socket.emit('close')
+  t.end()
+})
+
+t.test('bytes of a message that takes long to come are a sign of life', (t) => {
+  // Only whole messages used to count: a slow upload was dropped in its midst.
+  const { accept, clock } = makeConnections({})
+  const stream = new PassThrough()
+  const socket = accept('anonymous', stream)
+  for (let bytesRead = 0; bytesRead < 20; bytesRead++) {
+    Reflect.set(stream, 'bytesRead', bytesRead)
+    clock.advance(9_000)
+  }
+  t.same(socket.closings, [])
+  clock.advance(45_000)
+  t.same(socket.closings, [4408])
+  socket.emit('close')
   t.end()
 })

@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+
 import stylistic from '@stylistic/eslint-plugin'
 import { defineConfig, globalIgnores } from 'eslint/config'
 import tseslint from 'typescript-eslint'
@@ -57,7 +59,7 @@ export default defineConfig(
   {
     files: TYPED,
     extends: [tseslint.configs.strictTypeChecked],
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: join(import.meta.dirname, '..') } },
     rules: {
       eqeqeq: 'error',
       'no-restricted-syntax': ['error',
