@@ -92,19 +92,22 @@ export class Connection implements OutboxEvents {
   /** Ends the connection, unless it is ending; every ending of ours goes through here. Answers whether it did. */
   close (name: CloseName): boolean {
     if (!this.#isOpen()) return false
+    // What is left to say when a drain has no more time is said all the same: the ends are the last of it.
+    if (name === 'DRAIN') this.#outbox.flush()
+    if (!this.#isOpen()) return false
     this.#socket.close(name)
-    this.#letGo()
+    this.#letGo(name === 'TOO_SLOW' ? 0 : this.#tools.limits.slowConsumerTimeoutMs)
     return true
   }
 
-  /** Nothing more is said or heard: the peer has so long to take what was said, and to answer the close. */
-  #letGo (): void {
+  /** Nothing more is said or heard: the peer has so long to take what was said, and then to answer the close. */
+  #letGo (patienceMs: number): void {
     this.#state = 'closing'
     this.#chats?.close()
     this.#outbox.close()
     // A paused socket would not read the peer's answer.
     this.#socket.resume()
-    this.#cutOffIfSilent(this.#tools.clock.now() + this.#tools.limits.slowConsumerTimeoutMs, this.#socket.unsentBytes)
+    this.#cutOffIfSilent(this.#tools.clock.now() + patienceMs, this.#socket.unsentBytes)
   }
 
   /** Ends the socket itself. */
@@ -122,7 +125,7 @@ export class Connection implements OutboxEvents {
 
   /** Signs of life, stuck readers, credentials: one timer looks at all connections. */
   watch (now: number, date: number, isLate: boolean): void {
-    if (this.#isOpen() && this.#socket.isClosing) this.#letGo()
+    if (this.#isOpen() && this.#socket.isClosing) this.#letGo(0)
     if (!this.#isOpen()) return
     const { expiresAt } = this.identity
     if (this.#outbox.isStuck(now, this.#tools.limits.slowConsumerTimeoutMs)) {
@@ -156,16 +159,17 @@ export class Connection implements OutboxEvents {
   }
 
   /**
-   * A peer that does not answer a close, or does not read, would keep its socket for as long as it likes. One that
-   * still reads what it was told before the close has time for it.
+   * A peer that does not answer a close would keep its socket for as long as it likes. Its time begins when it has been
+   * sent what it was told before the close: the system takes that in jumps, with long pauses where the link is slow.
    */
   #cutOffIfSilent (deadline: number, unsent: number): void {
     const { clock, limits } = this.#tools
     clock.after(limits.closeTimeoutMs, () => {
-      const left = this.#socket.unsentBytes
       if (this.#state === 'closed') return
-      if (left < unsent && clock.now() < deadline) this.#cutOffIfSilent(deadline, left)
-      else this.#socket.terminate()
+      const left = this.#socket.unsentBytes
+      const isSilent = left === 0 && unsent === 0
+      if (isSilent || clock.now() >= deadline) this.#socket.terminate()
+      else this.#cutOffIfSilent(deadline, left)
     })
   }
 
@@ -212,7 +216,7 @@ export class Connection implements OutboxEvents {
     // Too big, not UTF-8, no frame at all: `ws` closes with the right code by itself.
     socket.on('error', (err) => {
       this.#log('info', err, 'a client broke the WebSocket protocol, or is gone')
-      if (this.#isOpen()) this.#letGo()
+      if (this.#isOpen()) this.#letGo(0)
     })
     socket.on('close', () => { this.#onClosed() })
   }

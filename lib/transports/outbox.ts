@@ -37,6 +37,7 @@ export class Outbox {
   readonly #sources: FrameSource[] = []
   #isScheduled = false
   #isClosed = false
+  #isFlushing = false
   #blockedAt: number | undefined
   #isBehind = false
   // Progress, for the watch over stuck peers: writes that the system has taken, and what is left of the one on its way.
@@ -100,6 +101,13 @@ export class Outbox {
     this.#sources.length = 0
   }
 
+  /** Sends all that the sources have, however much waits already. For the end of everything. */
+  flush (): void {
+    this.#isFlushing = this.#isBehind = true
+    this.#blockedAt = undefined
+    this.#socket.batch(() => { this.#drain() })
+  }
+
   /** Called by the next tick after a `wake`. */
   pump (): void {
     this.#isScheduled = false
@@ -124,7 +132,7 @@ export class Outbox {
   /** Answers whether the source may have more. */
   #drainSome (source: FrameSource): boolean {
     for (let sent = 0; sent < FRAMES_IN_TURN; sent++) {
-      if (this.#socket.bufferedBytes >= this.#limits.highWaterBytes) {
+      if (!this.#isFlushing && this.#socket.bufferedBytes >= this.#limits.highWaterBytes) {
         this.#blockedAt = this.#clock.now()
         return false
       }

@@ -140,6 +140,17 @@ t.test('a source that cannot go on ends the pump', async (t) => {
   t.same([socket.sent, events.lost], [['a'], 1])
 })
 
+t.test('a flush sends all there is, above the high-water mark too', async (t) => {
+  const { socket, outbox } = makeOutbox(20)
+  const source = new Source(...Array.from({ length: 9 }, () => 'a'.repeat(20)))
+  outbox.add(source)
+  await nextTick()
+  t.equal(socket.sent.length, 1)
+  outbox.flush()
+  t.equal(socket.sent.length, 9)
+  t.same(source.askedBehind.slice(1), Array.from({ length: 9 }, () => true), 'in as few frames as may be')
+})
+
 t.test('a removed source and a closed outbox send nothing', async (t) => {
   const { socket, outbox } = makeOutbox()
   const source = new Source('a')
