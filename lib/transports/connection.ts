@@ -14,6 +14,7 @@ import type { Engine } from '../turns/engine.js'
 import { toError } from '../turns/within.js'
 import { spend, type Allowances } from './allowance.js'
 import { FrameGate, type Authorize } from './frame-gate.js'
+import { Heartbeat, type HeartbeatLimits } from './heartbeat.js'
 import type { Identity } from './identity.js'
 import { readFrame } from './frame-reader.js'
 import { Outbox, type OutboxEvents } from './outbox.js'
@@ -21,15 +22,13 @@ import { PlainChats } from './plain-chats.js'
 import { ChannelSocket } from './socket.js'
 import type { ConnectionFacts } from './websocket-route.js'
 
-export interface ConnectionLimits {
+export interface ConnectionLimits extends HeartbeatLimits {
   maxOwnSessions: number
   maxTurnsPerConnection: number
   maxPendingReplyBytes: number
   maxPendingRequests: number
   highWaterBytes: number
   slowConsumerTimeoutMs: number
-  heartbeatMs: number
-  pongTimeoutMs: number
   closeTimeoutMs: number
   authorizeTimeoutMs: number
   retryAfterMs: number
@@ -61,16 +60,13 @@ export class Connection implements OutboxEvents {
   readonly #allowances: Allowances
   readonly #socket: ChannelSocket
   readonly #outbox: Outbox
+  readonly #heartbeat: Heartbeat
   // Made with the first frame: most connections of a large service are silent at any one time.
   #gate: FrameGate | undefined
   #chats: PlainChats | undefined
   #state: 'open' | 'draining' | 'closing' | 'closed' = 'open'
   #pendingRequests = 0
   #isPaused = false
-  #seenAt: number
-  #pingedAt: number
-  /** A long message, or a pong behind one, may take a while to come: its bytes are a sign of life too. */
-  #bytesSeen = 0
   #isToldOfExpiry = false
 
   constructor (
@@ -80,8 +76,8 @@ export class Connection implements OutboxEvents {
     this.#tools = tools
     this.#facts = facts
     this.#allowances = allowances
-    this.#seenAt = this.#pingedAt = tools.clock.now()
     this.#socket = new ChannelSocket(socket, facts.stream)
+    this.#heartbeat = new Heartbeat(this.#socket, tools.limits, tools.clock.now())
     this.#outbox = new Outbox(this.#socket, tools.limits, tools.clock, this)
     this.#listen(socket)
     if (facts.subprotocol) {
@@ -209,7 +205,7 @@ export class Connection implements OutboxEvents {
   }
 
   #listen (socket: WebSocket): void {
-    const onLife = (): void => { this.#seenAt = this.#tools.clock.now() }
+    const onLife = (): void => { this.#heartbeat.see(this.#tools.clock.now()) }
     socket.on('message', (data, isBinary) => { this.#onMessage(data, isBinary) })
     socket.on('ping', onLife)
     socket.on('pong', onLife)
@@ -232,7 +228,7 @@ export class Connection implements OutboxEvents {
   /** What is thrown in a listener of a socket goes nowhere, or ends the process: nothing may leave here. */
   #onMessage (data: RawData, isBinary: boolean): void {
     const now = this.#tools.clock.now()
-    this.#seenAt = now
+    this.#heartbeat.see(now)
     if (!this.#isOpen()) return
     try {
       const decoded = readFrame(data, isBinary, this.#tools.decode)
@@ -305,15 +301,8 @@ export class Connection implements OutboxEvents {
   }
 
   #watchLife (now: number): void {
-    const { heartbeatMs, pongTimeoutMs } = this.#tools.limits
-    // What it may have sent waits in the system while it is not read.
-    if (this.#isPaused || this.#socket.bytesRead !== this.#bytesSeen) this.#seenAt = now
-    this.#bytesSeen = this.#socket.bytesRead
-    const isAnswered = this.#seenAt >= this.#pingedAt
-    if (!isAnswered && now - this.#pingedAt >= pongTimeoutMs) return this.#end('NO_SIGN_OF_LIFE')
-    if (!isAnswered || now - this.#pingedAt < heartbeatMs) return
-    this.#pingedAt = now
-    this.#socket.ping()
+    if (this.#isPaused) this.#heartbeat.see(now)
+    if (!this.#heartbeat.beat(now)) this.close('NO_SIGN_OF_LIFE')
   }
 
   #tellOfExpiry (): void {
