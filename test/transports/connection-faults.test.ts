@@ -199,3 +199,24 @@ t.test('bytes of a message that takes long to come are a sign of life', (t) => {
   socket.emit('close')
   t.end()
 })
+
+t.test('a peer has time for what it was told before a close, and then closeTimeoutMs for its answer', (t) => {
+  // A close used to cut off the end of an answer that was still on its way over a slow link.
+  const { connections, accept, clock } = makeConnections({})
+  const [slow, stuck] = [accept('ada'), accept('ada')]
+  slow.bufferedAmount = stuck.bufferedAmount = 1_000
+  t.equal(connections.disconnect('ada', 'DISCONNECTED'), 2)
+  clock.advance(3_000)
+  t.same([slow.terminated, stuck.terminated], [0, 0])
+  slow.bufferedAmount = 0
+  clock.advance(500)
+  t.equal(slow.terminated, 0, 'its time begins now')
+  clock.advance(500)
+  t.equal(slow.terminated, 1)
+  clock.advance(DEFAULT_LIMITS.slowConsumerTimeoutMs)
+  t.equal(stuck.terminated, 1)
+  slow.emit('close')
+  stuck.emit('close')
+  t.equal(clock.pending, 0)
+  t.end()
+})
