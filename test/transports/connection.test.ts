@@ -5,23 +5,13 @@ import t from 'tap'
 
 import { AgentError, memorySessionStore, type Executor, type Turn } from '../../lib/index.js'
 import { serve, readableLog } from '../helpers/app.js'
-import type { ChannelClient, Frame } from '../helpers/channel-client.js'
+import type { Frame } from '../helpers/channel-client.js'
 import { deferred } from '../helpers/deferred.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { answer, text } from '../helpers/plain-answer.js'
 
 const pieces: Executor = function * (turn) { yield * Array.from(turn.message) }
-
-/** The frames of one plain answer, up to the one that is done. */
-async function answer (client: ChannelClient): Promise<Frame[]> {
-  const frames = [await client.next()]
-  while (frames.at(-1)?.['done'] !== true) frames.push(await client.next())
-  return frames
-}
-
-function text (frames: Frame[]): string {
-  return frames.map(({ content }) => content).join('')
-}
 
 t.test('a plain chat is answered by frames of exactly four keys in their order', async (t) => {
   const { connect } = await serve(t, { agentExecutor: pieces })

@@ -2,24 +2,15 @@ import t from 'tap'
 
 import { memoryJournal, type Executor } from '../../lib/index.js'
 import { readableLog, serve } from '../helpers/app.js'
-import type { Attendant, ChannelClient, Frame } from '../helpers/channel-client.js'
+import type { Attendant } from '../helpers/channel-client.js'
 import { deferred } from '../helpers/deferred.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { answer, text } from '../helpers/plain-answer.js'
 
 /** Pieces of 40 characters, told apart by their numbers, with characters that UTF-16 writes in two halves. */
 function numbered (count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${String(i).padStart(8, '0')} 你好 😀 and some more words `)
-}
-
-async function answer (client: ChannelClient): Promise<Frame[]> {
-  const frames = [await client.next()]
-  while (frames.at(-1)?.['done'] !== true) frames.push(await client.next())
-  return frames
-}
-
-function text (frames: Frame[]): string {
-  return frames.map(({ content }) => content).join('')
 }
 
 t.test('a reader that was away for a while gets the exact text, in fewer pieces', async (t) => {
