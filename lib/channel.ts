@@ -10,9 +10,12 @@ import { memoryJournal } from './journal/memory-journal.js'
 import { MAX_TIMEOUT_MS, type ResolvedLimits, type WsChannelOptions } from './options.js'
 import { createDecoder } from './protocol/decode.js'
 import { ANONYMOUS } from './protocol/names.js'
+import type { ServerFrame } from './protocol/server-frames.js'
 import { memorySessionStore, type MemorySessionStore } from './sessions/memory-session-store.js'
 import type { SessionStore } from './sessions/session-store.js'
 import { Connections } from './transports/connections.js'
+import { HostAccess, type FollowOptions, type HostChat, type SessionRef, type StartedTurn } from './transports/host-access.js'
+import { HostTypes, type FrameOf, type HostHandler, type HostType } from './transports/host-types.js'
 import { identifyByUser, toIdentity, type Identity } from './transports/identity.js'
 import type { InjectWs } from './transports/inject-websocket.js'
 import { Refusal } from './transports/refusal.js'
@@ -30,6 +33,32 @@ export interface Channel {
   drain(options?: { timeoutMs?: number | undefined }): Promise<void>
   /** Closes all connections of an owner with 4403; answers how many there were. */
   disconnect(owner: string): number
+  /**
+   * Adds a frame type of the host's own, before the app is ready. Its frames are checked by `schema`; what `handler`
+   * returns goes back as `data` of a frame of the same `type` and `id`.
+   * @throws FST_WS_CHANNEL_DEFINE for a type of the protocol or one that is defined already, and once the app is ready
+   */
+  define<Schema extends object>(type: string, definition: HostType<FrameOf<Schema>> & { schema: Schema }): void
+  /**
+   * Says a chat in a named session, as a client's `chat` does. With an `id` it runs once.
+   * @throws ChannelError (rejects) where a client would get an `error` frame
+   */
+  startTurn(chat: HostChat): Promise<StartedTurn>
+  /**
+   * All that happens in a session, as the frames that a client would get who subscribes: `subscribed` first. Ends when
+   * the channel drains, or by `signal`. Leave the loop, or give a `signal`: else it counts as a reader for ever.
+   * @throws ChannelError (rejects) when the session cannot be followed
+   */
+  follow(session: SessionRef, options?: FollowOptions): AsyncGenerator<ServerFrame, void, undefined>
+  /** Stops a session's turns, or the one with that id; resolves with the ids of those that it stopped. */
+  cancel(session: SessionRef & { turnId?: string | undefined }): Promise<string[]>
+  /**
+   * Sends all who follow the session an `event` that belongs to no turn.
+   * @param name at most 128 UTF-16 units, and not `turn-started`
+   * @param data JSON of at most `maxEventBytes`
+   * @throws ChannelError (rejects) for a name or data that cannot be sent
+   */
+  publish(session: SessionRef, name: string, data?: unknown): Promise<void>
   /** Opens a WebSocket to the channel without a network, for tests of hosts: hooks, path, host and address are real. */
   injectWS: InjectWs
 }
@@ -45,6 +74,8 @@ export interface ChannelStats {
   sessions: number
   entries: number
   bytes: number
+  /** Ids of chats by which the journal knows the same chat sent again. */
+  claims: number
 }
 
 /** Turns that a drain has cut off have ends too, which take a moment to be told. */
@@ -52,6 +83,7 @@ const LAST_FRAMES_MS = 250
 
 /** Everything behind one registration of the plugin. Its parts are there from `start` on. */
 export class ChannelRuntime {
+  readonly #hostTypes = new HostTypes()
   readonly #fastify: FastifyInstance
   readonly #options: WsChannelOptions
   readonly #limits: ResolvedLimits
@@ -79,19 +111,33 @@ export class ChannelRuntime {
     const store = resolveStore(this.#fastify, this.#options.sessionStore, clock)
     const named = { journal: this.#options.journal ?? memoryJournal({ clock }), store: store.value }
     const unnamed = { journal: memoryJournal({ clock }), store: unnamedStore(clock, limits) }
-    const onBusy = this.#options.onBusy ?? 'queue'
+    const { onBusy = 'queue', onDisconnect = 'continue', authorize } = this.#options
     const agents = agentsOrThrow(executor.value)
-    const engine = new Engine({ agents, named, unnamed, limits: { ...limits, onBusy }, clock, log })
-    const connections = new Connections({
-      engine, decode: createDecoder(limits), authorize: this.#options.authorize, ready: readyFrame(limits, named.journal), clock, log
-    }, limits)
+    const engine = new Engine({ agents, named, unnamed, limits: { ...limits, onBusy, onDisconnect }, clock, log })
+    const hostTypes = this.#hostTypes
+    hostTypes.close()
+    const decode = createDecoder(limits, hostTypes.shapes)
+    const ready = readyFrame(limits, named.journal, hostTypes.names)
+    const connections = new Connections({ engine, decode, hostTypes, authorize, ready, clock, log }, limits)
+    const host = new HostAccess({
+      engine,
+      decode: createDecoder(limits),
+      maxEventBytes: limits.maxEventBytes,
+      onFailure: (err, text) => { log.error({ err }, text) }
+    })
     const owned: Closable[] = [unnamed.journal, unnamed.store]
     if (this.#options.journal === undefined) owned.push(named.journal)
     if (store.isDefault) owned.push(store.value)
-    this.#parts = { engine, connections, journals: [named.journal, unnamed.journal], owned }
+    this.#parts = { engine, connections, host, journals: [named.journal, unnamed.journal], owned }
   }
 
   get connections (): Connections { return this.#started().connections }
+
+  get host (): HostAccess { return this.#started().host }
+
+  define (type: string, definition: { schema: object, handler: HostHandler }): void {
+    this.#hostTypes.define(type, definition)
+  }
 
   /**
    * Who asks for a connection, and may.
@@ -117,13 +163,14 @@ export class ChannelRuntime {
 
   stats (): ChannelStats {
     const { engine, connections, journals } = this.#started()
-    const stats = { connections: connections.size, ...engine.stats(), followers: 0, sessions: 0, entries: 0, bytes: 0 }
+    const stats = { connections: connections.size, ...engine.stats(), followers: 0, sessions: 0, entries: 0, bytes: 0, claims: 0 }
     for (const journal of journals) {
-      const { cursors, sessions, entries, bytes } = journal.stats()
+      const { cursors, sessions, entries, bytes, claims } = journal.stats()
       stats.followers += cursors
       stats.sessions += sessions
       stats.entries += entries
       stats.bytes += bytes
+      stats.claims += claims
     }
     return stats
   }
@@ -204,20 +251,21 @@ function agentsOrThrow (executor: AgentExecutor): Agents {
   }
 }
 
-function readyFrame (limits: ResolvedLimits, journal: Journal): ConstructorParameters<typeof Connections>[0]['ready'] {
+function readyFrame (limits: ResolvedLimits, journal: Journal, types: string[]): ConstructorParameters<typeof Connections>[0]['ready'] {
   return {
     journal: journal.id,
     maxPayload: limits.maxPayload,
     // A whole answer in one frame, with every character escaped, and the frame's other fields.
     maxFrameBytes: limits.maxAnswerBytes * 6 + 4096,
     heartbeatMs: limits.heartbeatMs,
-    types: []
+    types
   }
 }
 
 interface ChannelPieces {
   engine: Engine
   connections: Connections
+  host: HostAccess
   journals: Journal[]
   /** What was made here, and is closed here. */
   owned: Closable[]

@@ -57,3 +57,9 @@ export const FST_WS_CHANNEL_NOT_READY = createError<[]>(
   'FST_WS_CHANNEL_NOT_READY',
   'The channel is not ready: await `app.ready()` or `app.listen()` first'
 )
+
+/** A frame type of the host's that cannot be defined. */
+export const FST_WS_CHANNEL_DEFINE = createError<[type: string, advice: string]>(
+  'FST_WS_CHANNEL_DEFINE',
+  'The frame type `%s` cannot be defined: %s'
+)

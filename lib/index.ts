@@ -17,7 +17,8 @@ export type { SessionKey } from './protocol/session-key.js'
 export { memoryJournal } from './journal/memory-journal.js'
 export type { MemoryJournalOptions } from './journal/memory-journal.js'
 export type {
-  Entry, Journal, JournalStats, NewEntry, Offer, OfferTerms, Run, StoredChat, TurnCursor, TurnEnd, TurnError
+  Claimed, EndedTurn, Entry, Followed, FollowFrom, Journal, JournalStats, NewEntry, Offer, OfferTerms, OpenTurn, Position, Run,
+  SessionCursor, StoredChat, TurnCursor, TurnEnd, TurnError, TurnView
 } from './journal/journal.js'
 
 export type { Awaitable } from './awaitable.js'
@@ -26,10 +27,14 @@ export type { Clock } from './clock.js'
 export { CLOSE_CODES, ERROR_CODES } from './protocol/codes.js'
 export type { CloseName, ErrorCode, ReconnectAdvice } from './protocol/codes.js'
 export { SUBPROTOCOL } from './protocol/names.js'
-export type { BusyPolicy, FinishReason } from './protocol/names.js'
+export type { BusyPolicy, DisconnectPolicy, FinishReason } from './protocol/names.js'
 export type { ChatFrame, ClientFrame, ClientFrameOf, ClientFrameType } from './protocol/client-frames.js'
 export type { ServerFrame, ServerFrameOf, ServerFrameType, Usage } from './protocol/server-frames.js'
 
+export { ChannelError } from './transports/channel-error.js'
+export type { FollowOptions, HostChat, SessionRef, StartedTurn } from './transports/host-access.js'
+export type { FrameOf, FrameSender, HostType } from './transports/host-types.js'
+export type { HostFrame } from './protocol/host-frame.js'
 export type { Authorize } from './transports/frame-gate.js'
 export type { Identify, Identity } from './transports/identity.js'
 export type { OriginFunction, OriginOption, OriginValue } from './transports/origin.js'

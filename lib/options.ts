@@ -1,11 +1,8 @@
-import { Value } from '@sinclair/typebox/value'
-import { Type } from '@sinclair/typebox'
-
 import type { AgentExecutor } from './agent/executor.js'
 import type { Clock } from './clock.js'
 import { FST_WS_CHANNEL_OPTION } from './errors.js'
 import type { Journal } from './journal/journal.js'
-import { BUSY_POLICIES, type BusyPolicy } from './protocol/names.js'
+import { BUSY_POLICIES, DISCONNECT_POLICIES, type BusyPolicy, type DisconnectPolicy } from './protocol/names.js'
 import type { SessionStore } from './sessions/session-store.js'
 import type { Authorize } from './transports/frame-gate.js'
 import type { Identify } from './transports/identity.js'
@@ -37,6 +34,8 @@ export interface ChannelSetup {
   routeOptions?: ChannelRouteOptions | undefined
   /** What a chat does while another turn of its session runs: `queue`, `reject` or `interrupt`. @default 'queue' */
   onBusy?: BusyPolicy | undefined
+  /** What becomes of a named session's turn that nobody follows for `disconnectGraceMs`: `continue`, `cancel`. @default 'continue' */
+  onDisconnect?: DisconnectPolicy | undefined
 }
 
 /** What the channel may cost. A number each, in the unit that its name ends with, or a count. */
@@ -51,6 +50,8 @@ export interface ChannelLimits {
   maxAnswerBytes?: number | undefined
   /** Largest `data` of one event of an executor, in bytes of JSON; more is the executor's failure. @default 262144 */
   maxEventBytes?: number | undefined
+  /** Largest page of a `history` frame, in bytes of JSON; it has fewer messages then, but at least one. @default 1048576 */
+  maxHistoryPageBytes?: number | undefined
   /** Connections in all; more are refused with 429. @default 50000 */
   maxConnections?: number | undefined
   /** Connections of one owner (`anonymous` has no such limit); more are refused with 429. @default 100 */
@@ -63,6 +64,8 @@ export interface ChannelLimits {
   maxOwnSessions?: number | undefined
   /** Unanswered chats of one connection; more are `RATE_LIMITED`. @default 64 */
   maxTurnsPerConnection?: number | undefined
+  /** Sessions that one connection follows whole (`subscribe`); more are `RATE_LIMITED`. @default 100 */
+  maxSubscriptions?: number | undefined
   /** Chats that wait in one session behind the running one; more are `QUEUE_FULL`. @default 10 */
   maxQueuedTurns?: number | undefined
   /** Bytes of all accepted messages whose turns have not ended; more are `RATE_LIMITED`. @default 67108864 */
@@ -95,6 +98,10 @@ export interface ChannelLimits {
   journalTimeoutMs?: number | undefined
   /** How long `authorize` may take over a frame; then `INTERNAL`. @default 5000 */
   authorizeTimeoutMs?: number | undefined
+  /** How long the handler of a host-defined frame type may take; then `INTERNAL`. @default 30000 */
+  handlerTimeoutMs?: number | undefined
+  /** How long nobody may follow a turn before it is cancelled, where `onDisconnect` is `cancel`. @default 10000 */
+  disconnectGraceMs?: number | undefined
   /** How long the next turn of a session waits for the executor of one that was stopped. @default 5000 */
   cancelGraceMs?: number | undefined
   /** Time between WebSocket pings to a client. @default 25000 */
@@ -121,12 +128,14 @@ export const DEFAULT_LIMITS: ResolvedLimits = {
   maxMetadataBytes: 16 * 1024,
   maxAnswerBytes: 4 * 1024 * 1024,
   maxEventBytes: 256 * 1024,
+  maxHistoryPageBytes: 1024 * 1024,
   maxConnections: 50_000,
   maxConnectionsPerOwner: 100,
   maxTurns: 10_000,
   maxTurnsPerOwner: 1_000,
   maxOwnSessions: 16,
   maxTurnsPerConnection: 64,
+  maxSubscriptions: 100,
   maxQueuedTurns: 10,
   maxQueuedBytes: 64 * 1024 * 1024,
   maxFramesPerSecond: 100,
@@ -143,6 +152,8 @@ export const DEFAULT_LIMITS: ResolvedLimits = {
   storeTimeoutMs: 5_000,
   journalTimeoutMs: 5_000,
   authorizeTimeoutMs: 5_000,
+  handlerTimeoutMs: 30_000,
+  disconnectGraceMs: 10_000,
   cancelGraceMs: 5_000,
   heartbeatMs: 25_000,
   pongTimeoutMs: 10_000,
@@ -153,7 +164,7 @@ export const DEFAULT_LIMITS: ResolvedLimits = {
 
 const SETUP: ReadonlyArray<keyof ChannelSetup> = [
   'prefix', 'path', 'agentExecutor', 'sessionStore', 'journal', 'identify', 'authorize', 'origin', 'allowedHosts',
-  'routeOptions', 'onBusy'
+  'routeOptions', 'onBusy', 'onDisconnect'
 ]
 
 /** Fastify's own, for any plugin. */
@@ -187,9 +198,7 @@ export function resolveLimits (options: WsChannelOptions & { clock?: Clock }): R
   return limits
 }
 
-const OnBusy = Type.Union(BUSY_POLICIES.map((policy) => Type.Literal(policy)))
-
-function checkSetup ({ prefix, path, onBusy, identify, authorize, allowedHosts }: ChannelSetup): void {
+function checkSetup ({ prefix, path, onBusy, onDisconnect, identify, authorize, allowedHosts }: ChannelSetup): void {
   for (const [key, value] of Object.entries({ prefix, path })) {
     if (value !== undefined && !(typeof value === 'string' && (value === '' || value.startsWith('/')))) {
       throw new FST_WS_CHANNEL_OPTION(key, 'expected a string that starts with /')
@@ -198,8 +207,10 @@ function checkSetup ({ prefix, path, onBusy, identify, authorize, allowedHosts }
   for (const [key, value] of Object.entries({ identify, authorize })) {
     if (value !== undefined && typeof value !== 'function') throw new FST_WS_CHANNEL_OPTION(key, 'expected a function')
   }
-  if (onBusy !== undefined && !Value.Check(OnBusy, onBusy)) {
-    throw new FST_WS_CHANNEL_OPTION('onBusy', `expected one of ${BUSY_POLICIES.join(', ')}`)
+  for (const [key, value, policies] of [['onBusy', onBusy, BUSY_POLICIES], ['onDisconnect', onDisconnect, DISCONNECT_POLICIES]] as const) {
+    if (value !== undefined && !(policies as readonly unknown[]).includes(value)) {
+      throw new FST_WS_CHANNEL_OPTION(key, `expected one of ${policies.join(', ')}`)
+    }
   }
   if (allowedHosts !== undefined && !(Array.isArray(allowedHosts) && allowedHosts.every((host) => typeof host === 'string'))) {
     throw new FST_WS_CHANNEL_OPTION('allowedHosts', 'expected an array of host names')

@@ -6,6 +6,7 @@ import { ChannelRuntime, type Channel } from './channel.js'
 import { FST_WS_CHANNEL_SECOND } from './errors.js'
 import { resolveLimits, type WsChannelOptions } from './options.js'
 import type { SessionStore } from './sessions/session-store.js'
+import type { HostHandler } from './transports/host-types.js'
 import { registerWebsocketRoute } from './transports/websocket-route.js'
 
 declare module 'fastify' {
@@ -45,6 +46,12 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     stats: () => runtime.stats(),
     drain: (drainOptions = {}) => runtime.drain(drainOptions.timeoutMs),
     disconnect: (owner) => runtime.disconnect(owner),
+    // The schema, by which frames are checked, says what the handler takes.
+    define: (type, { schema, handler }) => { runtime.define(type, { schema, handler: handler as HostHandler }) },
+    startTurn: async (chat) => await runtime.host.startTurn(chat),
+    follow: (session, followOptions) => runtime.host.follow(session, followOptions),
+    cancel: async (session) => await runtime.host.cancel(session),
+    publish: async (session, name, data) => { await runtime.host.publish(session, name, data) },
     injectWS: route.injectWS
   } satisfies Channel)
 

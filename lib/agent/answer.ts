@@ -1,4 +1,4 @@
-import { MAX_NAME_LENGTH } from '../protocol/names.js'
+import { MAX_NAME_LENGTH, TURN_STARTED } from '../protocol/names.js'
 import type { Part } from './executor.js'
 
 /** An executor's answer in the one form that the runner reads. */
@@ -39,10 +39,15 @@ function isPart (part: PartShape): part is Exclude<Part, string> {
   switch (part.type) {
     case 'text':
     case 'message': return typeof part.content === 'string'
-    case 'event': return typeof part.name === 'string' && part.name !== '' && part.name.length <= MAX_NAME_LENGTH
+    case 'event': return isEventName(part.name)
     case 'finish': return true
     default: return false
   }
+}
+
+/** A client must be able to trust what begins a turn: that name is the channel's own. */
+export function isEventName (name: unknown): name is string {
+  return typeof name === 'string' && name !== '' && name.length <= MAX_NAME_LENGTH && name !== TURN_STARTED
 }
 
 /** Its lock is released at the end, whichever end that is. */

@@ -73,7 +73,7 @@ export interface MessagePart {
 /** Neither text nor an end: `reasoning`, `tool-input`, `tool-output`, `progress`, or a name of the host's own. */
 export interface EventPart {
   type: 'event'
-  /** At most 128 UTF-16 code units. */
+  /** At most 128 UTF-16 code units, and not `turn-started`, which is the channel's own. */
   name: string
   /** Anything that JSON can say. */
   data?: unknown

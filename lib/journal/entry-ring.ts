@@ -28,9 +28,12 @@ export class EntryRing {
   through = 0
   #slots: Array<HeldEntry | undefined> = []
   readonly #limits: RingLimits
+  readonly #onForgotten: (entry: Entry) => void
 
-  constructor (limits: RingLimits) {
+  /** @param onForgotten given each entry that goes and is no text */
+  constructor (limits: RingLimits, onForgotten: (entry: Entry) => void = () => {}) {
     this.#limits = limits
+    this.#onForgotten = onForgotten
   }
 
   get size (): number {
@@ -71,8 +74,11 @@ export class EntryRing {
   }
 
   #trimOne (): void {
-    this.#slots[this.first % this.#slots.length] = undefined
+    const index = this.first % this.#slots.length
+    const oldest = this.#slots[index]
+    this.#slots[index] = undefined
     this.first++
+    if (oldest !== undefined && oldest.entry.kind !== 'text') this.#onForgotten(oldest.entry)
   }
 }
 

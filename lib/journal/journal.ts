@@ -5,47 +5,84 @@ import type { Usage } from '../protocol/server-frames.js'
 import type { SessionKey } from '../protocol/session-key.js'
 
 /**
- * The live part of sessions: their queue, the right to run the next turn, the numbered entries of what happened, and
- * the cursors that read them. Writers and readers meet only here: log first, then deliver.
+ * The live part of sessions: their queue, the right to run the next turn, the numbered entries of what happened, the
+ * cursors that read them, and the claims by which a chat that is sent twice runs once. Writers and readers meet only
+ * here: log first, then deliver.
  *
  * Every method that answers an `Awaitable` may do so at once; the one in memory always does, and then costs no tick.
  *
  * 1. An entry's `seq` MUST be the one before it plus 1, from 1, in one `epoch`; a journal that lost entries it had
  *    numbered MUST have a new `epoch`.
- * 2. `offer` MUST check the queue's depth and keep the whole chat in one step: of two at once for one place, one fits.
+ * 2. `offer` MUST look up the claim, check the queue's depth and keep the whole chat in one step: of two at once for
+ *    one place, one fits. A refused chat MUST leave nothing behind.
  * 3. `take` MUST give the right to run a session's turn to one caller at a time, take the chat from the queue and
  *    write its `turn-started` entry in one step, and MUST never give the same chat twice.
  * 4. `append` MUST refuse (`false`) for a run that was released, or that has written its end.
  * 5. `append` MUST write all its entries in order, next to each other, or none.
  * 6. A `batch` number that was appended already MUST write nothing and be answered as the first time.
  * 7. `withdraw` MUST write the end of a chat that still waits, and answer `false` for one that does not.
- * 8. A cursor MUST give what its turn wrote after its position once, in order: text (pieces may come as one), whole
- *    messages and the end whatever the session still holds, events as far as it holds them. Only when the session was
- *    forgotten, and after all that can be told, it MUST say that there is no more (`lost`).
+ * 8. A turn's cursor MUST give what its turn wrote after its position once, in order: text (pieces may come as one),
+ *    whole messages and the end whatever the session still holds, events as far as it holds them. Only when the session
+ *    was forgotten, and after all that can be told, it MUST say that there is no more (`lost`).
  * 9. A cursor that answered `undefined` MUST call its `wake` when there is more.
  * 10. What ended MUST stay readable by cursors that are open.
+ * 11. A chat with a `bodyHash` MUST be claimed from its acceptance until the dedup window after its end, whatever else
+ *    the session forgets: meanwhile an offer of the same id and hash MUST be answered by what became of the first, one
+ *    of another hash by `ID_CONFLICT`, and neither MUST change anything. When there is no room for a claim, the chat
+ *    MUST be refused with `RATE_LIMITED`: a claim is never dropped early.
+ * 12. `retract` MUST take back a chat that waits, its claim included and without an entry, and answer `false` for one
+ *    that does not wait.
+ * 13. `cancel` MUST, in one step, end the chats meant that wait, in their order, and call the `onStop` of the run meant,
+ *    on whichever node it is; it MUST answer the ids of those it ended and of the run whose `onStop` answered `true`,
+ *    the run's first. An offer that interrupts MUST do the same with all there was before it.
+ * 14. `release` MUST give the right to run back, and write the given end for a turn that has none.
+ * 15. A session's cursor MUST give every entry of the session (of the turns it is for) after its position once, in the
+ *    order of `seq`; neighbouring text pieces of one turn MAY come as one, under the seq of the last. Past the oldest
+ *    entry held it MUST go on with the text that it lacks, as long as only text is missing, and otherwise answer `lost`,
+ *    once and for good.
+ * 16. `follow` MUST be a cut: the position, the turns with their text and the cursor that it answers belong to one
+ *    moment, so that nothing is missing between them and nothing comes twice. It MUST go on from a given position
+ *    (`recovered`) if and only if the epoch is the session's and the entry after the position is held, or is still to
+ *    come. It MUST make the session's journal if there is none.
+ * 17. `publish` MUST write an event that belongs to no turn, numbered as any other entry.
+ * 18. A session with cursors or turns MUST NOT be dropped; `follow` MAY answer `undefined` when there is no room.
  */
 export interface Journal {
   /** New whenever what the journal confirmed may have been lost: at a restart, for one in memory. */
   readonly id: string
-  /** Accepts a chat into its session's queue; `interrupt` withdraws whatever waits there. */
+  /** Accepts a chat into its session's queue; `interrupt` ends whatever waits there, and stops what runs. */
   offer(key: SessionKey, chat: StoredChat, terms: OfferTerms): Awaitable<Offer>
-  /** The next chat of the session and the right to run it; `undefined` when none waits or another turn has the right. */
-  take(key: SessionKey): Awaitable<Run | undefined>
+  /** What an offer of this chat would be answered if it could not be accepted: by its claim, or not at all. */
+  claimed(key: SessionKey, chat: Pick<StoredChat, 'turnId' | 'bodyHash'>): Awaitable<Claimed | undefined>
+  /**
+   * The next chat of the session and the right to run it; `undefined` when none waits or another turn has the right.
+   * @param onStop called when the run is to stop; answers whether it will: not when its end is decided already
+   */
+  take(key: SessionKey, onStop: () => boolean): Awaitable<Run | undefined>
   /** Writes entries of a run. `false`: the run has no right to write (any more). */
   append(run: Run, batch: number, entries: readonly NewEntry[]): Awaitable<boolean>
-  /** Gives the right to run back. */
-  release(run: Run): Awaitable<void>
+  /** Gives the right to run back; `end` is how the turn ended if nothing else has been written. */
+  release(run: Run, end: TurnEnd): Awaitable<void>
   /** Ends a chat that waits, without running it. */
   withdraw(key: SessionKey, turnId: string, end: TurnEnd): Awaitable<boolean>
+  /** Takes back a chat that waits, as if it had never been offered. */
+  retract(key: SessionKey, turnId: string): Awaitable<boolean>
+  /** Stops one turn of the session, or all there are: those that wait get this end, the one that runs is told to. */
+  cancel(key: SessionKey, turnId: string | undefined, end: TurnEnd): Awaitable<string[]>
+  /** Writes an event outside of any turn. `json` is its data, as JSON text. */
+  publish(key: SessionKey, name: string, json: string): Awaitable<Position>
   /** Reads one turn, from its start. `undefined` when the journal does not know the turn. */
   followTurn(key: SessionKey, turnId: string, wake: () => void): Awaitable<TurnCursor | undefined>
+  /** Reads a session, from a position or from now on. `undefined` when there is no room for one more session. */
+  follow(key: SessionKey, from: FollowFrom, wake: () => void): Awaitable<Followed | undefined>
+  /** How many cursors there are, on all nodes, that read this turn. */
+  readers(key: SessionKey, turnId: string): Awaitable<number>
   /**
    * Settles when the fastest reader of the run on this node is no longer more than half a ring behind; `undefined`
    * when nothing needs to wait.
    */
   pace(run: Run): Promise<void> | undefined
-  /** Drops the session: entries, queue, and whatever right to run it there is. Its cursors read `lost`. */
+  /** Drops the session: entries, queue, and whatever right to run it there is, but no claim. Its cursors read `lost`. */
   forget(key: SessionKey): Awaitable<void>
   stats(): JournalStats
   close(): Awaitable<void>
@@ -59,6 +96,8 @@ export interface StoredChat {
   context?: unknown
   /** When it was accepted, in milliseconds since 1970-01-01T00:00:00Z. */
   acceptedAt: number
+  /** Of what was said: two chats of one id are the same chat if these are equal. Without it the id is not claimed. */
+  bodyHash?: string
 }
 
 export interface OfferTerms {
@@ -79,7 +118,52 @@ export type Offer =
     /** Turns that an interrupt withdrew from the queue; each has its end. */
     displaced: string[]
   }
-  | { accepted: false, code: Extract<ErrorCode, 'SESSION_BUSY' | 'QUEUE_FULL'> }
+  | { accepted: false, code: Extract<ErrorCode, 'SESSION_BUSY' | 'QUEUE_FULL' | 'RATE_LIMITED'> }
+  | { accepted: false, claimed: Claimed }
+
+/** What an id that was used before stands for. */
+export type Claimed =
+  | { isSame: false }
+  /** `ended` is undefined while the turn waits or runs. */
+  | { isSame: true, ended: EndedTurn | undefined }
+
+/** What is known of an ended turn beside its text. */
+export interface EndedTurn extends Position {
+  /** Without the content, which may be large. */
+  end: Omit<TurnEnd, 'content'>
+  /** The executor returned a string: its end had the whole answer as `content`. */
+  isWhole: boolean
+}
+
+/** A place in a session's journal: behind the entry `seq`. */
+export interface Position {
+  epoch: string
+  seq: number
+}
+
+export interface FollowFrom {
+  /** Everything up to here is known to the reader. */
+  position?: Position | undefined
+  /**
+   * Only entries of these turns, of which the set may change as the reader goes on; all entries without one. A turn
+   * belongs in it from its acceptance until the reader has its end.
+   */
+  turns?: ReadonlySet<string> | undefined
+}
+
+export interface Followed {
+  cursor: SessionCursor
+  /** The cursor goes on from the position that was given. */
+  recovered: boolean
+  /** The turns that run or wait, in their order; with their text up to the cursor's position, unless recovered. */
+  turns: OpenTurn[]
+}
+
+export interface OpenTurn {
+  chat: StoredChat
+  status: 'running' | 'queued'
+  text?: string
+}
 
 /** The right to run one turn, and what it has written so far. */
 export interface Run {
@@ -96,7 +180,8 @@ export type NewEntry =
   | { kind: 'event', name: string, json: string }
   | { kind: 'end', end: TurnEnd }
 
-export type Entry = NewEntry & { readonly turnId: string, readonly seq: number }
+/** `turnId` is `undefined` for an event that was published outside of any turn. */
+export type Entry = NewEntry & { readonly turnId: string | undefined, readonly seq: number }
 
 /** How a turn ended. Exactly one per turn. */
 export interface TurnEnd {
@@ -122,9 +207,33 @@ export interface TurnCursor {
   close(): void
 }
 
+/** A reader's place in a session. */
+export interface SessionCursor {
+  readonly epoch: string
+  /** Everything up to here was given, or passed over because it is of another turn. */
+  readonly seq: number
+  /** As in {@link FollowFrom}; may be exchanged. */
+  turns: ReadonlySet<string> | undefined
+  /**
+   * The next entry; `lost` when it cannot be told any more; `undefined` when there is none yet.
+   * @param mergeUnits neighbouring pieces of one turn's text come as one, up to so many UTF-16 code units; 0: none do
+   */
+  next(mergeUnits: number): Entry | 'lost' | undefined
+  /** A turn as it is at the cursor's position; `undefined` when that cannot be told (any more). */
+  view(turnId: string): TurnView | undefined
+  close(): void
+}
+
+export interface TurnView {
+  text: string
+  /** Set if the turn's end is at or before the position. */
+  end: TurnEnd | undefined
+}
+
 export interface JournalStats {
   sessions: number
   entries: number
   bytes: number
   cursors: number
+  claims: number
 }

@@ -1,15 +1,25 @@
 import { randomUUID } from 'node:crypto'
 
 import { systemClock, type Clock } from '../clock.js'
+import { TURN_STARTED } from '../protocol/names.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
-import { EntryRing, type RingLimits } from './entry-ring.js'
-import type { Journal, JournalStats, NewEntry, Offer, OfferTerms, Run, StoredChat, TurnCursor, TurnEnd } from './journal.js'
+import type {
+  Claimed, Followed, FollowFrom, Journal, JournalStats, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor,
+  TurnEnd
+} from './journal.js'
+import { MemoryClaims } from './memory-claims.js'
+import { MemorySessionCursor } from './memory-session-cursor.js'
 import { MemoryTurn, MemoryTurnCursor, type Distance } from './memory-turn.js'
+import type { SessionLog } from './session-log.js'
+import { SessionLogs } from './session-logs.js'
 
 export interface MemoryJournalOptions {
   /** Entries held per session. @default 1024 */
   maxEntries?: number | undefined
-  /** Bytes held per session, as estimated; what a turn has answered, kept whole until it is read, is not counted. @default 524288 */
+  /**
+   * Bytes of entries held per session, as estimated. Beside them a session keeps what its running turn has answered,
+   * and of ended turns the last, or as many as have half as much text. @default 524288
+   */
   maxBytes?: number | undefined
   /** How long an entry is held, in milliseconds. @default 300000 */
   maxAgeMs?: number | undefined
@@ -20,6 +30,12 @@ export interface MemoryJournalOptions {
    * longest go first, a live one never. @default 268435456
    */
   maxTotalBytes?: number | undefined
+  /** How long a chat that is sent again is known after its turn has ended, in milliseconds. @default 300000 */
+  dedupWindowMs?: number | undefined
+  /** Chats that can be known at once; above, a chat with an id is refused with `RATE_LIMITED`. @default 200000 */
+  maxClaims?: number | undefined
+  /** The same for one owner (`anonymous` has no such limit). @default 10000 */
+  maxClaimsPerOwner?: number | undefined
   clock?: Clock | undefined
 }
 
@@ -33,14 +49,12 @@ const SWEEP_MS = 5_000
 
 class MemoryJournal implements Journal {
   readonly id = randomUUID()
-  /** The one unused for longest first. */
-  readonly #sessions = new Map<string, MemorySession>()
-  readonly #limits: MemoryJournalLimits
+  readonly #logs: SessionLogs
+  readonly #claims: MemoryClaims
+  readonly #maxAgeMs: number
   readonly #clock: Clock
   readonly #halfRing: Distance
   readonly #quarterRing: Distance
-  /** Bytes of all sessions, as they were when each was touched last. */
-  #bytes = 0
   #stopSweep: (() => void) | undefined
   #isClosed = false
 
@@ -48,43 +62,59 @@ class MemoryJournal implements Journal {
     this.#clock = options.clock ?? systemClock
     const { maxEntries = 1024, maxBytes = 512 * 1024, maxAgeMs = 300_000 } = options
     const { maxSessions = 100_000, maxTotalBytes = 256 * 1024 * 1024 } = options
-    this.#limits = { maxEntries, maxBytes, maxAgeMs, maxSessions, maxTotalBytes }
+    const { dedupWindowMs = 300_000, maxClaims = 200_000, maxClaimsPerOwner = 10_000 } = options
+    this.#maxAgeMs = maxAgeMs
+    this.#logs = new SessionLogs({ maxEntries, maxBytes, maxAgeMs, maxSessions, maxTotalBytes }, this.#clock)
+    this.#claims = new MemoryClaims({ dedupWindowMs, maxClaims, maxClaimsPerOwner })
     this.#halfRing = { entries: maxEntries / 2, bytes: maxBytes / 2 }
     this.#quarterRing = { entries: maxEntries / 4, bytes: maxBytes / 4 }
   }
 
   offer (key: SessionKey, chat: StoredChat, terms: OfferTerms): Offer {
-    const session = this.#open(key)
-    const ahead = session.queue.length + (session.running === undefined ? 0 : 1)
-    if (ahead > 0 && terms.onBusy === 'reject') return { accepted: false, code: 'SESSION_BUSY' }
-    const displaced = terms.onBusy === 'interrupt' ? session.queue.splice(0) : []
-    const room = terms.maxQueued + (session.running === undefined ? 1 : 0)
-    // Whoever interrupts is all that waits; it has room where nothing else may wait.
-    if (terms.onBusy !== 'interrupt' && session.queue.length >= room) return { accepted: false, code: 'QUEUE_FULL' }
+    const claimed = this.claimed(key, chat)
+    if (claimed !== undefined) return { accepted: false, claimed }
+    const code = this.#refusal(key, chat, terms)
+    if (code !== undefined) return { accepted: false, code }
+    const log = this.#open(key)
+    const isInterrupt = terms.onBusy === 'interrupt'
+    const ahead = log.queue.length + (log.running === undefined ? 0 : 1)
+    const displaced = isInterrupt ? log.queue.splice(0) : []
     for (const turn of displaced) this.#writeEnd(turn, terms.displacedEnd)
-    session.queue.push(new MemoryTurn(key, chat, session.ring))
-    this.#touch(session)
-    return {
+    log.queue.push(new MemoryTurn(key, chat, log))
+    if (chat.bodyHash !== undefined) this.#claims.add(log.text, key, chat.turnId, chat.bodyHash)
+    this.#touch(log)
+    const offer: Offer = {
       accepted: true,
       position: ahead - displaced.length,
-      epoch: session.epoch,
-      seq: session.ring.top,
+      epoch: log.epoch,
+      seq: log.ring.top,
       displaced: displaced.map((turn) => turn.chat.turnId)
     }
+    if (isInterrupt) log.running?.onStop?.()
+    return offer
   }
 
-  take (key: SessionKey): Run | undefined {
-    const session = this.#sessions.get(sessionKeyText(key))
-    if (session === undefined || session.running !== undefined) return undefined
-    const turn = session.queue.shift()
+  claimed (key: SessionKey, { turnId, bodyHash }: Pick<StoredChat, 'turnId' | 'bodyHash'>): Claimed | undefined {
+    if (bodyHash === undefined) return undefined
+    this.#claims.expire(this.#clock.now())
+    const claimed = this.#claims.find(sessionKeyText(key), turnId, bodyHash)
+    // A turn of a chat without an id of its own has one all the same, which followers see.
+    return claimed ?? (this.#logs.find(key)?.find(turnId) === undefined ? undefined : { isSame: false })
+  }
+
+  take (key: SessionKey, onStop: () => boolean): Run | undefined {
+    const log = this.#logs.find(key)
+    if (log === undefined || log.running !== undefined) return undefined
+    const turn = log.queue.shift()
     if (turn === undefined) return undefined
-    session.running = turn
+    log.running = turn
     turn.isRunning = true
+    turn.onStop = onStop
     const { message, metadata } = turn.chat
     const data = metadata === undefined ? { message } : { message, metadata }
-    turn.write({ kind: 'event', name: 'turn-started', json: JSON.stringify(data) }, this.#clock.now())
-    this.#touch(session)
-    turn.wakeCursors()
+    turn.write({ kind: 'event', name: TURN_STARTED, json: JSON.stringify(data) }, this.#clock.now())
+    this.#touch(log)
+    log.wake(turn)
     return turn
   }
 
@@ -94,35 +124,88 @@ class MemoryJournal implements Journal {
     if (turn.end !== undefined || !turn.isRunning) return false
     turn.lastBatch = batch
     const now = this.#clock.now()
-    for (const entry of entries) turn.write(entry, now)
-    turn.ring.trimOlderThan(now - this.#limits.maxAgeMs)
-    turn.wakeCursors()
+    for (const entry of entries) {
+      turn.write(entry, now)
+      if (entry.kind === 'end') this.#keepEnded(turn, entry.end)
+    }
+    turn.log.ring.trimOlderThan(now - this.#maxAgeMs)
+    turn.log.wake(turn)
     return true
   }
 
-  release (run: Run): void {
-    turnOf(run).isRunning = false
-    const session = this.#sessions.get(sessionKeyText(run.key))
-    if (session === undefined || session.running !== run) return
-    session.running = undefined
-    this.#touch(session)
+  release (run: Run, end: TurnEnd): void {
+    const turn = turnOf(run)
+    const { log } = turn
+    if (turn.isRunning && turn.end === undefined) this.#writeEnd(turn, end)
+    turn.isRunning = false
+    if (log.running !== run) return
+    log.running = undefined
+    if (!log.isForgotten) this.#touch(log)
   }
 
   withdraw (key: SessionKey, turnId: string, end: TurnEnd): boolean {
-    const session = this.#sessions.get(sessionKeyText(key))
-    const index = session?.queue.findIndex((turn) => turn.chat.turnId === turnId) ?? -1
-    const [turn] = index < 0 ? [] : session?.queue.splice(index, 1) ?? []
-    if (session === undefined || turn === undefined) return false
+    const turn = this.#unqueue(key, turnId)
+    if (turn === undefined) return false
     this.#writeEnd(turn, end)
-    this.#touch(session)
+    this.#touch(turn.log)
     return true
   }
 
+  retract (key: SessionKey, turnId: string): boolean {
+    const turn = this.#unqueue(key, turnId)
+    if (turn === undefined) return false
+    this.#claims.retract(turn.log.text, turnId)
+    return true
+  }
+
+  cancel (key: SessionKey, turnId: string | undefined, end: TurnEnd): string[] {
+    const log = this.#logs.find(key)
+    if (log === undefined) return []
+    const isMeant = ({ chat }: MemoryTurn): boolean => turnId === undefined || chat.turnId === turnId
+    const stopped = log.queue.filter(isMeant)
+    for (const turn of stopped) log.queue.splice(log.queue.indexOf(turn), 1)
+    for (const turn of stopped) this.#writeEnd(turn, end)
+    this.#touch(log)
+    const { running } = log
+    const willStop = running !== undefined && isMeant(running) && running.onStop?.() === true
+    return (willStop ? [running, ...stopped] : stopped).map(({ chat }) => chat.turnId)
+  }
+
+  publish (key: SessionKey, name: string, json: string): Position {
+    const log = this.#open(key)
+    const seq = log.ring.top + 1
+    const now = this.#clock.now()
+    log.ring.push({ kind: 'event', name, json, turnId: undefined, seq }, 0, now)
+    log.ring.trimOlderThan(now - this.#maxAgeMs)
+    this.#touch(log)
+    log.wake(log.running)
+    return { epoch: log.epoch, seq }
+  }
+
   followTurn (key: SessionKey, turnId: string, wake: () => void): TurnCursor | undefined {
-    const session = this.#sessions.get(sessionKeyText(key))
+    const log = this.#logs.find(key)
     const isIt = (turn: MemoryTurn | undefined): boolean => turn?.chat.turnId === turnId
-    const turn = isIt(session?.running) ? session?.running : session?.queue.find(isIt)
+    const turn = isIt(log?.running) ? log?.running : log?.queue.find(isIt)
     return turn === undefined ? undefined : new MemoryTurnCursor(turn, wake, this.#quarterRing)
+  }
+
+  follow (key: SessionKey, { position, turns }: FollowFrom, wake: () => void): Followed | undefined {
+    if (!this.#isClosed && !this.#logs.hasRoomFor(key)) return undefined
+    const log = this.#open(key)
+    const { ring, epoch } = log
+    const isHeld = position?.epoch === epoch && position.seq >= ring.first - 1 && position.seq <= ring.top
+    const seq = isHeld ? position.seq : ring.top
+    const cursor = new MemorySessionCursor(log, seq, turns, wake, this.#quarterRing)
+    // Not before it has its reader: until then it is idle, and may be what has to go.
+    this.#touch(log)
+    return { cursor, recovered: isHeld, turns: log.openTurns(!isHeld) }
+  }
+
+  readers (key: SessionKey, turnId: string): number {
+    const log = this.#logs.find(key)
+    let count = log?.find(turnId)?.cursors.size ?? 0
+    for (const cursor of log?.cursors ?? []) if (cursor.isFor(turnId)) count++
+    return count
   }
 
   pace (run: Run): Promise<void> | undefined {
@@ -130,24 +213,27 @@ class MemoryJournal implements Journal {
   }
 
   forget (key: SessionKey): void {
-    const session = this.#sessions.get(sessionKeyText(key))
-    if (session === undefined) return
-    this.#drop(session)
-    for (const turn of [session.running, ...session.queue]) {
-      if (turn === undefined) continue
+    const log = this.#logs.find(key)
+    if (log === undefined) return
+    this.#logs.drop(log)
+    log.isForgotten = true
+    for (const turn of log.running === undefined ? log.queue : [log.running, ...log.queue]) {
+      if (turn.end === undefined) this.#endClaim(turn, { finishReason: 'aborted' })
       turn.isForgotten = true
       turn.isRunning = false
       turn.wakeCursors()
       turn.resumeIfRead({ entries: Infinity, bytes: Infinity })
     }
+    log.wake()
     this.#stopSweepIfEmpty()
   }
 
   stats (): JournalStats {
-    const stats = { sessions: this.#sessions.size, entries: 0, bytes: 0, cursors: 0 }
-    for (const { ring, running, queue } of this.#sessions.values()) {
+    const stats = { sessions: this.#logs.size, entries: 0, bytes: 0, cursors: 0, claims: this.#claims.size }
+    for (const { ring, bytes, running, queue, cursors } of this.#logs.all()) {
       stats.entries += ring.size
-      stats.bytes += ring.bytes
+      stats.bytes += bytes
+      stats.cursors += cursors.size
       for (const turn of running === undefined ? queue : [running, ...queue]) stats.cursors += turn.cursors.size
     }
     return stats
@@ -155,88 +241,67 @@ class MemoryJournal implements Journal {
 
   close (): void {
     this.#isClosed = true
-    for (const session of [...this.#sessions.values()]) this.forget(session.key)
+    for (const { key } of this.#logs.all()) this.forget(key)
+    this.#claims.clear()
+    this.#stopSweepIfEmpty()
   }
 
-  #open (key: SessionKey): MemorySession {
+  /** Looks without making a session: a chat that is refused leaves none behind, and displaces none. */
+  #refusal (key: SessionKey, chat: StoredChat, { onBusy, maxQueued }: OfferTerms): 'SESSION_BUSY' | 'QUEUE_FULL' | 'RATE_LIMITED' | undefined {
+    const log = this.#logs.find(key)
+    const isFree = log?.running === undefined
+    const waiting = log?.queue.length ?? 0
+    if (onBusy === 'reject' && !(isFree && waiting === 0)) return 'SESSION_BUSY'
+    // Whoever interrupts is all that waits; it has room where nothing else may wait.
+    if (onBusy !== 'interrupt' && waiting >= maxQueued + (isFree ? 1 : 0)) return 'QUEUE_FULL'
+    return chat.bodyHash === undefined || this.#claims.hasRoom(key) ? undefined : 'RATE_LIMITED'
+  }
+
+  #unqueue (key: SessionKey, turnId: string): MemoryTurn | undefined {
+    const queue = this.#logs.find(key)?.queue ?? []
+    const index = queue.findIndex((turn) => turn.chat.turnId === turnId)
+    return index < 0 ? undefined : queue.splice(index, 1)[0]
+  }
+
+  #open (key: SessionKey): SessionLog {
     if (this.#isClosed) throw new Error('the journal is closed')
-    const text = sessionKeyText(key)
-    let session = this.#sessions.get(text)
-    if (session === undefined) {
-      if (this.#sessions.size >= this.#limits.maxSessions) this.#dropOldestIdle(() => this.#sessions.size < this.#limits.maxSessions)
-      session = makeSession(key, text, this.#limits)
-      this.#sessions.set(text, session)
-    }
     this.#stopSweep ??= this.#clock.every(SWEEP_MS, () => { this.#sweep() })
-    return session
+    return this.#logs.open(key)
   }
 
-  #touch (session: MemorySession): void {
-    session.usedAt = this.#clock.now()
-    this.#sessions.delete(session.text)
-    this.#sessions.set(session.text, session)
-    this.#count(session)
-    if (this.#bytes > this.#limits.maxTotalBytes) this.#dropOldestIdle(() => this.#bytes <= this.#limits.maxTotalBytes)
-  }
-
-  #count (session: MemorySession): void {
-    const { bytes } = session.ring
-    this.#bytes += bytes - session.bytes
-    session.bytes = bytes
-  }
-
-  #drop (session: MemorySession): void {
-    this.#sessions.delete(session.text)
-    this.#bytes -= session.bytes
+  #touch (log: SessionLog): void {
+    this.#logs.touch(log)
+    this.#stopSweepIfEmpty()
   }
 
   #writeEnd (turn: MemoryTurn, end: TurnEnd): void {
     turn.write({ kind: 'end', end }, this.#clock.now())
-    turn.wakeCursors()
+    this.#keepEnded(turn, end)
+    turn.log.wake(turn)
   }
 
-  /** Live sessions are touched when their turns start and end, so the stale ones are at the front. */
+  #keepEnded (turn: MemoryTurn, end: TurnEnd): void {
+    turn.log.keepEnded(turn)
+    this.#endClaim(turn, end)
+  }
+
+  #endClaim ({ log, chat, endSeq }: MemoryTurn, { content, ...end }: TurnEnd): void {
+    if (chat.bodyHash === undefined) return
+    const ended = { end, isWhole: content !== undefined, epoch: log.epoch, seq: endSeq }
+    this.#claims.end(log.text, chat.turnId, ended, this.#clock.now())
+  }
+
   #sweep (): void {
-    const staleAt = this.#clock.now() - this.#limits.maxAgeMs
-    for (const session of this.#sessions.values()) {
-      if (session.usedAt >= staleAt) break
-      session.ring.trimOlderThan(staleAt)
-      this.#count(session)
-      if (isIdle(session)) this.#drop(session)
-    }
-    this.#stopSweepIfEmpty()
-  }
-
-  #dropOldestIdle (isEnough: () => boolean): void {
-    for (const session of this.#sessions.values()) {
-      if (isEnough()) return
-      if (isIdle(session)) this.#drop(session)
-    }
+    const now = this.#clock.now()
+    this.#claims.expire(now)
+    this.#logs.dropStale(now)
     this.#stopSweepIfEmpty()
   }
 
   #stopSweepIfEmpty (): void {
-    if (this.#sessions.size > 0) return
+    if (this.#logs.size > 0 || this.#claims.size > 0) return
     this.#stopSweep?.()
     this.#stopSweep = undefined
-  }
-}
-
-/** Dropping one gives its next user a new epoch: nothing is confused with what was. */
-function isIdle (session: MemorySession): boolean {
-  return session.running === undefined && session.queue.length === 0
-}
-
-function makeSession (key: SessionKey, text: string, limits: RingLimits): MemorySession {
-  return {
-    key,
-    text,
-    epoch: randomUUID(),
-    ring: new EntryRing(limits),
-    queue: [],
-    running: undefined,
-    usedAt: 0,
-    bytes: 0
   }
 }
 
@@ -244,23 +309,4 @@ function makeSession (key: SessionKey, text: string, limits: RingLimits): Memory
 function turnOf (run: Run): MemoryTurn {
   if (run instanceof MemoryTurn) return run
   throw new TypeError('this run is of another journal')
-}
-
-interface MemoryJournalLimits extends RingLimits {
-  maxAgeMs: number
-  maxSessions: number
-  maxTotalBytes: number
-}
-
-interface MemorySession {
-  readonly key: SessionKey
-  /** The key as text. */
-  readonly text: string
-  readonly epoch: string
-  readonly ring: EntryRing
-  readonly queue: MemoryTurn[]
-  running: MemoryTurn | undefined
-  usedAt: number
-  /** What of `ring.bytes` is counted. */
-  bytes: number
 }

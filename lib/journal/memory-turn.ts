@@ -1,5 +1,6 @@
-import type { EntryRing, HeldEntry } from './entry-ring.js'
+import type { HeldEntry } from './entry-ring.js'
 import type { Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd } from './journal.js'
+import type { SessionLog } from './session-log.js'
 import { TurnText } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
 
@@ -12,12 +13,18 @@ export class MemoryTurn implements Run {
   readonly chat: StoredChat
   readonly text = new TurnText()
   readonly cursors = new Set<MemoryTurnCursor>()
-  readonly ring: EntryRing
+  readonly log: SessionLog
   /** The place before the turn's first entry; `undefined` while it waits. */
   start: Place | undefined
   end: TurnEnd | undefined
   endSeq = 0
   lastBatch = 0
+  /** The last of its entries that the ring has forgotten, text not counted: that can be told all the same. */
+  forgottenSeq = 0
+  /** What it has answered, in UTF-16 code units. */
+  units = 0
+  /** Asks whoever runs it to stop. */
+  onStop: (() => boolean) | undefined
   /** Its whole messages, kept as its text is: what the ring forgets can still be told. */
   messages: KeptMessage[] | undefined
   /** Taken and not released. */
@@ -27,21 +34,27 @@ export class MemoryTurn implements Run {
   #resume: (() => void) | undefined
   #pausing: Promise<void> | undefined
 
-  constructor (key: SessionKey, chat: StoredChat, ring: EntryRing) {
+  constructor (key: SessionKey, chat: StoredChat, log: SessionLog) {
     this.key = key
     this.chat = chat
-    this.ring = ring
+    this.log = log
   }
 
   write (entry: NewEntry, at: number): void {
-    const seq = this.ring.top + 1
+    const { ring } = this.log
+    const seq = ring.top + 1
     if (this.start === undefined) this.#begin()
-    this.ring.push(numbered(entry, this.chat.turnId, seq), this.text.length, at)
-    if (entry.kind === 'text') this.text.append(entry.content, seq)
-    if (entry.kind === 'message') (this.messages ??= []).push({ seq, textBefore: this.text.length, content: entry.content })
-    if (entry.kind === 'end') {
+    ring.push(numbered(entry, this.chat.turnId, seq), this.text.length, at)
+    if (entry.kind === 'text') {
+      this.text.append(entry.content, seq)
+      this.units += entry.content.length
+    } else if (entry.kind === 'message') {
+      (this.messages ??= []).push({ seq, textBefore: this.text.length, content: entry.content })
+      this.units += entry.content.length
+    } else if (entry.kind === 'end') {
       this.end = entry.end
       this.endSeq = seq
+      this.units += entry.end.content?.length ?? 0
     }
   }
 
@@ -65,18 +78,22 @@ export class MemoryTurn implements Run {
 
   /** What another turn wrote while this one waited keeps no reader of this one behind. */
   #begin (): void {
-    this.start = { seq: this.ring.top, through: this.ring.through }
+    const { ring } = this.log
+    this.start = { seq: ring.top, through: ring.through }
     for (const cursor of this.cursors) cursor.moveTo(this.start)
   }
 
   #isFastestBeyond (distance: Distance): boolean {
-    if (this.cursors.size === 0 || this.end !== undefined) return false
-    for (const cursor of this.cursors) {
-      const entries = this.ring.top - cursor.seq
-      const bytes = this.ring.through - cursor.through
-      if (entries <= distance.entries && bytes <= distance.bytes) return false
+    if (this.end !== undefined) return false
+    const { ring, cursors } = this.log
+    let readers = 0
+    const isNear = ({ seq, through }: Place): boolean => {
+      readers++
+      return ring.top - seq <= distance.entries && ring.through - through <= distance.bytes
     }
-    return true
+    for (const cursor of this.cursors) if (isNear(cursor)) return false
+    for (const cursor of cursors) if (cursor.isFor(this.chat.turnId) && isNear(cursor)) return false
+    return readers > 0
   }
 }
 
@@ -133,11 +150,12 @@ export class MemoryTurnCursor implements TurnCursor {
   }
 
   #read (turn: MemoryTurn): Entry | undefined {
-    return this.seq + 1 < turn.ring.first ? this.#beyondTail(turn) : this.#fromRing(turn)
+    return this.seq + 1 < turn.log.ring.first ? this.#beyondTail(turn) : this.#fromRing(turn)
   }
 
   #fromRing (turn: MemoryTurn): Entry | undefined {
-    for (let held = turn.ring.get(this.seq + 1); held !== undefined; held = turn.ring.get(this.seq + 1)) {
+    const { ring } = turn.log
+    for (let held = ring.get(this.seq + 1); held !== undefined; held = ring.get(this.seq + 1)) {
       this.seq++
       this.through = held.through
       const { entry } = held
@@ -153,13 +171,13 @@ export class MemoryTurnCursor implements TurnCursor {
   /** What comes next is no longer in the ring: text, whole messages and the end are kept; events are passed over. */
   #beyondTail (turn: MemoryTurn): Entry | undefined {
     const { turnId } = turn.chat
-    const { first } = turn.ring
+    const { first } = turn.log.ring
     const held = firstHeld(turn)
     const message = this.#forgottenMessage(turn)
     const step = turn.text.step(this.#textRead, message?.textBefore ?? held?.textBefore ?? turn.text.length)
     if (step !== undefined) {
       this.#textRead += step.content.length
-      this.seq = Math.min(step.seq, (message?.seq ?? first) - 1)
+      this.seq = Math.max(this.seq, Math.min(step.seq, (message?.seq ?? first) - 1))
       return { kind: 'text', content: step.content, turnId, seq: this.seq }
     }
     if (message !== undefined) {
@@ -176,16 +194,17 @@ export class MemoryTurnCursor implements TurnCursor {
   }
 
   /** The next whole message, where the ring has forgotten it. */
-  #forgottenMessage ({ messages, ring }: MemoryTurn): KeptMessage | undefined {
+  #forgottenMessage ({ messages, log }: MemoryTurn): KeptMessage | undefined {
     const message = messages?.[this.#messagesRead]
-    return message !== undefined && message.seq < ring.first ? message : undefined
+    return message !== undefined && message.seq < log.ring.first ? message : undefined
   }
 }
 
-/** The first entry of the turn that is still held. Before it there may be ends of others, which were withdrawn. */
-function firstHeld ({ ring, chat, end, endSeq }: MemoryTurn): HeldEntry | undefined {
+/** The first entry of the turn, from that seq on, that is still held. Before it there may be ends of others, which were withdrawn. */
+export function firstHeld ({ log, chat, end, endSeq }: MemoryTurn, from = 0): HeldEntry | undefined {
+  const { ring } = log
   if (end !== undefined && endSeq < ring.first) return undefined
-  for (let seq = ring.first; seq <= ring.top; seq++) {
+  for (let seq = Math.max(from, ring.first); seq <= ring.top; seq++) {
     const held = ring.get(seq)
     if (held?.entry.turnId === chat.turnId) return held
   }
@@ -199,8 +218,8 @@ interface KeptMessage {
   readonly content: string
 }
 
-/** A place in the journal: an entry, and the ring's size sum up to and including it. */
-interface Place {
+/** A place in the log: an entry, and the ring's size sum up to and including it. */
+export interface Place {
   seq: number
   through: number
 }

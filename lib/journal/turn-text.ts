@@ -20,8 +20,8 @@ export class TurnText {
     let rest = piece
     while (rest.length > MERGE_UNITS) {
       const cut = isHighSurrogate(rest.charCodeAt(MERGE_UNITS - 1)) ? MERGE_UNITS - 1 : MERGE_UNITS
-      // An entry is covered when all of it is.
-      this.#add(rest.slice(0, cut), seq - 1)
+      // An entry is covered when all of it is; what lies between it and the text before may be no entry of the reader's.
+      this.#add(rest.slice(0, cut), this.#openSeq)
       this.#seal()
       rest = rest.slice(cut)
     }

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { clientFrameSchemas, type ClientFrame, type FrameLimits } from './client-frames.js'
 import type { ErrorCode } from './codes.js'
 import { MAX_NAME_LENGTH, NAME_PATTERN } from './names.js'
+import type { HostFrame, HostFrameShape } from './host-frame.js'
 import { compileCheck, type Fault } from './schema-check.js'
 
 export interface DecodeLimits extends FrameLimits {
@@ -24,19 +25,26 @@ export interface Refusal {
 
 export type Decoded =
   | { ok: true, frame: ClientFrame }
+  /** Of a type that the host has defined. */
+  | { ok: true, hostFrame: HostFrame }
   | { ok: false, refusal: Refusal }
   /** Not a message that the protocol answers: the connection is closed with this code. */
   | { ok: false, close: 'TOO_BIG' | 'NOT_UTF8' }
 
-/** How deep `metadata` may nest, itself included. */
-const MAX_METADATA_LEVELS = 32
+/** How deep `metadata`, or the frame of a host-defined type, may nest, itself included. */
+const MAX_LEVELS = 32
 /** A fault's path names keys that the client chose; what is sent back stays short. */
 const MAX_PATH_LENGTH = 256
 
 const nameRegExp = new RegExp(NAME_PATTERN)
 
-/** Makes the decoder of a channel: the schemas are compiled once. It never throws, whatever the bytes are. */
-export function createDecoder (limits: DecodeLimits): (data: Buffer) => Decoded {
+/**
+ * Makes the decoder of a channel: the schemas are compiled once. It never throws, whatever the bytes are.
+ * @param hostTypes the types that the host has defined
+ */
+export function createDecoder (
+  limits: DecodeLimits, hostTypes: ReadonlyMap<string, HostFrameShape> = new Map()
+): (data: Buffer) => Decoded {
   const shapes = new Map<string, Shape>()
   for (const [type, schema] of Object.entries(clientFrameSchemas(limits))) {
     shapes.set(type, { check: compileCheck(schema), fields: Object.keys(schema.properties) })
@@ -48,6 +56,10 @@ export function createDecoder (limits: DecodeLimits): (data: Buffer) => Decoded 
     const raw = parseObject(data)
     if (raw === undefined) return refuse({ code: 'INVALID_FRAME' })
 
+    const unsafe = findUnsafeKey(raw)
+    if (unsafe !== undefined) return refuse({ ...fault(unsafe, 'a key that is not allowed'), ...whoSent(raw) })
+    const hostType = typeof raw['type'] === 'string' ? hostTypes.get(raw['type']) : undefined
+    if (hostType !== undefined) return decodeHostFrame(raw, hostType)
     const refusal = firstFault(raw, shapes, limits)
     if (refusal !== undefined) return refuse({ ...refusal, ...whoSent(raw) })
     return { ok: true, frame: knownFields(raw, shapes) }
@@ -65,8 +77,6 @@ function parseObject (data: Buffer): JsonObject | undefined {
 }
 
 function firstFault (raw: JsonObject, shapes: Map<string, Shape>, limits: DecodeLimits): Refusal | undefined {
-  const unsafe = findUnsafeKey(raw)
-  if (unsafe !== undefined) return fault(unsafe, 'a key that is not allowed')
   const type = raw['type']
   if (typeof type !== 'string') return fault('/type', 'expected a string')
   const shape = shapes.get(type)
@@ -81,10 +91,21 @@ function firstFault (raw: JsonObject, shapes: Map<string, Shape>, limits: Decode
   return undefined
 }
 
+function decodeHostFrame (raw: JsonObject, shape: HostFrameShape): Decoded {
+  if (raw['id'] !== undefined && ownName(raw, 'id') === undefined) return refuse(fault('/id', 'expected a name'))
+  // Before the check: a schema may refer to itself, and its validator recurse.
+  const details = isDeeperThan(raw, MAX_LEVELS) ? { path: '', rule: `at most ${MAX_LEVELS} levels` } : undefined
+  if (details !== undefined) return refuse({ code: 'VALIDATION_FAILED', details, ...whoSent(raw) })
+  const read = shape.read(raw)
+  return 'frame' in read
+    ? { ok: true, hostFrame: read.frame }
+    : refuse({ ...fault(read.fault.path, read.fault.rule), ...whoSent(raw) })
+}
+
 function metadataFault (metadata: unknown, maxBytes: number): Refusal | undefined {
   if (metadata === undefined) return undefined
   // Depth first: JSON.stringify recurses, and would overflow the stack on what JSON.parse took without trouble.
-  if (isDeeperThan(metadata, MAX_METADATA_LEVELS)) return fault('/metadata', `at most ${MAX_METADATA_LEVELS} levels`)
+  if (isDeeperThan(metadata, MAX_LEVELS)) return fault('/metadata', `at most ${MAX_LEVELS} levels`)
   if (Buffer.byteLength(JSON.stringify(metadata)) > maxBytes) return fault('/metadata', `at most ${maxBytes} bytes`)
   return undefined
 }

@@ -6,13 +6,27 @@ export function encode (frame: ServerFrame): string {
   return JSON.stringify(frame)
 }
 
-/** A piece of a plain answer: what is sent most. Its head is made once for a turn by {@link streamHead}. */
+/** A piece of an answer: what is sent most. Its head is made once for an agent by {@link streamHead}. */
 export function encodeStreamPiece (head: string, content: string): string {
   return `${head}${JSON.stringify(content)},"done":false}`
 }
 
+/** The same in a feed; its tail is made once for a turn by {@link trackedTail}. */
+export function encodeTrackedPiece (head: string, content: string, tail: string, seq: number): string {
+  return `${head}${JSON.stringify(content)},"done":false${tail}${seq}}`
+}
+
+/** @param json the event's data, as JSON text */
+export function encodeEvent (frame: Omit<ServerFrameOf<'event'>, 'data'>, json: string): string {
+  return `${JSON.stringify(frame).slice(0, -1)},"data":${json}}`
+}
+
 export function streamHead (agentId: string): string {
   return `{"type":"stream","agentId":${JSON.stringify(agentId)},"content":`
+}
+
+export function trackedTail (id: string, sessionId: string): string {
+  return `,"id":${JSON.stringify(id)},"sessionId":${JSON.stringify(sessionId)},"seq":`
 }
 
 /** An `error` frame: text and advice come from the table of codes, and only an agent may put its own text. */
@@ -29,7 +43,7 @@ export function errorFrame (code: ErrorCode, extra: ErrorExtra = {}): ServerFram
   }
 }
 
-export interface ErrorExtra extends Pick<ServerFrameOf<'error'>, 'agentId' | 'details' | 'retryAfterMs' | 'id' | 'done'> {
+export interface ErrorExtra extends Partial<Omit<ServerFrameOf<'error'>, 'type' | 'code' | 'message' | 'retryable'>> {
   /** In place of the table's text: what an agent's own error says. */
   text?: string | undefined
 }

@@ -22,8 +22,15 @@ export const CLIENT_FRAME_TYPES = ['chat', 'ping', 'cancel', 'subscribe', 'unsub
 /** What a chat to a busy session does. */
 export const BUSY_POLICIES = ['queue', 'reject', 'interrupt'] as const
 
+/** What becomes of a turn that nobody follows any more. */
+export const DISCONNECT_POLICIES = ['continue', 'cancel'] as const
+
+/** The event that begins every turn; its data are the chat's `message` and `metadata`. Nobody else can send it. */
+export const TURN_STARTED = 'turn-started'
+
 /** Why a turn ended. */
 export const FINISH_REASONS = ['stop', 'length', 'content-filter', 'tool-calls', 'aborted', 'error', 'other'] as const
 
 export type BusyPolicy = typeof BUSY_POLICIES[number]
+export type DisconnectPolicy = typeof DISCONNECT_POLICIES[number]
 export type FinishReason = typeof FINISH_REASONS[number]

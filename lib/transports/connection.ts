@@ -1,49 +1,37 @@
 import { randomUUID } from 'node:crypto'
 
-import type { FastifyBaseLogger } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 
-import type { Clock } from '../clock.js'
-import type { ClientFrame, ClientFrameOf } from '../protocol/client-frames.js'
-import type { CloseName, ErrorCode } from '../protocol/codes.js'
+import type { ClientFrameOf } from '../protocol/client-frames.js'
+import type { CloseName } from '../protocol/codes.js'
 import type { Decoded, Refusal } from '../protocol/decode.js'
 import { encode, errorFrame, type ErrorExtra } from '../protocol/encode.js'
-import { DEFAULT_AGENT_ID, SUBPROTOCOL } from '../protocol/names.js'
+import { SUBPROTOCOL } from '../protocol/names.js'
 import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
-import type { Engine } from '../turns/engine.js'
 import { toError } from '../turns/within.js'
 import { spend, type Allowances } from './allowance.js'
-import { FrameGate, type Authorize } from './frame-gate.js'
 import { Heartbeat, type HeartbeatLimits } from './heartbeat.js'
 import type { Identity } from './identity.js'
 import { readFrame } from './frame-reader.js'
 import { Outbox, type OutboxEvents } from './outbox.js'
-import { PlainChats } from './plain-chats.js'
+import { Requests, type RequestsLimits, type RequestsTools } from './requests.js'
 import { ChannelSocket } from './socket.js'
 import type { ConnectionFacts } from './websocket-route.js'
 
-export interface ConnectionLimits extends HeartbeatLimits {
-  maxOwnSessions: number
-  maxTurnsPerConnection: number
+export interface ConnectionLimits extends HeartbeatLimits, RequestsLimits {
   maxPendingReplyBytes: number
   maxPendingRequests: number
   highWaterBytes: number
   slowConsumerTimeoutMs: number
   closeTimeoutMs: number
-  authorizeTimeoutMs: number
-  retryAfterMs: number
 }
 
 /** What all connections of a channel share. */
-export interface ConnectionTools {
-  engine: Engine
+export interface ConnectionTools extends RequestsTools {
   decode: (data: Buffer) => Decoded
-  authorize: Authorize | undefined
   limits: ConnectionLimits
   /** What a `ready` frame says, but for the connection's own id. */
   ready: Omit<ServerFrameOf<'ready'>, 'type' | 'protocol' | 'connectionId'>
-  clock: Clock
-  log: FastifyBaseLogger
   onClosed: (connection: Connection) => void
 }
 
@@ -62,8 +50,7 @@ export class Connection implements OutboxEvents {
   readonly #outbox: Outbox
   readonly #heartbeat: Heartbeat
   // Made with the first frame: most connections of a large service are silent at any one time.
-  #gate: FrameGate | undefined
-  #chats: PlainChats | undefined
+  #requests: Requests | undefined
   #state: 'open' | 'draining' | 'closing' | 'closed' = 'open'
   #pendingRequests = 0
   #isPaused = false
@@ -99,7 +86,7 @@ export class Connection implements OutboxEvents {
   /** Nothing more is said or heard: the peer has so long to take what was said, and then to answer the close. */
   #letGo (patienceMs: number): void {
     this.#state = 'closing'
-    this.#chats?.close()
+    this.#requests?.close()
     this.#outbox.close()
     // A paused socket would not read the peer's answer.
     this.#socket.resume()
@@ -137,7 +124,7 @@ export class Connection implements OutboxEvents {
   }
 
   onPumped (): void {
-    this.#chats?.settle()
+    this.#requests?.settle()
     this.#closeIfDrained()
   }
 
@@ -169,39 +156,18 @@ export class Connection implements OutboxEvents {
     })
   }
 
-  #openGate (): FrameGate {
-    this.#gate ??= new FrameGate({
-      owner: this.identity.owner,
-      authorize: this.#tools.authorize,
-      authorizeTimeoutMs: this.#tools.limits.authorizeTimeoutMs,
-      clock: this.#tools.clock,
-      onVerdict: (frame, isAllowed) => {
-        if (!this.#isOpen()) return
-        if (!isAllowed) this.#refuseFrame(frame, 'FORBIDDEN')
-        else if (frame.type === 'chat') this.#openChats().start(frame, this.#agentId(frame.agentId))
-      },
-      onFailure: (frame, err) => {
-        this.#log('error', err, 'the host could not decide on a frame (`authorize`)')
-        if (this.#isOpen()) this.#refuseFrame(frame, 'INTERNAL')
-      },
-      onRequest: (change) => { this.#countRequest(change) }
-    })
-    return this.#gate
-  }
-
-  #openChats (): PlainChats {
-    const { engine, limits } = this.#tools
-    this.#chats ??= new PlainChats({
-      engine,
+  #openRequests (): Requests {
+    this.#requests ??= new Requests({
+      id: this.id,
       identity: this.identity,
+      facts: this.#facts,
       outbox: this.#outbox,
-      maxTurns: limits.maxTurnsPerConnection,
-      maxOwnSessions: limits.maxOwnSessions,
-      retryAfterMs: limits.retryAfterMs,
+      isOpen: () => this.#isOpen(),
+      reply: (frame) => { this.#reply(frame) },
       onRequest: (change) => { this.#countRequest(change) },
       onFailure: (err, text) => { this.#log('error', err, text) }
-    })
-    return this.#chats
+    }, this.#tools)
+    return this.#requests
   }
 
   #listen (socket: WebSocket): void {
@@ -219,8 +185,8 @@ export class Connection implements OutboxEvents {
 
   #onClosed (): void {
     this.#state = 'closed'
-    this.#chats?.close()
-    this.#chats?.endOwnSessions()
+    this.#requests?.close()
+    this.#requests?.endOwnSessions()
     this.#outbox.close()
     this.#tools.onClosed(this)
   }
@@ -237,21 +203,14 @@ export class Connection implements OutboxEvents {
       // What others of its owner have spent is refused, and no reason to close this one.
       if (this.#allowances.frames[0].isAbused) return this.#end('TOO_MANY_FRAMES')
       if (!decoded.ok) this.#refuseBadFrame(decoded.refusal, now)
-      else if (waitMs > 0) this.#refuseInOrder(decoded.frame, 'RATE_LIMITED', { retryAfterMs: waitMs })
+      else if (waitMs > 0) this.#refuseForRate(decoded, waitMs)
+      else if ('hostFrame' in decoded) this.#openRequests().takeHostFrame(decoded.hostFrame)
       else if (decoded.frame.type === 'ping') this.#pong(decoded.frame)
-      else this.#openGate().pass(this.#addressed(decoded.frame))
+      else this.#openRequests().take(decoded.frame)
     } catch (err) {
       this.#log('error', err, 'a frame could not be handled')
       this.#reply(errorFrame('INTERNAL'))
     }
-  }
-
-  /** With the agent and session that it goes to: the host must not be asked about another one than is meant. */
-  #addressed (frame: ClientFrame): ClientFrame {
-    if (frame.type !== 'chat') return frame
-    const addressed = { ...frame, agentId: this.#agentId(frame.agentId) }
-    if (frame.sessionId === undefined && this.#facts.sessionId !== undefined) addressed.sessionId = this.#facts.sessionId
-    return addressed
   }
 
   #pong (frame: ClientFrameOf<'ping'>): void {
@@ -266,21 +225,16 @@ export class Connection implements OutboxEvents {
     if (details !== undefined) extra.details = details
     if (id !== undefined) extra.id = id
     if (plainChat === undefined) this.#reply(errorFrame(code, extra))
-    else this.#refuseInOrder({ type: 'chat', ...plainChat }, code, extra)
+    else this.#openRequests().refuseInOrder({ type: 'chat', ...plainChat }, code, extra)
   }
 
-  /** The sender of plain chats counts ends: a refusal must not overtake the chats over which the host still thinks. */
-  #refuseInOrder (frame: FrameHead, code: ErrorCode, extra: ErrorExtra): void {
-    this.#openGate().queue(() => { if (this.#isOpen()) this.#refuseFrame(frame, code, extra) })
+  #refuseForRate (decoded: Extract<Decoded, { ok: true }>, retryAfterMs: number): void {
+    const frame = 'hostFrame' in decoded ? { type: decoded.hostFrame.type, id: decoded.hostFrame.id } : decoded.frame
+    this.#openRequests().refuseInOrder(frame, 'RATE_LIMITED', { retryAfterMs })
   }
 
-  #refuseFrame (frame: FrameHead, code: ErrorCode, extra: ErrorExtra = {}): void {
-    if (frame.type === 'chat' && frame.id === undefined) this.#openChats().refuse(this.#agentId(frame.agentId), code, extra)
-    else this.#reply(errorFrame(code, frame.id === undefined ? extra : { ...extra, id: frame.id }))
-  }
-
-  #reply (frame: ServerFrame): void {
-    this.#outbox.reply(encode(frame))
+  #reply (frame: ServerFrame | string): void {
+    this.#outbox.reply(typeof frame === 'string' ? frame : encode(frame))
     this.#pauseOrResume()
   }
 
@@ -313,16 +267,12 @@ export class Connection implements OutboxEvents {
 
   /** A plain client knows no such frame. */
   #tellToReconnect (reason: string): void {
-    if (!this.#facts.subprotocol) return
+    if (!this.#facts.subprotocol && this.#requests?.isBeyondPlain !== true) return
     this.#reply({ type: 'reconnect', reason, afterMs: this.#tools.limits.retryAfterMs })
   }
 
   #closeIfDrained (): void {
-    if (this.#state === 'draining' && this.#chats?.isIdle !== false) this.close('DRAIN')
-  }
-
-  #agentId (named: string | undefined): string {
-    return named ?? this.#facts.agentId ?? DEFAULT_AGENT_ID
+    if (this.#state === 'draining' && this.#requests?.isIdle !== false) this.close('DRAIN')
   }
 
   #isOpen (): boolean {
@@ -333,11 +283,4 @@ export class Connection implements OutboxEvents {
     const about = { connectionId: this.id, owner: this.identity.owner }
     this.#tools.log[level](thrown === undefined ? about : { err: toError(thrown), ...about }, text)
   }
-}
-
-/** What the refusal of a frame needs of it. */
-interface FrameHead {
-  type: ClientFrame['type']
-  id?: string
-  agentId?: string
 }

@@ -1,21 +1,23 @@
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type { ClientFrame } from '../protocol/client-frames.js'
+import type { HostFrame } from '../protocol/host-frame.js'
 import { within } from '../turns/within.js'
 
 /**
- * May this owner send this frame? Anything but `true` refuses it with `FORBIDDEN`. In the frame are the agent and the
- * session that it goes to, also where the client has left them to the connection's defaults.
+ * May this owner send this frame? Anything but `true` refuses it with `FORBIDDEN`. In a frame of the protocol's own are
+ * the agent and the session that it goes to, also where the client has left them to the connection's defaults; in one of a
+ * host-defined type is what its schema has.
  */
-export type Authorize = (frame: ClientFrame, owner: string) => Awaitable<boolean>
+export type Authorize = (frame: ClientFrame | HostFrame, owner: string) => Awaitable<boolean>
 
 export interface FrameGateTools {
   owner: string
   authorize: Authorize | undefined
   authorizeTimeoutMs: number
   clock: Clock
-  onVerdict: (frame: ClientFrame, isAllowed: boolean) => void
-  onFailure: (frame: ClientFrame, err: unknown) => void
+  onVerdict: (frame: ClientFrame | HostFrame, isAllowed: boolean) => void
+  onFailure: (frame: ClientFrame | HostFrame, err: unknown) => void
   /** One frame more, or one less, waits for a verdict. */
   onRequest: (change: 1 | -1) => void
 }
@@ -32,7 +34,7 @@ export class FrameGate {
     this.#tools = tools
   }
 
-  pass (frame: ClientFrame): void {
+  pass (frame: ClientFrame | HostFrame): void {
     const { authorize, owner, onVerdict, onFailure } = this.#tools
     if (authorize === undefined) return onVerdict(frame, true)
     if (this.#last !== undefined) return this.#wait(this.#decide(frame, this.#last.then(() => authorize(frame, owner))))
@@ -62,7 +64,7 @@ export class FrameGate {
     })
   }
 
-  async #decide (frame: ClientFrame, verdict: PromiseLike<boolean>): Promise<void> {
+  async #decide (frame: ClientFrame | HostFrame, verdict: PromiseLike<boolean>): Promise<void> {
     const { onVerdict, onFailure, clock, authorizeTimeoutMs } = this.#tools
     let isAllowed: boolean
     try {

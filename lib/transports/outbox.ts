@@ -37,6 +37,7 @@ export class Outbox {
   readonly #sources: FrameSource[] = []
   #isScheduled = false
   #isClosed = false
+  #holds = 0
   #isFlushing = false
   #blockedAt: number | undefined
   #isBehind = false
@@ -68,6 +69,16 @@ export class Outbox {
     if (this.#isScheduled || this.#blockedAt !== undefined || this.#isClosed) return
     this.#isScheduled = true
     process.nextTick(pump, this)
+  }
+
+  /** Takes nothing from the sources until `release` was called as often: an answer has to go before what they have. */
+  hold (): void {
+    this.#holds++
+  }
+
+  release (): void {
+    this.#holds--
+    this.wake()
   }
 
   /** Sends one frame now, behind what is written already. */
@@ -111,7 +122,7 @@ export class Outbox {
   /** Called by the next tick after a `wake`. */
   pump (): void {
     this.#isScheduled = false
-    if (this.#isClosed || this.#blockedAt !== undefined) return
+    if (this.#isClosed || this.#blockedAt !== undefined || this.#holds > 0) return
     this.#socket.batch(() => { this.#drain() })
     this.#events.onPumped()
   }

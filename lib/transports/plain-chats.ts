@@ -14,8 +14,8 @@ export interface PlainChatTools {
   engine: Engine
   identity: Identity
   outbox: Outbox
-  /** Unanswered chats that the connection may have. */
-  maxTurns: number
+  /** Whether the connection may have one more unanswered chat. */
+  hasRoom: () => boolean
   /** Agents with which the connection may have a session of its own. */
   maxOwnSessions: number
   /** What a chat is told to wait that is one too many. */
@@ -38,12 +38,24 @@ export class PlainChats {
     this.#tools = tools
   }
 
+  /** Chats that have not been answered to their end. */
+  get unanswered (): number {
+    let count = 0
+    for (const lane of this.#laneByAgent.values()) count += lane.length
+    return count
+  }
+
+  /** The session of chats to that agent that name none, if there was one. */
+  ownSession (agentId: string): SessionKey | undefined {
+    return this.#ownSessionByAgent.get(agentId)
+  }
+
   /** Nothing is being answered. */
   get isIdle (): boolean { return this.#laneByAgent.size === 0 }
 
   start (frame: ChatFrame, agentId: string): void {
-    const { engine, identity: { owner, context }, outbox, maxTurns, onRequest, retryAfterMs } = this.#tools
-    if (this.#unanswered() >= maxTurns) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
+    const { engine, identity: { owner, context }, outbox, hasRoom, onRequest, retryAfterMs } = this.#tools
+    if (!hasRoom()) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
     const { sessionId } = frame
     const chat = {
       key: sessionId === undefined ? this.#ownSession(agentId) : { owner, agentId, sessionId },
@@ -52,7 +64,8 @@ export class PlainChats {
       message: frame.message,
       metadata: frame.metadata,
       context,
-      onBusy: frame.onBusy
+      onBusy: frame.onBusy,
+      isForReaders: true
     }
     // Its place in the order of answers is taken now: the engine may answer later.
     const answer = new PlainAnswer(agentId, frame.stream !== false)
@@ -153,11 +166,5 @@ export class PlainChats {
     if (oldest === undefined) return
     this.#ownSessionByAgent.delete(oldest[0])
     this.#endOwnSession(oldest[1])
-  }
-
-  #unanswered (): number {
-    let count = 0
-    for (const lane of this.#laneByAgent.values()) count += lane.length
-    return count
   }
 }

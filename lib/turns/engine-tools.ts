@@ -3,13 +3,15 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Agents } from '../agent/agents.js'
 import type { Clock } from '../clock.js'
 import type { Journal } from '../journal/journal.js'
-import type { BusyPolicy } from '../protocol/names.js'
+import type { BusyPolicy, DisconnectPolicy } from '../protocol/names.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import type { LiveTurnLimits } from './live-turns.js'
 import type { TurnLimits } from './run-turn.js'
 
 export interface EngineLimits extends TurnLimits, LiveTurnLimits {
   onBusy: BusyPolicy
+  onDisconnect: DisconnectPolicy
+  disconnectGraceMs: number
   maxQueuedTurns: number
   cancelGraceMs: number
 }

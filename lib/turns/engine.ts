@@ -1,15 +1,21 @@
-import { isPromiseLike } from '../awaitable.js'
-import type { TurnEnd } from '../journal/journal.js'
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import type { Claimed, EndedTurn, FollowFrom, Offer, TurnCursor, TurnEnd } from '../journal/journal.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import type { SessionKey } from '../protocol/session-key.js'
+import type { MessagePage, PageRequest, SessionMessage } from '../sessions/session-store.js'
 import type { EngineLimits, EngineTools, SessionHome } from './engine-tools.js'
 import { TurnFollower } from './follow.js'
-import { storedChat, turnsOf, type Chat, type LiveSession, type LiveTurn, type RunningTurn, type Started } from './live-session.js'
+import { SessionFollower, type FollowedSession } from './follow-session.js'
+import {
+  storedChat, type Accepted, type Chat, type Duplicate, type LiveSession, type LiveTurn, type Refused, type Started,
+  type StartedOnce
+} from './live-session.js'
 import { LiveSessions } from './live-sessions.js'
 import { SessionRunner } from './session-runner.js'
 import { ABORTED, failedEnd } from './turn-end.js'
+import { within } from './within.js'
 
-export type { Chat, EngineLimits, EngineTools, SessionHome, Started }
+export type { Chat, EngineLimits, EngineTools, SessionHome, Started, StartedOnce }
 
 /** What a chat is told to wait that found no room. */
 const NO_ROOM_RETRY_MS = 1_000
@@ -38,21 +44,34 @@ export class Engine {
   }
 
   /**
-   * Accepts a chat and follows its turn, or says why not.
+   * Accepts a chat without an id of its own and follows its turn, or says why not.
    * @param wake called when the follower has something new
    */
   async startTurn (chat: Chat, wake: () => void): Promise<Started> {
-    if (this.isDraining) return { accepted: false, code: 'SHUTTING_DOWN', retryAfterMs: NO_ROOM_RETRY_MS }
-    if (this.#tools.agents.find(chat.key.agentId) === undefined) return { accepted: false, code: 'AGENT_NOT_FOUND' }
-    const details = this.#tools.agents.metadataFault(chat.key.agentId, chat.metadata)
-    if (details !== undefined) return { accepted: false, code: 'VALIDATION_FAILED', details }
-    const turn = this.#sessions.enter(chat)
-    if (turn === undefined) return { accepted: false, code: 'RATE_LIMITED', retryAfterMs: NO_ROOM_RETRY_MS }
-    turn.offering = this.#offer(turn, wake)
-    const started = await turn.offering
-    turn.offering = undefined
-    if (!started.accepted) this.#sessions.leave(turn)
-    return started
+    const started = await this.#start(chat, (turn) => this.#followTurn(turn, wake))
+    // Without a hash there is no claim to be a duplicate of.
+    return started as Started
+  }
+
+  /**
+   * Accepts a chat whose turn is read with others of its session; one with a `bodyHash` once.
+   * @param join called when it is accepted and before its turn starts, with the position from which the turn follows
+   */
+  startOnce (chat: Chat, join: (epoch: string, seq: number) => Awaitable<void>): Promise<StartedOnce> {
+    return this.#start(chat, (turn, { epoch, seq }) => join(epoch, seq))
+  }
+
+  /** What became of a chat that was sent before. It is answered also where a new one would be refused. */
+  async known (chat: Chat): Promise<Duplicate | Refused | undefined> {
+    if (chat.bodyHash === undefined) return undefined
+    const { turnId, bodyHash } = chat
+    try {
+      const claimed = await this.#sessions.home(chat.isNamed).journal.claimed(chat.key, { turnId, bodyHash })
+      return claimed === undefined ? undefined : answerOf(claimed)
+    } catch (err) {
+      this.#sessions.report(chat, err, 'the journal did not say whether a chat is known')
+      return { accepted: false, code: 'STORE_UNAVAILABLE' }
+    }
   }
 
   /**
@@ -60,21 +79,51 @@ export class Engine {
    * @returns the ids of all it stopped
    */
   async cancel (key: SessionKey, isNamed: boolean, turnId?: string): Promise<string[]> {
+    const { journal } = this.#sessions.home(isNamed)
     const session = this.#sessions.find(key, isNamed)
-    if (session === undefined) return []
-    const meant = new Set(turnsOf(session).filter(({ chat }) => turnId === undefined || chat.turnId === turnId))
-    const stopped: string[] = []
+    let stopped: string[]
     try {
-      for (const turn of meant) {
-        if (turn.offering !== undefined) await turn.offering
-        if (session.waiting.get(turn.chat.turnId) !== turn) continue
-        if (await this.#sessions.withdraw(session, turn, ABORTED)) stopped.push(turn.chat.turnId)
-      }
-    } finally {
-      const running = await this.#abortRunning(session, meant)
-      if (running !== undefined) stopped.unshift(running.turn.chat.turnId)
+      stopped = await journal.cancel(key, turnId, ABORTED)
+    } catch (err) {
+      // What runs here can be stopped all the same.
+      const running = session?.running
+      const isMeant = running !== undefined && (turnId === undefined || running.turn.chat.turnId === turnId)
+      if (!isMeant || !running.run.stop(ABORTED, new Error('the turn was cancelled'))) throw err
+      this.#sessions.report(running.turn.chat, err, 'the journal did not cancel a session\'s turns')
+      return [running.turn.chat.turnId]
     }
+    for (const id of stopped) this.#displaced(session, id)
     return stopped
+  }
+
+  /** Reads a named session; `undefined` when there is no room for one more. */
+  followSession (key: SessionKey, from: FollowFrom, wake: () => void): Awaitable<FollowedSession | undefined> {
+    const followed = this.#sessions.home(true).journal.follow(key, from, wake)
+    const made = (found: Awaited<typeof followed>): FollowedSession | undefined => {
+      if (found === undefined) return undefined
+      const follower = new SessionFollower(found.cursor, wake, () => { this.#sessions.unfollowSession(key, follower) })
+      this.#sessions.followSession(key, follower)
+      return { follower, recovered: found.recovered, turns: found.turns }
+    }
+    return isPromiseLike(followed) ? followed.then(made) : made(followed)
+  }
+
+  /** A page of what was said in a named session. */
+  history (key: SessionKey, page: PageRequest): Promise<MessagePage> {
+    const { store } = this.#sessions.home(true)
+    return this.#inTime(store.messages(key, page))
+  }
+
+  /** What a turn of a named session has answered that ended a while ago, and how it ended. */
+  async recall (key: SessionKey, turnId: string, { end, isWhole }: EndedTurn): Promise<{ text: string, end: TurnEnd }> {
+    const messages: SessionMessage[] = await this.#inTime(this.#sessions.home(true).store.turn(key, turnId))
+    const answer = messages.find(({ role }) => role === 'assistant')?.content ?? ''
+    return isWhole ? { text: '', end: { ...end, content: answer } } : { text: answer, end }
+  }
+
+  /** Tells all who follow a named session something that belongs to no turn. */
+  async publish (key: SessionKey, name: string, json: string): Promise<void> {
+    await this.#sessions.home(true).journal.publish(key, name, json)
   }
 
   /** Ends a connection's own session: stops its turns, forgets what was said. */
@@ -115,55 +164,92 @@ export class Engine {
     }))
   }
 
-  async #offer (turn: LiveTurn, wake: () => void): Promise<Started> {
+  async #start<Reader> (chat: Chat, attach: Attach<Reader>): Promise<Accepted<Reader> | Refused | Duplicate> {
+    const refused = this.#refusal(chat)
+    const turn = refused === undefined ? this.#sessions.enter(chat) : undefined
+    if (turn === undefined) return await this.known(chat) ?? refused ?? noRoom('RATE_LIMITED')
+    const offering = this.#offer(turn, attach)
+    turn.offering = offering
+    const started = await offering
+    turn.offering = undefined
+    if (!started.accepted) this.#sessions.leave(turn)
+    return started
+  }
+
+  #refusal (chat: Chat): Refused | undefined {
+    const { agents } = this.#tools
+    if (this.isDraining) return noRoom('SHUTTING_DOWN')
+    if (agents.find(chat.key.agentId) === undefined) return { accepted: false, code: 'AGENT_NOT_FOUND' }
+    const details = agents.metadataFault(chat.key.agentId, chat.metadata)
+    return details === undefined ? undefined : { accepted: false, code: 'VALIDATION_FAILED', details }
+  }
+
+  async #offer<Reader> (turn: LiveTurn, attach: Attach<Reader>): Promise<Accepted<Reader> | Refused | Duplicate> {
     const { chat } = turn
     const session = this.#sessions.open(chat.key, chat.isNamed)
-    const earlier = new Set(turnsOf(session))
-    // Before the first tick: a drain, a cancel or an interrupt that comes meanwhile must find it.
+    // Before the first tick: a drain that comes meanwhile must find it.
     session.waiting.set(chat.turnId, turn)
     try {
-      const started = await this.#accept(session, turn, earlier, wake)
+      const started = await this.#accept(session, turn, attach)
       if (!started.accepted) this.#sessions.withdrawn(session, turn)
       return started
     } catch (err) {
       this.#sessions.report(chat, err, 'the journal did not take a chat')
       // What it may have taken all the same must not run for nobody.
-      await this.#sessions.drop(session, turn, failedEnd('STORE_UNAVAILABLE'))
+      await this.#sessions.retract(session, turn)
       return { accepted: false, code: 'STORE_UNAVAILABLE' }
     }
   }
 
-  async #accept (session: LiveSession, turn: LiveTurn, earlier: Set<LiveTurn>, wake: () => void): Promise<Started> {
+  async #accept<Reader> (
+    session: LiveSession, turn: LiveTurn, attach: Attach<Reader>
+  ): Promise<Accepted<Reader> | Refused | Duplicate> {
     const { chat } = turn
     const { limits, clock } = this.#tools
-    const { journal } = session.home
-    const onBusy = chat.onBusy ?? limits.onBusy
-    const terms = { onBusy, maxQueued: limits.maxQueuedTurns, displacedEnd: ABORTED }
-    const offered = journal.offer(chat.key, storedChat(chat, clock.date()), terms)
+    const terms = { onBusy: chat.onBusy ?? limits.onBusy, maxQueued: limits.maxQueuedTurns, displacedEnd: ABORTED }
+    const offered = session.home.journal.offer(chat.key, storedChat(chat, clock.date()), terms)
     const offer = isPromiseLike(offered) ? await offered : offered
-    if (!offer.accepted) return { accepted: false, code: offer.code, retryAfterMs: NO_ROOM_RETRY_MS }
+    if ('claimed' in offer) return answerOf(offer.claimed)
+    if (!offer.accepted) return noRoom(offer.code)
     for (const turnId of offer.displaced) this.#displaced(session, turnId)
-    const followed = journal.followTurn(chat.key, chat.turnId, wake)
-    const cursor = isPromiseLike(followed) ? await followed : followed
-    if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
-    const follower = new TurnFollower(cursor, chat.turnId, wake, () => { turn.followers.delete(follower) })
-    this.#sessions.follow(turn, follower)
-    if (onBusy === 'interrupt') await this.#abortRunning(session, earlier)
+    const attached = attach(turn, offer)
+    const follower = isPromiseLike(attached) ? await attached : attached
     if (!this.isDraining) this.#runner.next(session)
     const { position, epoch, seq } = offer
     return { accepted: true, turnId: chat.turnId, position, epoch, seq, follower }
   }
 
-  #displaced (session: LiveSession, turnId: string): void {
-    const turn = session.waiting.get(turnId)
-    if (turn !== undefined) this.#sessions.withdrawn(session, turn)
+  #followTurn (turn: LiveTurn, wake: () => void): Awaitable<TurnFollower> {
+    const { key, turnId, isNamed } = turn.chat
+    const made = (cursor: TurnCursor | undefined): TurnFollower => {
+      if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
+      const follower = new TurnFollower(cursor, turnId, wake, () => { turn.followers.delete(follower) })
+      this.#sessions.follow(turn, follower)
+      return follower
+    }
+    const followed = this.#sessions.home(isNamed).journal.followTurn(key, turnId, wake)
+    return isPromiseLike(followed) ? followed.then(made) : made(followed)
   }
 
-  /** Stops the turn that runs, or is about to, if it is one of those. */
-  async #abortRunning (session: LiveSession, meant: Set<LiveTurn>): Promise<RunningTurn | undefined> {
-    if (session.taking !== undefined) await session.taking
-    const { running } = session
-    if (running === undefined || !meant.has(running.turn)) return undefined
-    return running.run.stop(ABORTED, new Error('the turn was cancelled')) ? running : undefined
+  /** A turn that waited here has its end. */
+  #displaced (session: LiveSession | undefined, turnId: string): void {
+    const turn = session?.waiting.get(turnId)
+    if (session !== undefined && turn !== undefined) this.#sessions.withdrawn(session, turn)
+  }
+
+  #inTime<T> (answer: Awaitable<T>): Promise<T> {
+    const { clock, limits } = this.#tools
+    return within(clock, limits.storeTimeoutMs, 'the session store', answer)
   }
 }
+
+function answerOf (claimed: Claimed): Duplicate | Refused {
+  return claimed.isSame ? { accepted: false, ended: claimed.ended } : { accepted: false, code: 'ID_CONFLICT' }
+}
+
+function noRoom (code: Refused['code']): Refused {
+  return { accepted: false, code, retryAfterMs: NO_ROOM_RETRY_MS }
+}
+
+/** Opens what the turn of an accepted chat is read with. */
+type Attach<Reader> = (turn: LiveTurn, offer: Extract<Offer, { accepted: true }>) => Awaitable<Reader>

@@ -1,4 +1,4 @@
-import type { StoredChat, TurnEnd } from '../journal/journal.js'
+import type { EndedTurn, StoredChat, TurnEnd } from '../journal/journal.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import type { BusyPolicy } from '../protocol/names.js'
 import type { Fault } from '../protocol/schema-check.js'
@@ -18,11 +18,39 @@ export interface Chat {
   metadata?: Record<string, unknown> | undefined
   context?: unknown
   onBusy?: BusyPolicy | undefined
+  /** Of a chat whose id is its client's: what was said, so that the same chat sent again is known. */
+  bodyHash?: string | undefined
+  /** Whether its turn is of no use to anybody when nobody has followed it for a while. */
+  isForReaders?: boolean | undefined
 }
 
-export type Started =
-  | { accepted: true, turnId: string, position: number, epoch: string, seq: number, follower: TurnFollower }
-  | { accepted: false, code: ErrorCode, retryAfterMs?: number, details?: Fault }
+/** A chat that was accepted, and with what its turn is read. */
+export interface Accepted<Reader> {
+  accepted: true
+  turnId: string
+  /** Chats and running turns before it. */
+  position: number
+  epoch: string
+  seq: number
+  follower: Reader
+}
+
+export interface Refused {
+  accepted: false
+  code: ErrorCode
+  retryAfterMs?: number
+  details?: Fault
+}
+
+/** A chat that was accepted before; `ended` is undefined while its turn waits or runs. */
+export interface Duplicate {
+  accepted: false
+  code?: undefined
+  ended: EndedTurn | undefined
+}
+
+export type Started = Accepted<TurnFollower> | Refused
+export type StartedOnce = Accepted<void> | Refused | Duplicate
 
 /** A session that has something to do on this node. */
 export interface LiveSession {
@@ -52,7 +80,9 @@ export interface LiveTurn {
   readonly bytes: number
   readonly followers: Set<TurnFollower>
   /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */
-  offering: Promise<Started> | undefined
+  offering: Promise<unknown> | undefined
+  /** Since when nobody has followed it. */
+  aloneSince: number | undefined
   /** How it ended, if the journal could not be told: a follower that comes later is told too. */
   unwrittenEnd: TurnEnd | undefined
   /** It is no longer counted among the live turns. */
@@ -71,9 +101,10 @@ export function turnsOf ({ running, waiting }: LiveSession): LiveTurn[] {
 
 /** A chat as the journal keeps it. */
 export function storedChat (chat: Chat, acceptedAt: number): StoredChat {
-  const { turnId, message, metadata, context } = chat
+  const { turnId, message, metadata, context, bodyHash } = chat
   const stored: StoredChat = { turnId, message, acceptedAt }
   if (metadata !== undefined) stored.metadata = metadata
   if (context !== undefined) stored.context = context
+  if (bodyHash !== undefined) stored.bodyHash = bodyHash
   return stored
 }

@@ -2,6 +2,7 @@ import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import type { TurnEnd } from '../journal/journal.js'
 import type { EngineTools, SessionHome } from './engine-tools.js'
 import type { TurnFollower } from './follow.js'
+import type { SessionFollower } from './follow-session.js'
 import type { Chat, LiveSession, LiveTurn, TimedHome } from './live-session.js'
 import { LiveTurns } from './live-turns.js'
 import { TimedJournal } from './timed-journal.js'
@@ -14,6 +15,8 @@ export class LiveSessions {
   readonly #named: TimedHome
   readonly #unnamed: TimedHome
   readonly #sessions = new Map<string, LiveSession>()
+  /** Readers of whole sessions, which may have nothing to do. */
+  readonly #followersBySession = new Map<string, Set<SessionFollower>>()
 
   constructor (tools: EngineTools) {
     this.#tools = tools
@@ -33,7 +36,7 @@ export class LiveSessions {
   enter (chat: Chat): LiveTurn | undefined {
     const bytes = Buffer.byteLength(chat.message)
     if (!this.#live.enter(chat.key, bytes)) return undefined
-    return { chat, bytes, followers: new Set(), offering: undefined, unwrittenEnd: undefined, hasLeft: false }
+    return { chat, bytes, followers: new Set(), offering: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false }
   }
 
   leave (turn: LiveTurn): void {
@@ -95,6 +98,16 @@ export class LiveSessions {
     this.endUnwritten(turn, end)
   }
 
+  /** Takes back a turn that was refused, and that the journal may have taken all the same. */
+  async retract (session: LiveSession, turn: LiveTurn): Promise<void> {
+    try {
+      await session.home.journal.retract(session.key, turn.chat.turnId)
+    } catch (err) {
+      this.report(turn.chat, err, 'the journal did not take a chat back')
+    }
+    this.withdrawn(session, turn)
+  }
+
   withdrawn (session: LiveSession, turn: LiveTurn): void {
     session.waiting.delete(turn.chat.turnId)
     this.leave(turn)
@@ -103,13 +116,33 @@ export class LiveSessions {
 
   follow (turn: LiveTurn, follower: TurnFollower): void {
     turn.followers.add(follower)
-    if (turn.unwrittenEnd !== undefined) this.#tell(turn, follower, turn.unwrittenEnd)
+    const { unwrittenEnd } = turn
+    if (unwrittenEnd !== undefined) this.#tell(turn, () => { follower.endUnwritten(unwrittenEnd) })
+  }
+
+  /** One more reader of a named session. */
+  followSession (key: SessionKey, follower: SessionFollower): void {
+    const text = textOf(key, true)
+    const followers = this.#followersBySession.get(text)
+    if (followers === undefined) this.#followersBySession.set(text, new Set([follower]))
+    else followers.add(follower)
+  }
+
+  unfollowSession (key: SessionKey, follower: SessionFollower): void {
+    const text = textOf(key, true)
+    const followers = this.#followersBySession.get(text)
+    followers?.delete(follower)
+    if (followers?.size === 0) this.#followersBySession.delete(text)
   }
 
   /** Tells whoever follows a turn, now or later, how it ended: the journal cannot. */
   endUnwritten (turn: LiveTurn, end: TurnEnd): void {
+    const { turnId, key, isNamed } = turn.chat
     turn.unwrittenEnd = end
-    for (const follower of turn.followers) this.#tell(turn, follower, end)
+    for (const follower of turn.followers) this.#tell(turn, () => { follower.endUnwritten(end) })
+    for (const follower of this.#followersBySession.get(textOf(key, isNamed)) ?? []) {
+      this.#tell(turn, () => { follower.endUnwritten(turnId, end) })
+    }
   }
 
   report ({ key, turnId }: Chat, thrown: unknown, text: string): void {
@@ -118,9 +151,9 @@ export class LiveSessions {
   }
 
   /** One reader that fails keeps nothing from the others, nor the session from going on. */
-  #tell (turn: LiveTurn, follower: TurnFollower, end: TurnEnd): void {
+  #tell (turn: LiveTurn, tell: () => void): void {
     try {
-      follower.endUnwritten(end)
+      tell()
     } catch (err) {
       this.report(turn.chat, err, 'a reader could not be told how its turn ended')
     }

@@ -1,11 +1,12 @@
 import { AgentNotFoundError, type Executor } from '../agent/executor.js'
 import { isPromiseLike } from '../awaitable.js'
 import type { Run, TurnEnd } from '../journal/journal.js'
+import { AbandonedTurns } from './abandoned-turns.js'
 import type { EngineTools } from './engine-tools.js'
 import type { LiveSession, LiveTurn, RunningTurn } from './live-session.js'
 import { stopRetry, type LiveSessions } from './live-sessions.js'
 import { TurnRun } from './run-turn.js'
-import { failedEnd } from './turn-end.js'
+import { ABORTED, failedEnd } from './turn-end.js'
 
 /** All turns are looked at so often, by one timer while there are any. */
 const WATCH_MS = 250
@@ -17,6 +18,7 @@ export class SessionRunner {
   readonly #tools: EngineTools
   readonly #sessions: LiveSessions
   readonly #runs = new Set<TurnRun>()
+  readonly #abandoned: AbandonedTurns
   /** What is still to do for turns that run or have run; none of them rejects. */
   readonly #settling = new Set<Promise<void>>()
   /** Cuts short the wait for executors that have not returned. */
@@ -29,6 +31,7 @@ export class SessionRunner {
   constructor (tools: EngineTools, sessions: LiveSessions) {
     this.#tools = tools
     this.#sessions = sessions
+    this.#abandoned = new AbandonedTurns(tools, sessions, (session, turn) => { this.#stopAbandoned(session, turn) })
   }
 
   /** How many turns have the right to run. */
@@ -69,10 +72,11 @@ export class SessionRunner {
   /** `undefined` when all is done at once; else whether the session's next turn is to be looked for. */
   #take (session: LiveSession, first: LiveTurn): Promise<boolean> | undefined {
     try {
-      const taken = session.home.journal.take(session.key)
-      if (!isPromiseLike(taken)) return this.#onTaken(session, first, taken)
+      const stopper = new Stopper()
+      const taken = session.home.journal.take(session.key, () => stopper.stop())
+      if (!isPromiseLike(taken)) return this.#onTaken(session, first, taken, stopper)
       return Promise.resolve(taken).then(
-        (run) => this.#onTaken(session, first, run) ?? false,
+        (run) => this.#onTaken(session, first, run, stopper) ?? false,
         (err: unknown) => this.#onNotTaken(session, first, err))
     } catch (err) {
       return this.#onNotTaken(session, first, err)
@@ -91,7 +95,7 @@ export class SessionRunner {
     else this.#sessions.closeIfIdle(session)
   }
 
-  #onTaken (session: LiveSession, first: LiveTurn, run: Run | undefined): Promise<boolean> | undefined {
+  #onTaken (session: LiveSession, first: LiveTurn, run: Run | undefined, stopper: Stopper): Promise<boolean> | undefined {
     if (run === undefined) {
       this.#retryLater(session)
       return undefined
@@ -99,7 +103,7 @@ export class SessionRunner {
     const turn = session.waiting.get(run.chat.turnId)
     if (turn === undefined) return this.#discard(session, first, run)
     session.waiting.delete(run.chat.turnId)
-    this.#run(session, turn, run)
+    this.#run(session, turn, run, stopper)
     return undefined
   }
 
@@ -118,14 +122,14 @@ export class SessionRunner {
   /** A chat was refused, though the journal had taken it. */
   async #discard (session: LiveSession, first: LiveTurn, run: Run): Promise<boolean> {
     try {
-      await session.home.journal.discard(run)
+      await session.home.journal.release(run, failedEnd('STORE_UNAVAILABLE'))
     } catch (err) {
       this.#sessions.report(first.chat, err, 'the journal did not end a turn that nobody waits for')
     }
     return true
   }
 
-  #run (session: LiveSession, turn: LiveTurn, run: Run): void {
+  #run (session: LiveSession, turn: LiveTurn, run: Run, stopper: Stopper): void {
     const { agents, limits, clock, log } = this.#tools
     const { agentId } = session.key
     const executor: Executor = (turn) => {
@@ -143,6 +147,7 @@ export class SessionRunner {
       .finally(() => { this.#settling.delete(settling) })
     this.#settling.add(settling)
     if (this.#overtime !== undefined) turnRun.stop(this.#overtime.end, this.#overtime.reason)
+    stopper.attach(turnRun)
   }
 
   /** After a turn's end: waits for its executor, but not for ever, and lets the next one run. */
@@ -158,7 +163,7 @@ export class SessionRunner {
       this.#stopWatch = undefined
     }
     try {
-      await session.home.journal.release(run.run)
+      await session.home.journal.release(run.run, run.unwrittenEnd ?? failedEnd('INTERNAL'))
     } catch (err) {
       this.#sessions.report(turn.chat, err, 'the journal did not take the right to run back')
     }
@@ -186,5 +191,28 @@ export class SessionRunner {
   #watch (): void {
     const now = this.#tools.clock.now()
     for (const run of this.#runs) run.watch(now)
+    this.#abandoned.look(now)
+  }
+
+  #stopAbandoned (session: LiveSession, turn: LiveTurn): void {
+    const { running } = session
+    if (running?.turn === turn) running.run.stop(ABORTED, new Error('nobody follows the turn any more'))
+    else void this.#sessions.drop(session, turn, ABORTED)
+  }
+}
+
+/** Stops a run that may be asked to stop before it is there. */
+class Stopper {
+  #run: TurnRun | undefined
+  #isAsked = false
+
+  stop (): boolean {
+    this.#isAsked = true
+    return this.#run?.stop(ABORTED, new Error('the turn was cancelled')) ?? true
+  }
+
+  attach (run: TurnRun): void {
+    this.#run = run
+    if (this.#isAsked) this.stop()
   }
 }

@@ -1,6 +1,8 @@
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Clock } from '../clock.js'
-import type { Journal, NewEntry, Offer, OfferTerms, Run, StoredChat, TurnCursor, TurnEnd } from '../journal/journal.js'
+import type {
+  Claimed, Followed, FollowFrom, Journal, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor, TurnEnd
+} from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import { failedEnd } from './turn-end.js'
 import { within } from './within.js'
@@ -25,13 +27,17 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close'> {
 
   offer (key: SessionKey, chat: StoredChat, terms: OfferTerms): Awaitable<Offer> {
     return this.#inTime(this.#journal.offer(key, chat, terms), ({ accepted }) => {
-      if (accepted) this.#giveBack(() => this.withdraw(key, chat.turnId, failedEnd('STORE_UNAVAILABLE')))
+      if (accepted) this.#giveBack(() => this.retract(key, chat.turnId))
     })
   }
 
-  take (key: SessionKey): Awaitable<Run | undefined> {
-    return this.#inTime(this.#journal.take(key), (run) => {
-      if (run !== undefined) this.#giveBack(() => this.discard(run))
+  claimed (key: SessionKey, chat: Pick<StoredChat, 'turnId' | 'bodyHash'>): Awaitable<Claimed | undefined> {
+    return this.#inTime(this.#journal.claimed(key, chat))
+  }
+
+  take (key: SessionKey, onStop: () => boolean): Awaitable<Run | undefined> {
+    return this.#inTime(this.#journal.take(key, onStop), (run) => {
+      if (run !== undefined) this.#giveBack(() => this.release(run, failedEnd('STORE_UNAVAILABLE')))
     })
   }
 
@@ -39,31 +45,42 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close'> {
     return this.#inTime(this.#journal.append(run, batch, entries))
   }
 
-  release (run: Run): Awaitable<void> {
-    return this.#inTime(this.#journal.release(run))
+  release (run: Run, end: TurnEnd): Awaitable<void> {
+    return this.#inTime(this.#journal.release(run, end))
   }
 
   withdraw (key: SessionKey, turnId: string, end: TurnEnd): Awaitable<boolean> {
     return this.#inTime(this.#journal.withdraw(key, turnId, end))
   }
 
+  retract (key: SessionKey, turnId: string): Awaitable<boolean> {
+    return this.#inTime(this.#journal.retract(key, turnId))
+  }
+
+  cancel (key: SessionKey, turnId: string | undefined, end: TurnEnd): Awaitable<string[]> {
+    return this.#inTime(this.#journal.cancel(key, turnId, end))
+  }
+
+  publish (key: SessionKey, name: string, json: string): Awaitable<Position> {
+    return this.#inTime(this.#journal.publish(key, name, json))
+  }
+
   followTurn (key: SessionKey, turnId: string, wake: () => void): Awaitable<TurnCursor | undefined> {
     return this.#inTime(this.#journal.followTurn(key, turnId, wake), (cursor) => { cursor?.close() })
+  }
+
+  follow (key: SessionKey, from: FollowFrom, wake: () => void): Awaitable<Followed | undefined> {
+    return this.#inTime(this.#journal.follow(key, from, wake), (followed) => { followed?.cursor.close() })
+  }
+
+  readers (key: SessionKey, turnId: string): Awaitable<number> {
+    return this.#inTime(this.#journal.readers(key, turnId))
   }
 
   pace (run: Run): Promise<void> | undefined { return this.#journal.pace(run) }
 
   forget (key: SessionKey): Awaitable<void> {
     return this.#inTime(this.#journal.forget(key))
-  }
-
-  /** Ends a turn that nobody waits for without running it, and gives its session free. */
-  async discard (run: Run): Promise<void> {
-    try {
-      await this.append(run, 1, [{ kind: 'end', end: failedEnd('STORE_UNAVAILABLE') }])
-    } finally {
-      await this.release(run)
-    }
   }
 
   /** Nobody waits for this: its failure is told, and that is all. */

@@ -1,0 +1,101 @@
+import type { SessionKey } from '../protocol/session-key.js'
+import { ANONYMOUS } from '../protocol/names.js'
+import type { Claimed, EndedTurn } from './journal.js'
+
+export interface ClaimLimits {
+  /** How long a claim outlives its turn, in milliseconds. */
+  dedupWindowMs: number
+  maxClaims: number
+  maxClaimsPerOwner: number
+}
+
+/**
+ * The ids of chats that were accepted: a chat that is sent again is known by them. They outlive the entries of their
+ * turns, and their sessions.
+ */
+export class MemoryClaims {
+  readonly #limits: ClaimLimits
+  readonly #claimById = new Map<string, Claim>()
+  readonly #countByOwner = new Map<string, number>()
+  /** In the order in which their turns ended, which is that in which they expire. */
+  #ended: Claim[] = []
+  #head = 0
+
+  constructor (limits: ClaimLimits) {
+    this.#limits = limits
+  }
+
+  get size (): number { return this.#claimById.size }
+
+  /** What became of the chat of that id; `undefined` when the id is free. */
+  find (keyText: string, turnId: string, bodyHash: string): Claimed | undefined {
+    const claim = this.#claimById.get(idOf(keyText, turnId))
+    if (claim === undefined) return undefined
+    return claim.bodyHash === bodyHash ? { isSame: true, ended: claim.ended } : { isSame: false }
+  }
+
+  /** Whoever is `anonymous` is everybody, and has no limit of an owner. */
+  hasRoom ({ owner }: SessionKey): boolean {
+    if (this.size >= this.#limits.maxClaims) return false
+    return owner === ANONYMOUS || (this.#countByOwner.get(owner) ?? 0) < this.#limits.maxClaimsPerOwner
+  }
+
+  add (keyText: string, { owner }: SessionKey, turnId: string, bodyHash: string): void {
+    const id = idOf(keyText, turnId)
+    this.#claimById.set(id, { id, owner, bodyHash, ended: undefined, expiresAt: Infinity })
+    this.#countByOwner.set(owner, (this.#countByOwner.get(owner) ?? 0) + 1)
+  }
+
+  /** The turn has ended: the claim's time begins. */
+  end (keyText: string, turnId: string, ended: EndedTurn, now: number): void {
+    const claim = this.#claimById.get(idOf(keyText, turnId))
+    if (claim === undefined) return
+    claim.ended = ended
+    claim.expiresAt = now + this.#limits.dedupWindowMs
+    this.#ended.push(claim)
+  }
+
+  /** The chat was never accepted. */
+  retract (keyText: string, turnId: string): void {
+    const claim = this.#claimById.get(idOf(keyText, turnId))
+    if (claim !== undefined) this.#drop(claim)
+  }
+
+  /** Drops what has expired. */
+  expire (now: number): void {
+    for (let claim = this.#ended[this.#head]; claim !== undefined && claim.expiresAt <= now; claim = this.#ended[this.#head]) {
+      this.#head++
+      this.#drop(claim)
+    }
+    if (this.#head === 0 || 2 * this.#head < this.#ended.length) return
+    this.#ended = this.#ended.slice(this.#head)
+    this.#head = 0
+  }
+
+  clear (): void {
+    this.#claimById.clear()
+    this.#countByOwner.clear()
+    this.#ended = []
+    this.#head = 0
+  }
+
+  #drop ({ id, owner }: Claim): void {
+    this.#claimById.delete(id)
+    const count = (this.#countByOwner.get(owner) ?? 1) - 1
+    if (count === 0) this.#countByOwner.delete(owner)
+    else this.#countByOwner.set(owner, count)
+  }
+}
+
+/** The key is a JSON array, which says itself where it ends. */
+function idOf (keyText: string, turnId: string): string {
+  return keyText + turnId
+}
+
+interface Claim {
+  readonly id: string
+  readonly owner: string
+  readonly bodyHash: string
+  ended: EndedTurn | undefined
+  expiresAt: number
+}

@@ -1,0 +1,188 @@
+import type { HeldEntry } from './entry-ring.js'
+import type { Entry, SessionCursor, TurnView } from './journal.js'
+import { firstHeld, type Distance, type MemoryTurn, type Place } from './memory-turn.js'
+import type { SessionLog } from './session-log.js'
+
+/** A reader's place in a session in memory: of all its turns, or of some. */
+export class MemorySessionCursor implements SessionCursor, Place {
+  readonly epoch: string
+  seq: number
+  /** The ring's size sum at that entry. */
+  through = 0
+  turns: ReadonlySet<string> | undefined
+  readonly #log: SessionLog
+  readonly #wake: () => void
+  readonly #quarterRing: Distance
+  /** The turn whose text was read last, and how much of it, in UTF-16 code units. */
+  #turn: MemoryTurn | undefined
+  #textRead = 0
+  #isAsleep = false
+  #isLost = false
+
+  /** @param seq the last entry that the reader knows: held, or just before one that is, or the newest */
+  constructor (log: SessionLog, seq: number, turns: ReadonlySet<string> | undefined, wake: () => void, quarterRing: Distance) {
+    this.#log = log
+    this.epoch = log.epoch
+    this.seq = seq
+    this.turns = turns
+    this.#wake = wake
+    this.#quarterRing = quarterRing
+    this.#findPlace()
+    log.cursors.add(this)
+  }
+
+  /** Whether entries of that turn are given. */
+  isFor (turnId: string | undefined): boolean {
+    return this.turns === undefined || (turnId !== undefined && this.turns.has(turnId))
+  }
+
+  next (mergeUnits: number): Entry | 'lost' | undefined {
+    if (this.#isLost) return undefined
+    const entry = this.#read(mergeUnits)
+    if (entry === undefined) this.#isAsleep = true
+    // Whoever has lost its place reads no more, and keeps no run waiting.
+    if (entry === 'lost') this.close()
+    else this.#log.running?.resumeIfRead(this.#quarterRing)
+    return entry
+  }
+
+  wake (): void {
+    if (!this.#isAsleep) return
+    this.#isAsleep = false
+    this.#wake()
+  }
+
+  view (turnId: string): TurnView | undefined {
+    const turn = this.#log.isForgotten ? undefined : this.#log.find(turnId)
+    if (turn === undefined) return undefined
+    const length = this.#textBefore(turn)
+    if (length === undefined) return undefined
+    const text = turn.text.toString()
+    return { text: text.slice(0, length), end: turn.end !== undefined && turn.endSeq <= this.seq ? turn.end : undefined }
+  }
+
+  close (): void {
+    this.#isLost = true
+    this.#log.cursors.delete(this)
+    this.#log.running?.resumeIfRead(this.#quarterRing)
+  }
+
+  #read (mergeUnits: number): Entry | 'lost' | undefined {
+    if (this.#log.isForgotten) return 'lost'
+    if (this.seq + 1 < this.#log.ring.first) {
+      const entry = this.#beyondTail()
+      if (entry !== undefined) return entry
+    }
+    const entry = this.#fromRing()
+    return entry?.kind === 'text' && mergeUnits > 0 ? this.#merged(entry, mergeUnits) : entry
+  }
+
+  #fromRing (): Entry | undefined {
+    const { ring } = this.#log
+    for (let held = ring.get(this.seq + 1); held !== undefined; held = ring.get(this.seq + 1)) {
+      this.#pass(held)
+      if (this.isFor(held.entry.turnId)) return held.entry
+    }
+    return undefined
+  }
+
+  /** Text pieces of one turn that follow each other, as one piece under the seq of the last. */
+  #merged (first: Extract<Entry, { kind: 'text' }>, mergeUnits: number): Entry {
+    const { ring } = this.#log
+    let { content, seq } = first
+    for (let held = ring.get(this.seq + 1); held !== undefined; held = ring.get(this.seq + 1)) {
+      const { entry } = held
+      if (this.isFor(entry.turnId)) {
+        if (entry.kind !== 'text' || entry.turnId !== first.turnId || content.length + entry.content.length > mergeUnits) break
+        content += entry.content
+        seq = entry.seq
+      }
+      this.#pass(held)
+    }
+    return { kind: 'text', content, turnId: first.turnId, seq }
+  }
+
+  #pass ({ entry, textBefore, through }: HeldEntry): void {
+    this.seq = entry.seq
+    this.through = through
+    if (entry.turnId === undefined) return
+    if (entry.turnId !== this.#turn?.chat.turnId) {
+      // A chat that was withdrawn meanwhile has an end and no text: what is being told is another turn.
+      if (entry.kind === 'end') return
+      this.#turn = this.#log.find(entry.turnId)
+    }
+    this.#textRead = entry.kind === 'text' ? textBefore + entry.content.length : textBefore
+    // Else whoever only listens would hold on to the last answer, which the session has forgotten.
+    if (entry.kind === 'end') this.#turn = undefined
+  }
+
+  /** What comes next is no longer in the ring. Where only text is missing, it is kept with its turn. */
+  #beyondTail (): Entry | 'lost' | undefined {
+    if (this.#isMissingMore()) return 'lost'
+    const { ring } = this.#log
+    const turn = this.#turn
+    const content = turn !== undefined && this.isFor(turn.chat.turnId) ? this.#catchUp(turn) : ''
+    if (turn !== undefined && content !== '') return { kind: 'text', content, turnId: turn.chat.turnId, seq: this.seq }
+    this.seq = ring.first - 1
+    this.#findPlace()
+    return undefined
+  }
+
+  /** One step of the text that was missed. An entry is never cut in two: its halves would have one seq. */
+  #catchUp (turn: MemoryTurn): string {
+    const to = firstHeld(turn)?.textBefore ?? turn.text.length
+    const last = this.#log.ring.first - 1
+    const { seq } = this
+    let content = ''
+    for (let step = turn.text.step(this.#textRead, to); step !== undefined; step = turn.text.step(this.#textRead, to)) {
+      content += step.content
+      this.#textRead += step.content.length
+      this.seq = Math.max(seq, Math.min(step.seq, last))
+      if (this.seq > seq) break
+    }
+    if (this.seq === last) this.#findDistance()
+    return content
+  }
+
+  /** Something is gone for this reader that is kept nowhere. */
+  #isMissingMore (): boolean {
+    if (this.turns === undefined) return this.#turn === undefined || this.#log.forgottenSeq > this.seq
+    for (const turnId of this.turns) {
+      const turn = this.#log.find(turnId)
+      if (turn === undefined || turn.forgottenSeq > this.seq) return true
+    }
+    return false
+  }
+
+  /** Which turn was being told at the position, and how far. */
+  #findPlace (): void {
+    const { ring, running } = this.#log
+    this.#findDistance()
+    for (let seq = this.seq + 1; seq <= ring.top; seq++) {
+      const held = ring.get(seq)
+      if (held?.entry.turnId === undefined) continue
+      const turn = this.#log.find(held.entry.turnId)
+      // The end of one that was withdrawn has no text before it; what had is kept, or cannot be told.
+      if (held.entry.kind === 'end' && (turn === undefined || turn.start?.seq === seq - 1)) continue
+      this.#turn = turn
+      this.#textRead = held.textBefore
+      return
+    }
+    this.#turn = running?.end === undefined ? running : undefined
+    this.#textRead = running?.text.length ?? 0
+  }
+
+  #findDistance (): void {
+    const { ring } = this.#log
+    this.through = ring.get(this.seq)?.through ?? ring.through - ring.bytes
+  }
+
+  /** How much of the turn's text there was at the position; `undefined` when nobody knows any more. */
+  #textBefore (turn: MemoryTurn): number | undefined {
+    if (turn === this.#turn) return this.#textRead
+    if (turn.start === undefined || turn.start.seq >= this.seq) return 0
+    if (turn.end !== undefined && turn.endSeq <= this.seq) return turn.text.length
+    if (this.seq + 1 < this.#log.ring.first) return undefined
+    return firstHeld(turn, this.seq + 1)?.textBefore ?? turn.text.length
+  }
+}

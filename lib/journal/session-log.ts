@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto'
+
+import type { SessionKey } from '../protocol/session-key.js'
+import { EntryRing, type RingLimits } from './entry-ring.js'
+import type { Entry, OpenTurn } from './journal.js'
+import type { MemorySessionCursor } from './memory-session-cursor.js'
+import type { MemoryTurn } from './memory-turn.js'
+
+/** What a memory journal knows of one session: its entries, who waits, who runs, and who reads. */
+export class SessionLog {
+  readonly key: SessionKey
+  /** The key as text. */
+  readonly text: string
+  readonly epoch = randomUUID()
+  readonly ring: EntryRing
+  readonly queue: MemoryTurn[] = []
+  running: MemoryTurn | undefined
+  /** Readers of the session; those of one turn are at the turn. */
+  readonly cursors = new Set<MemorySessionCursor>()
+  /** The last entry that the ring has forgotten, text not counted: before it nothing can be told. */
+  forgottenSeq = 0
+  isForgotten = false
+  usedAt = 0
+  /** What of `bytes` the journal has counted. */
+  countedBytes = 0
+  readonly #maxEndedUnits: number
+  /** Turns whose ends the ring still holds, in their order: who reads or asks for them may need their text. */
+  #ended: MemoryTurn[] = []
+  #endedUnits = 0
+
+  constructor (key: SessionKey, text: string, limits: RingLimits) {
+    this.key = key
+    this.text = text
+    this.#maxEndedUnits = limits.maxBytes / 2
+    this.ring = new EntryRing(limits, (entry) => { this.#onForgotten(entry) })
+  }
+
+  /** An estimate. */
+  get bytes (): number { return this.ring.bytes + 2 * this.#endedUnits }
+
+  /** Nobody runs, waits or reads: dropping it gives its next user a new epoch, so that nothing is confused. */
+  get isIdle (): boolean {
+    return this.running === undefined && this.queue.length === 0 && this.cursors.size === 0
+  }
+
+  /** A turn that runs, waits, or has ended and is still kept. */
+  find (turnId: string): MemoryTurn | undefined {
+    const isIt = ({ chat }: MemoryTurn): boolean => chat.turnId === turnId
+    if (this.running !== undefined && isIt(this.running)) return this.running
+    return this.queue.find(isIt) ?? this.#ended.find(isIt)
+  }
+
+  /** Turns that run or wait, in their order. */
+  openTurns (withText: boolean): OpenTurn[] {
+    const turns: OpenTurn[] = this.queue.map(({ chat }) => ({ chat, status: 'queued' }))
+    const { running } = this
+    // One that has its end holds the right to run until its executor is done, and is no news to anybody.
+    if (running === undefined || running.end !== undefined) return turns
+    const open: OpenTurn = { chat: running.chat, status: 'running' }
+    if (withText) open.text = running.text.toString()
+    return [open, ...turns]
+  }
+
+  /** Keeps a turn that has just ended, for as long as its end is held and there is room; the newest always. */
+  keepEnded (turn: MemoryTurn): void {
+    this.#ended.push(turn)
+    this.#endedUnits += turn.units
+    while (this.#ended.length > 1 && this.#endedUnits > this.#maxEndedUnits) this.#dropEnded(0)
+  }
+
+  /** Tells the readers of the session, and those of the turn, that there is more. */
+  wake (turn?: MemoryTurn): void {
+    if (turn !== undefined) for (const cursor of turn.cursors) cursor.wake()
+    for (const cursor of this.cursors) cursor.wake()
+  }
+
+  #onForgotten ({ seq, kind, turnId }: Entry): void {
+    this.forgottenSeq = seq
+    const turn = turnId === undefined ? undefined : this.find(turnId)
+    if (turn === undefined) return
+    turn.forgottenSeq = seq
+    const index = kind === 'end' ? this.#ended.indexOf(turn) : -1
+    if (index >= 0) this.#dropEnded(index)
+  }
+
+  #dropEnded (index: number): void {
+    const [turn] = this.#ended.splice(index, 1)
+    this.#endedUnits -= turn?.units ?? 0
+  }
+}

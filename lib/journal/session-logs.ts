@@ -1,0 +1,96 @@
+import type { Clock } from '../clock.js'
+import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import type { RingLimits } from './entry-ring.js'
+import { SessionLog } from './session-log.js'
+
+export interface SessionLogsLimits extends RingLimits {
+  maxAgeMs: number
+  maxSessions: number
+  maxTotalBytes: number
+}
+
+/** All sessions of a memory journal, within its bounds: those unused for longest go first, one that is in use never. */
+export class SessionLogs {
+  readonly #limits: SessionLogsLimits
+  readonly #clock: Clock
+  /** The one unused for longest first. */
+  readonly #logs = new Map<string, SessionLog>()
+  /** Bytes of all sessions, as they were when each was touched last. */
+  #bytes = 0
+
+  constructor (limits: SessionLogsLimits, clock: Clock) {
+    this.#limits = limits
+    this.#clock = clock
+  }
+
+  get size (): number { return this.#logs.size }
+
+  all (): SessionLog[] {
+    return [...this.#logs.values()]
+  }
+
+  find (key: SessionKey): SessionLog | undefined {
+    return this.#logs.get(sessionKeyText(key))
+  }
+
+  /** Whether there is room for the session, idle ones that could make some gone. */
+  hasRoomFor (key: SessionKey): boolean {
+    if (this.find(key) !== undefined) return true
+    this.#makeRoom()
+    return this.size < this.#limits.maxSessions
+  }
+
+  open (key: SessionKey): SessionLog {
+    const text = sessionKeyText(key)
+    let log = this.#logs.get(text)
+    if (log === undefined) {
+      this.#makeRoom()
+      log = new SessionLog(key, text, this.#limits)
+      this.#logs.set(text, log)
+    }
+    return log
+  }
+
+  touch (log: SessionLog): void {
+    log.usedAt = this.#clock.now()
+    this.#logs.delete(log.text)
+    this.#logs.set(log.text, log)
+    this.#count(log)
+    if (this.#bytes > this.#limits.maxTotalBytes) this.#dropOldestIdle(() => this.#bytes <= this.#limits.maxTotalBytes)
+  }
+
+  drop (log: SessionLog): void {
+    this.#logs.delete(log.text)
+    this.#bytes -= log.countedBytes
+  }
+
+  /** Sessions in use are touched when their turns start and end, so the stale ones are at the front. */
+  dropStale (now: number): void {
+    const staleAt = now - this.#limits.maxAgeMs
+    for (const log of this.#logs.values()) {
+      if (log.usedAt >= staleAt) break
+      log.ring.trimOlderThan(staleAt)
+      this.#count(log)
+      if (log.isIdle) this.drop(log)
+      // Whoever only listens is looked at again when so long has passed once more.
+      else if (log.running === undefined) this.touch(log)
+    }
+  }
+
+  #makeRoom (): void {
+    if (this.size >= this.#limits.maxSessions) this.#dropOldestIdle(() => this.size < this.#limits.maxSessions)
+  }
+
+  #count (log: SessionLog): void {
+    const { bytes } = log
+    this.#bytes += bytes - log.countedBytes
+    log.countedBytes = bytes
+  }
+
+  #dropOldestIdle (isEnough: () => boolean): void {
+    for (const log of this.#logs.values()) {
+      if (isEnough()) return
+      if (log.isIdle) this.drop(log)
+    }
+  }
+}

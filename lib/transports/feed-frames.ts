@@ -1,0 +1,94 @@
+import type { Entry, OpenTurn, TurnEnd } from '../journal/journal.js'
+import { encode, encodeEvent, encodeTrackedPiece, errorFrame, streamHead, trackedTail } from '../protocol/encode.js'
+import type { ServerFrameOf } from '../protocol/server-frames.js'
+import type { SessionKey } from '../protocol/session-key.js'
+
+/** What a feed's frames look like: those of plain answers, and after their fields `id`, `sessionId` and `seq`. */
+export class FeedFrames {
+  readonly #agentId: string
+  readonly #sessionId: string
+  readonly #head: string
+  // Most frames are pieces of the turn that the piece before was of.
+  #turnId = ''
+  #tail = ''
+
+  constructor ({ agentId, sessionId }: SessionKey) {
+    this.#agentId = agentId
+    this.#sessionId = sessionId
+    this.#head = streamHead(agentId)
+  }
+
+  piece ({ content, turnId = '', seq }: EntryOf<'text'>): string {
+    if (turnId !== this.#turnId) {
+      this.#turnId = turnId
+      this.#tail = trackedTail(turnId, this.#sessionId)
+    }
+    return encodeTrackedPiece(this.#head, content, this.#tail, seq)
+  }
+
+  message ({ content, turnId = '', seq }: EntryOf<'message'>): string {
+    return encode({ type: 'message', agentId: this.#agentId, content, done: false, ...this.#tracked(turnId, seq) })
+  }
+
+  event ({ name, json, turnId, seq }: EntryOf<'event'>): string {
+    const id = turnId === undefined ? {} : { id: turnId }
+    return encodeEvent({ type: 'event', agentId: this.#agentId, ...id, sessionId: this.#sessionId, seq, name }, json)
+  }
+
+  /** @param joined the turn's whole text, for a reader that was sent no pieces of it */
+  end (turnId: string, end: TurnEnd, seq: number, joined?: string): string {
+    const { finishReason, usage, error, content = joined } = end
+    const agentId = this.#agentId
+    const tracked = { ...this.#tracked(turnId, seq), finishReason, ...(usage === undefined ? {} : { usage }) }
+    if (error !== undefined) return encode(errorFrame(error.code, { agentId, text: error.text, done: true, ...tracked }))
+    if (content === undefined) return encode({ type: 'stream', agentId, content: '', done: true, ...tracked })
+    return encode({ type: 'message', agentId, content, done: true, ...tracked })
+  }
+
+  ack (
+    id: string, { status, position, epoch, seq, content }: Pick<ServerFrameOf<'ack'>, 'status' | 'position' | 'epoch' | 'seq' | 'content'>
+  ): ServerFrameOf<'ack'> {
+    return {
+      type: 'ack',
+      id,
+      agentId: this.#agentId,
+      sessionId: this.#sessionId,
+      status,
+      ...(position === undefined ? {} : { position }),
+      epoch,
+      seq,
+      ...(content === undefined ? {} : { content })
+    }
+  }
+
+  subscribed (
+    { epoch, seq }: { epoch: string, seq: number }, recovered: boolean, turns: OpenTurn[], id: string | undefined
+  ): ServerFrameOf<'subscribed'> {
+    return {
+      type: 'subscribed',
+      ...(id === undefined ? {} : { id }),
+      agentId: this.#agentId,
+      sessionId: this.#sessionId,
+      epoch,
+      seq,
+      recovered,
+      turns: turns.map(openTurn)
+    }
+  }
+
+  #tracked (id: string, seq: number): { id: string, sessionId: string, seq: number } {
+    return { id, sessionId: this.#sessionId, seq }
+  }
+}
+
+function openTurn ({ chat: { turnId, message, metadata }, status, text }: OpenTurn): ServerFrameOf<'subscribed'>['turns'][number] {
+  return {
+    id: turnId,
+    status,
+    message,
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(text === undefined ? {} : { content: text })
+  }
+}
+
+export type EntryOf<Kind extends Entry['kind']> = Extract<Entry, { kind: Kind }>

@@ -1,0 +1,229 @@
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import type { Entry, FollowFrom, Position, TurnView } from '../journal/journal.js'
+import { encode } from '../protocol/encode.js'
+import { TURN_STARTED } from '../protocol/names.js'
+import type { ServerFrameOf } from '../protocol/server-frames.js'
+import type { SessionKey } from '../protocol/session-key.js'
+import type { Engine } from '../turns/engine.js'
+import type { FollowedSession, SessionFollower } from '../turns/follow-session.js'
+import { FeedFrames, type EntryOf } from './feed-frames.js'
+import { LOST, type FrameSource } from './outbox.js'
+
+export interface FeedTools {
+  engine: Pick<Engine, 'followSession'>
+  /** There may be something new. */
+  wake: () => void
+  /** A turn of the reader's own has been told to its end, or can no longer be told. */
+  onTurnDone: () => void
+  onFailure: (err: unknown, text: string) => void
+}
+
+/**
+ * What one reader is told of one session: the turns that it began itself, or all that happens. In it `seq` rises, and
+ * no entry comes twice.
+ */
+export class Feed implements FrameSource {
+  readonly key: SessionKey
+  readonly frames: FeedFrames
+  /** Turns that this reader began and whose ends it has not been told. */
+  readonly own = new Set<string>()
+  readonly #tools: FeedTools
+  /** Own turns that are read as one whole message. */
+  readonly #joined = new Set<string>()
+  /** Turns that run or wait, as far as this reader has been told or is to be told. */
+  #open = new Set<string>()
+  #follower: SessionFollower | undefined
+  #isWhole = false
+  #isClosed = false
+  /** What the reader asks of the session happens one after another; nothing is told meanwhile. */
+  #last: Promise<void> | undefined
+  /** Told unasked, before anything else. */
+  #next: string | typeof LOST | undefined
+
+  constructor (key: SessionKey, tools: FeedTools) {
+    this.key = key
+    this.frames = new FeedFrames(key)
+    this.#tools = tools
+  }
+
+  /** All that happens in the session is told. */
+  get isWhole (): boolean { return this.#isWhole }
+
+  /** It reads a session, if only since it was asked to. */
+  get isOpen (): boolean { return this.#follower !== undefined }
+
+  /** There is nothing that it still has to tell, or is asked for. */
+  get isIdle (): boolean { return this.#last === undefined && this.#open.size === 0 && this.own.size === 0 && this.#next === undefined }
+
+  get position (): Position {
+    if (this.#follower === undefined) throw new Error('a feed has no position before it is open')
+    return { epoch: this.#follower.epoch, seq: this.#follower.seq }
+  }
+
+  /** Runs a task, which must not throw, once those before it are done. */
+  run (task: () => Promise<void>): void {
+    const done = (this.#last === undefined ? task() : this.#last.then(task))
+      .catch((err: unknown) => { this.#tools.onFailure(err, 'what a client asked of a session could not be done') })
+      .then(() => {
+        if (this.#last !== done) return
+        this.#last = undefined
+        this.#tools.wake()
+      })
+    this.#last = done
+  }
+
+  next (isBehind: boolean): string | typeof LOST | undefined {
+    if (this.#last !== undefined) return undefined
+    if (this.#next !== undefined) return this.#takeNext()
+    for (;;) {
+      const entry = this.#follower?.next(isBehind)
+      if (entry === undefined) return undefined
+      if (entry === 'lost') return this.#startAnew()
+      const frame = this.#frameOf(entry)
+      if (frame !== undefined) return frame
+    }
+  }
+
+  /** Follows from a position, if it does not yet, or from now on; for its own turns. */
+  async join (position?: Position): Promise<void> {
+    if (this.#follower !== undefined) return
+    const followed = await this.#follow({ turns: this.own, position })
+    if (followed === undefined) throw new Error('the journal has no room for the session of a turn that it has taken')
+    if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#next = this.#snapshot(followed)
+  }
+
+  /**
+   * Follows the whole session. What it followed before ends here, told or not.
+   * @returns what to tell, before anything of the session; `undefined` when there is no room for one more session
+   */
+  async subscribe (position: Position | undefined, id: string | undefined): Promise<ServerFrameOf<'subscribed'> | undefined> {
+    const followed = await this.#follow({ position: this.#follower === undefined ? position : undefined })
+    if (followed === undefined) return undefined
+    this.#isWhole = true
+    if (!this.#adopt(followed)) return undefined
+    return this.frames.subscribed(this.position, followed.recovered, followed.turns, id)
+  }
+
+  /** Goes back to its own turns. */
+  unsubscribe (): void {
+    this.#isWhole = false
+    this.#follower?.narrow(this.own)
+    this.#open = new Set([...this.#open].filter((turnId) => this.own.has(turnId)))
+  }
+
+  /** Begins to tell a turn of the reader's own, from the feed's place on. */
+  addOwn (turnId: string, isStreamed: boolean): void {
+    this.own.add(turnId)
+    if (!isStreamed) this.#joined.add(turnId)
+  }
+
+  /** The turn was taken back: nobody will tell its end. */
+  dropOwn (turnId: string): void {
+    this.#finish(turnId)
+  }
+
+  /** A turn as the reader knows it. */
+  view (turnId: string): TurnView | undefined {
+    return this.#follower?.view(turnId)
+  }
+
+  /** Goes on from now on, where the feed's place is too far back to say how much of a turn the reader knows. */
+  async catchUp (): Promise<ServerFrameOf<'subscribed'> | undefined> {
+    const followed = await this.#follow({ turns: this.#turns() })
+    if (followed === undefined || !this.#adopt(followed)) return undefined
+    return this.frames.subscribed(this.position, followed.recovered, followed.turns, undefined)
+  }
+
+  close (): void {
+    this.#isClosed = true
+    this.#follower?.close()
+    this.#follower = undefined
+  }
+
+  #follow (from: FollowFrom): Awaitable<FollowedSession | undefined> {
+    return this.#tools.engine.followSession(this.key, from, () => { this.#tools.wake() })
+  }
+
+  /** `false`: nobody reads any more. */
+  #adopt ({ follower, recovered, turns }: FollowedSession): boolean {
+    this.#follower?.close()
+    if (this.#isClosed) {
+      follower.close()
+      return false
+    }
+    this.#follower = follower
+    follower.narrow(this.#turns())
+    const open = new Set(turns.map(({ chat }) => chat.turnId))
+    this.#open = this.#isWhole ? open : new Set([...open].filter((turnId) => this.own.has(turnId)))
+    // What has ended behind the reader's back is in the history.
+    if (!recovered) for (const turnId of this.own) if (!open.has(turnId)) this.#finish(turnId)
+    return true
+  }
+
+  #turns (): ReadonlySet<string> | undefined {
+    return this.#isWhole ? undefined : this.own
+  }
+
+  /** More was lost than text. */
+  #startAnew (): string | typeof LOST | undefined {
+    let followed: Awaitable<FollowedSession | undefined>
+    try {
+      followed = this.#follow({ turns: this.#turns() })
+    } catch (err) {
+      return this.#lose(err)
+    }
+    if (!isPromiseLike(followed)) return this.#renewed(followed)
+    this.run(async () => {
+      this.#next = await followed.then((found) => this.#renewed(found), (err: unknown) => this.#lose(err))
+    })
+    return undefined
+  }
+
+  #lose (err: unknown): typeof LOST {
+    this.#tools.onFailure(err, 'a session could not be followed any more')
+    return LOST
+  }
+
+  #renewed (followed: FollowedSession | undefined): string | typeof LOST {
+    if (followed === undefined || !this.#adopt(followed)) return LOST
+    return this.#snapshot(followed)
+  }
+
+  #snapshot ({ turns }: FollowedSession): string {
+    return encode(this.frames.subscribed(this.position, false, turns, undefined))
+  }
+
+  #takeNext (): string | typeof LOST | undefined {
+    const next = this.#next
+    this.#next = undefined
+    return next
+  }
+
+  #frameOf (entry: Entry): string | typeof LOST | undefined {
+    switch (entry.kind) {
+      case 'text': return this.#joined.has(entry.turnId ?? '') ? undefined : this.frames.piece(entry)
+      case 'message': return this.frames.message(entry)
+      case 'event': return this.#eventFrame(entry)
+      case 'end': return this.#endFrame(entry)
+    }
+  }
+
+  #eventFrame (entry: EntryOf<'event'>): string {
+    if (entry.name === TURN_STARTED && entry.turnId !== undefined) this.#open.add(entry.turnId)
+    return this.frames.event(entry)
+  }
+
+  #endFrame ({ turnId = '', end, seq }: EntryOf<'end'>): string | typeof LOST | undefined {
+    const joined = this.#joined.has(turnId) ? this.#follower?.view(turnId) : { text: undefined }
+    // The text that the reader waits for is kept no longer.
+    if (joined === undefined) return this.#startAnew()
+    this.#finish(turnId)
+    return this.frames.end(turnId, end, seq, joined.text)
+  }
+
+  #finish (turnId: string): void {
+    this.#open.delete(turnId)
+    this.#joined.delete(turnId)
+    if (this.own.delete(turnId)) this.#tools.onTurnDone()
+  }
+}

@@ -1,0 +1,237 @@
+import { randomUUID } from 'node:crypto'
+
+import type { EndedTurn, TurnView } from '../journal/journal.js'
+import { bodyHash } from '../protocol/body-hash.js'
+import type { ChatFrame, ClientFrameOf } from '../protocol/client-frames.js'
+import type { ErrorCode } from '../protocol/codes.js'
+import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
+import type { ServerFrame } from '../protocol/server-frames.js'
+import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import type { Chat, Engine, StartedOnce } from '../turns/engine.js'
+import { Feed } from './feed.js'
+import type { Identity } from './identity.js'
+import type { Outbox } from './outbox.js'
+
+export interface FeedsTools {
+  engine: Engine
+  identity: Identity
+  outbox: Outbox
+  /** Whether the connection may have one more unanswered chat. */
+  hasRoom: () => boolean
+  /** Whole sessions that the connection may follow. */
+  maxSubscriptions: number
+  /** What is told to wait that is one too many. */
+  retryAfterMs: number
+  reply: (frame: ServerFrame | string) => void
+  /** One request more, or one less, is without an answer. */
+  onRequest: (change: 1 | -1) => void
+  onFailure: (err: unknown, text: string) => void
+}
+
+type TrackedChat = ChatFrame & { id: string }
+
+/** The sessions that one connection follows, each by one feed, and the chats whose turns are told there. */
+export class Feeds {
+  readonly #tools: FeedsTools
+  readonly #feedByKey = new Map<string, Feed>()
+  #isClosed = false
+  /** Chats that were accepted and whose ends have not been told. */
+  #turns = 0
+
+  constructor (tools: FeedsTools) {
+    this.#tools = tools
+  }
+
+  /** Chats that were accepted and whose ends have not been told. */
+  get turns (): number { return this.#turns }
+
+  /** Nothing is being told, or asked for. */
+  get isIdle (): boolean {
+    for (const feed of this.#feedByKey.values()) if (!feed.isIdle) return false
+    return true
+  }
+
+  /** Whether all that happens in that session is told. */
+  followsAll (key: SessionKey): boolean {
+    return this.#feedByKey.get(sessionKeyText(key))?.isWhole === true
+  }
+
+  /** The session in which this connection has begun that turn. */
+  keyOf (turnId: string): SessionKey | undefined {
+    for (const feed of this.#feedByKey.values()) if (feed.own.has(turnId)) return feed.key
+    return undefined
+  }
+
+  /** A tracked chat: `ack`, then its turn in the feed. */
+  chat (frame: TrackedChat, key: SessionKey): void {
+    this.#ask(key, frame.id, async (feed) => {
+      const { id, message, metadata } = frame
+      const chat = { ...this.#chatOf(frame, key, id), bodyHash: bodyHash(metadata === undefined ? { message } : { message, metadata }) }
+      const started = await this.#start(chat, feed, frame.stream !== false)
+      if (started.accepted) {
+        const { position } = started
+        const { epoch, seq } = feed.position
+        const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
+        this.#tools.reply(feed.frames.ack(id, ack))
+      } else if (started.code === undefined) {
+        await this.#tellAgain(frame, feed, started.ended)
+      } else {
+        this.#refuse(id, started.code, started)
+      }
+    })
+  }
+
+  /**
+   * A chat without an id to a session that is followed: its turn is told in the feed, under an id of ours.
+   * @param refuse called when it is not accepted
+   */
+  plainChat (frame: ChatFrame, key: SessionKey, refuse: (code: ErrorCode, extra: ErrorExtra) => void): void {
+    this.#ask(key, undefined, async (feed) => {
+      const started = await this.#start(this.#chatOf(frame, key, randomUUID()), feed, frame.stream !== false)
+      if (!started.accepted && started.code !== undefined) refuse(started.code, extraOf(started))
+    })
+  }
+
+  subscribe (frame: ClientFrameOf<'subscribe'>, key: SessionKey): void {
+    if (!this.followsAll(key) && this.#followed() >= this.#tools.maxSubscriptions) return this.#refuse(frame.id, 'RATE_LIMITED', this.#wait())
+    this.#ask(key, frame.id, async (feed) => {
+      const { epoch, after, id } = frame
+      const position = epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
+      const subscribed = await feed.subscribe(position, id)
+      if (subscribed === undefined) this.#refuse(id, 'RATE_LIMITED', this.#wait())
+      else this.#tools.reply(subscribed)
+    })
+  }
+
+  unsubscribe (frame: ClientFrameOf<'unsubscribe'>, key: SessionKey): void {
+    const { agentId, sessionId } = key
+    this.#ask(key, frame.id, async (feed) => {
+      feed.unsubscribe()
+      this.#tools.reply({ type: 'unsubscribed', ...(frame.id === undefined ? {} : { id: frame.id }), agentId, sessionId })
+    })
+  }
+
+  /** Runs a task, which must not throw, after what was asked of that session before. */
+  inOrder (key: SessionKey, task: () => Promise<void>): void {
+    const feed = this.#feedByKey.get(sessionKeyText(key))
+    if (feed === undefined) void task()
+    else feed.run(task)
+  }
+
+  /** Called after frames were sent: what follows nothing any more is no feed. */
+  settle (): void {
+    for (const [text, feed] of this.#feedByKey) {
+      if (feed.isWhole || !feed.isIdle) continue
+      this.#feedByKey.delete(text)
+      this.#tools.outbox.remove(feed)
+      feed.close()
+    }
+  }
+
+  close (): void {
+    this.#isClosed = true
+    for (const feed of this.#feedByKey.values()) feed.close()
+    this.#feedByKey.clear()
+  }
+
+  async #start (chat: Chat, feed: Feed, isStreamed: boolean): Promise<StartedOnce> {
+    const { engine, hasRoom } = this.#tools
+    if (!hasRoom()) return await engine.known(chat) ?? { accepted: false, code: 'RATE_LIMITED', ...this.#wait() }
+    let hasJoined = false
+    const started = await engine.startOnce(chat, (epoch, seq) => {
+      hasJoined = true
+      this.#addOwn(feed, chat.turnId, isStreamed)
+      return feed.join({ epoch, seq })
+    })
+    // It was accepted, and taken back.
+    if (hasJoined && !started.accepted) feed.dropOwn(chat.turnId)
+    return started
+  }
+
+  /** A chat that was sent before: `ack` with its text so far, and what follows that, or how it ended. */
+  async #tellAgain ({ id, stream }: TrackedChat, feed: Feed, ended: EndedTurn | undefined): Promise<void> {
+    const { engine, reply } = this.#tools
+    await feed.join()
+    const view = feed.view(id) ?? await this.#viewAnew(feed, id, ended)
+    if (this.#isClosed) return
+    if (view !== undefined && view.end === undefined) {
+      this.#addOwn(feed, id, stream !== false)
+      return reply(feed.frames.ack(id, { status: 'duplicate', ...feed.position, content: view.text }))
+    }
+    const told = view?.end !== undefined
+      ? { text: view.text, end: view.end }
+      : ended && await engine.recall(feed.key, id, ended)
+    // Running a moment ago, and kept nowhere now.
+    if (told === undefined) return this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
+    const { text, end } = told
+    const { position } = feed
+    reply(feed.frames.ack(id, { status: 'duplicate', ...position, content: text }))
+    reply(feed.frames.end(id, end, position.seq, stream === false ? text : undefined))
+  }
+
+  /** Where the feed's place is too far back to say what the reader knows of a turn, it goes on from now on. */
+  async #viewAnew (feed: Feed, id: string, ended: EndedTurn | undefined): Promise<TurnView | undefined> {
+    const { epoch, seq } = feed.position
+    if (ended !== undefined && (ended.epoch !== epoch || ended.seq <= seq)) return undefined
+    const subscribed = await feed.catchUp()
+    if (subscribed !== undefined) this.#tools.reply(subscribed)
+    return feed.view(id)
+  }
+
+  /** Asks something of a session, after what was asked before. */
+  #ask (key: SessionKey, id: string | undefined, task: (feed: Feed) => Promise<void>): void {
+    const { onRequest, onFailure } = this.#tools
+    const feed = this.#feed(key)
+    onRequest(1)
+    feed.run(async () => {
+      try {
+        if (!this.#isClosed) await task(feed)
+      } catch (err) {
+        onFailure(err, 'what a client asked of a session could not be done')
+        this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
+      } finally {
+        onRequest(-1)
+      }
+    })
+  }
+
+  #feed (key: SessionKey): Feed {
+    const { engine, outbox, onFailure } = this.#tools
+    const text = sessionKeyText(key)
+    let feed = this.#feedByKey.get(text)
+    if (feed === undefined) {
+      feed = new Feed(key, { engine, wake: () => { outbox.wake() }, onTurnDone: () => { this.#turns-- }, onFailure })
+      this.#feedByKey.set(text, feed)
+      outbox.add(feed)
+    }
+    return feed
+  }
+
+  #addOwn (feed: Feed, turnId: string, isStreamed: boolean): void {
+    if (!feed.own.has(turnId)) this.#turns++
+    feed.addOwn(turnId, isStreamed)
+  }
+
+  #followed (): number {
+    let count = 0
+    for (const feed of this.#feedByKey.values()) if (feed.isWhole) count++
+    return count
+  }
+
+  #chatOf ({ message, metadata, onBusy }: ChatFrame, key: SessionKey, turnId: string): Chat {
+    const { context } = this.#tools.identity
+    return { key, isNamed: true, turnId, message, metadata, context, onBusy, isForReaders: true }
+  }
+
+  #refuse (id: string | undefined, code: ErrorCode, why: ErrorExtra = {}): void {
+    this.#tools.reply(errorFrame(code, { ...extraOf(why), ...(id === undefined ? {} : { id }) }))
+  }
+
+  #wait (): { retryAfterMs: number } {
+    return { retryAfterMs: this.#tools.retryAfterMs }
+  }
+}
+
+function extraOf ({ retryAfterMs, details }: ErrorExtra): ErrorExtra {
+  return { ...(retryAfterMs === undefined ? {} : { retryAfterMs }), ...(details === undefined ? {} : { details }) }
+}

@@ -1,0 +1,30 @@
+import type { SessionKey } from '../protocol/session-key.js'
+import type { MessagePage, PageRequest, SessionMessage } from '../sessions/session-store.js'
+import type { Engine } from '../turns/engine.js'
+
+/**
+ * A page of a session's history of at most so many bytes of JSON, or of one message that is larger by itself: the
+ * newest of what was asked for. A cursor belongs to a place that the store has answered, so it is asked again for less.
+ */
+export async function historyPage (
+  engine: Pick<Engine, 'history'>, key: SessionKey, asked: PageRequest, maxBytes: number
+): Promise<MessagePage> {
+  for (let { limit } = asked; ;) {
+    const page = await engine.history(key, { ...asked, limit })
+    const fitting = countFitting(page.messages, maxBytes)
+    if (fitting === page.messages.length) return page
+    limit = fitting
+  }
+}
+
+/** How many of the newest messages fit; one does always. */
+function countFitting (messages: readonly SessionMessage[], maxBytes: number): number {
+  let bytes = 0
+  let count = 0
+  for (const message of messages.toReversed()) {
+    bytes += Buffer.byteLength(JSON.stringify(message)) + 1
+    if (bytes > maxBytes && count > 0) break
+    count++
+  }
+  return count
+}

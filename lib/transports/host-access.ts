@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto'
+
+import { isEventName } from '../agent/answer.js'
+import { bodyHash } from '../protocol/body-hash.js'
+import type { ChatFrame } from '../protocol/client-frames.js'
+import type { Decoded } from '../protocol/decode.js'
+import { DEFAULT_AGENT_ID, type BusyPolicy } from '../protocol/names.js'
+import type { ServerFrame } from '../protocol/server-frames.js'
+import type { SessionKey } from '../protocol/session-key.js'
+import type { Engine } from '../turns/engine.js'
+import { ChannelError } from './channel-error.js'
+import { Feed } from './feed.js'
+import { LOST } from './outbox.js'
+
+/** Names a session for the host's own code. */
+export interface SessionRef {
+  owner: string
+  /** @default 'main' */
+  agentId?: string | undefined
+  sessionId: string
+}
+
+/** A chat that the host says in a session. */
+export interface HostChat extends SessionRef {
+  message: string
+  /** Names the turn, and makes it run once: the same again is a `duplicate`. @default one made by the channel */
+  id?: string | undefined
+  metadata?: Record<string, unknown> | undefined
+  /** `turn.context` for the executor: JSON. */
+  context?: unknown
+  onBusy?: BusyPolicy | undefined
+}
+
+/** What became of the host's chat; `follow` from its position to see its turn. */
+export type StartedTurn =
+  | { id: string, status: 'started' | 'queued', position: number, epoch: string, seq: number }
+  | { id: string, status: 'duplicate' }
+
+export interface FollowOptions {
+  /** The position from which to go on: both, or none for from now on. */
+  epoch?: string | undefined
+  after?: number | undefined
+  /** Ends the iteration. */
+  signal?: AbortSignal | undefined
+}
+
+export interface HostAccessTools {
+  engine: Engine
+  decode: (data: Buffer) => Decoded
+  maxEventBytes: number
+  onFailure: (err: unknown, text: string) => void
+}
+
+/** Sessions for the host's own code: what clients can do by frames, without a socket. */
+export class HostAccess {
+  readonly #tools: HostAccessTools
+
+  constructor (tools: HostAccessTools) {
+    this.#tools = tools
+  }
+
+  async startTurn ({ owner, context, ...said }: HostChat): Promise<StartedTurn> {
+    const { id = randomUUID(), message, metadata, onBusy, agentId = DEFAULT_AGENT_ID, sessionId } = this.#chat({ ...said, type: 'chat' })
+    const started = await this.#tools.engine.startOnce({
+      key: this.#key({ owner, agentId, sessionId: sessionId ?? '' }),
+      isNamed: true,
+      turnId: id,
+      message,
+      metadata,
+      onBusy,
+      context: context === undefined ? undefined : JSON.parse(JSON.stringify(context)) as unknown,
+      bodyHash: said.id === undefined ? undefined : bodyHash(metadata === undefined ? { message } : { message, metadata })
+    }, () => {})
+    if (started.accepted) {
+      const { position, epoch, seq } = started
+      return { id, status: position === 0 ? 'started' : 'queued', position, epoch, seq }
+    }
+    if (started.code === undefined) return { id, status: 'duplicate' }
+    throw new ChannelError(started.code, started)
+  }
+
+  async * follow (session: SessionRef, { epoch, after, signal }: FollowOptions = {}): AsyncGenerator<ServerFrame, void, undefined> {
+    const { engine, onFailure } = this.#tools
+    let wake = (): void => {}
+    const onAbort = (): void => { wake() }
+    const feed = new Feed(this.#key(session), { engine, wake: () => { wake() }, onTurnDone: () => {}, onFailure })
+    signal?.addEventListener('abort', onAbort)
+    try {
+      const subscribed = await feed.subscribe(epoch === undefined || after === undefined ? undefined : { epoch, seq: after }, undefined)
+      if (subscribed === undefined) throw new ChannelError('RATE_LIMITED')
+      yield subscribed
+      while (signal?.aborted !== true) {
+        const frame = feed.next(false)
+        if (frame === LOST && engine.isDraining) return
+        if (frame === LOST) throw new ChannelError('STORE_UNAVAILABLE')
+        // It was made from one.
+        if (frame !== undefined) yield JSON.parse(frame) as ServerFrame
+        else await new Promise<void>((resolve) => { wake = resolve })
+      }
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+      feed.close()
+    }
+  }
+
+  cancel ({ turnId, ...session }: SessionRef & { turnId?: string | undefined }): Promise<string[]> {
+    return this.#tools.engine.cancel(this.#key(session), true, turnId)
+  }
+
+  async publish (session: SessionRef, name: string, data: unknown): Promise<void> {
+    const { engine, maxEventBytes } = this.#tools
+    const json = JSON.stringify(data) as string | undefined ?? 'null'
+    if (!isEventName(name)) throw invalid('/name', 'expected a string of 1 to 128 characters other than `turn-started`')
+    if (Buffer.byteLength(json) > maxEventBytes) throw invalid('/data', `at most ${maxEventBytes} bytes of JSON (maxEventBytes)`)
+    await engine.publish(this.#key(session), name, json)
+  }
+
+  /** What the host says has the same limits as what clients say. */
+  #chat (frame: object): ChatFrame {
+    const decoded = this.#tools.decode(Buffer.from(JSON.stringify(frame)))
+    if (decoded.ok && 'frame' in decoded && decoded.frame.type === 'chat') return decoded.frame
+    if ('refusal' in decoded) throw new ChannelError(decoded.refusal.code, decoded.refusal)
+    throw invalid('', 'larger than `maxPayload`')
+  }
+
+  #key ({ owner, agentId = DEFAULT_AGENT_ID, sessionId }: SessionRef): SessionKey {
+    if (typeof owner !== 'string' || owner === '') throw invalid('/owner', 'expected a string that is not empty')
+    // The same names as in frames: what no client could name nobody could follow.
+    this.#chat({ type: 'chat', message: '.', agentId, sessionId })
+    if (typeof sessionId !== 'string') throw invalid('/sessionId', 'expected the name of a session')
+    return { owner, agentId, sessionId }
+  }
+}
+
+function invalid (path: string, rule: string): ChannelError {
+  return new ChannelError('VALIDATION_FAILED', { details: { path, rule } })
+}

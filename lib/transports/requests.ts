@@ -1,0 +1,268 @@
+import type { FastifyBaseLogger } from 'fastify'
+
+import type { Clock } from '../clock.js'
+import type { ChatFrame, ClientFrame, ClientFrameOf } from '../protocol/client-frames.js'
+import type { ErrorCode } from '../protocol/codes.js'
+import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
+import type { HostFrame } from '../protocol/host-frame.js'
+import { DEFAULT_AGENT_ID } from '../protocol/names.js'
+import type { ServerFrame } from '../protocol/server-frames.js'
+import type { SessionKey } from '../protocol/session-key.js'
+import type { Engine } from '../turns/engine.js'
+import { within } from '../turns/within.js'
+import { ChannelError } from './channel-error.js'
+import { Feeds } from './feeds.js'
+import { FrameGate, type Authorize } from './frame-gate.js'
+import { historyPage } from './history-page.js'
+import type { FrameSender, HostTypes } from './host-types.js'
+import type { Identity } from './identity.js'
+import type { Outbox } from './outbox.js'
+import { PlainChats } from './plain-chats.js'
+import type { ConnectionFacts } from './websocket-route.js'
+
+export interface RequestsLimits {
+  maxOwnSessions: number
+  maxTurnsPerConnection: number
+  maxSubscriptions: number
+  maxHistoryPageBytes: number
+  authorizeTimeoutMs: number
+  handlerTimeoutMs: number
+  retryAfterMs: number
+}
+
+export interface RequestsTools {
+  engine: Engine
+  hostTypes: HostTypes
+  authorize: Authorize | undefined
+  limits: RequestsLimits
+  clock: Clock
+  log: FastifyBaseLogger
+}
+
+/** The connection whose frames these are. */
+export interface Asker {
+  readonly id: string
+  readonly identity: Identity
+  readonly facts: ConnectionFacts
+  readonly outbox: Outbox
+  isOpen: () => boolean
+  reply: (frame: ServerFrame | string) => void
+  /** One request more, or one less, is without an answer. */
+  onRequest: (change: 1 | -1) => void
+  onFailure: (err: unknown, text: string) => void
+}
+
+/** Without a `limit` a page of history has so many messages. */
+const HISTORY_PAGE = 50
+
+/** What the frames of one connection ask for: each goes to what answers it, once the host has allowed it. */
+export class Requests {
+  readonly #tools: RequestsTools
+  readonly #asker: Asker
+  readonly #gate: FrameGate
+  readonly #chats: PlainChats
+  readonly #feeds: Feeds
+  /** The peer has used a frame that plain clients do not know. */
+  isBeyondPlain = false
+
+  constructor (asker: Asker, tools: RequestsTools) {
+    this.#tools = tools
+    this.#asker = asker
+    const { engine, limits, authorize, clock } = tools
+    const { identity, outbox, onRequest, onFailure, reply } = asker
+    this.#gate = new FrameGate({
+      owner: identity.owner,
+      authorize,
+      authorizeTimeoutMs: limits.authorizeTimeoutMs,
+      clock,
+      onVerdict: (frame, isAllowed) => { this.#onVerdict(frame, isAllowed) },
+      onFailure: (frame, err) => {
+        onFailure(err, 'the host could not decide on a frame (`authorize`)')
+        if (asker.isOpen()) this.#refuse(frame, 'INTERNAL')
+      },
+      onRequest
+    })
+    const hasRoom = (): boolean => this.#chats.unanswered + this.#feeds.turns < limits.maxTurnsPerConnection
+    const shared = { engine, identity, outbox, hasRoom, retryAfterMs: limits.retryAfterMs, onRequest, onFailure }
+    this.#chats = new PlainChats({ ...shared, maxOwnSessions: limits.maxOwnSessions })
+    this.#feeds = new Feeds({ ...shared, maxSubscriptions: limits.maxSubscriptions, reply })
+  }
+
+  /** Nothing that the connection follows runs. */
+  get isIdle (): boolean { return this.#chats.isIdle && this.#feeds.isIdle }
+
+  take (frame: ClientFrame): void {
+    this.isBeyondPlain ||= frame.type !== 'chat' || frame.id !== undefined
+    this.#gate.pass(this.#addressed(frame))
+  }
+
+  takeHostFrame (frame: HostFrame): void {
+    this.isBeyondPlain = true
+    this.#gate.pass(frame)
+  }
+
+  /** The sender of plain chats counts ends: a refusal must not overtake the chats over which the host still thinks. */
+  refuseInOrder (frame: FrameHead, code: ErrorCode, extra: ErrorExtra): void {
+    this.#gate.queue(() => { if (this.#asker.isOpen()) this.#refuse(frame, code, extra) })
+  }
+
+  /** Called after frames were sent. */
+  settle (): void {
+    this.#chats.settle()
+    this.#feeds.settle()
+  }
+
+  close (): void {
+    this.#chats.close()
+    this.#feeds.close()
+  }
+
+  endOwnSessions (): void {
+    this.#chats.endOwnSessions()
+  }
+
+  #onVerdict (frame: ClientFrame | HostFrame, isAllowed: boolean): void {
+    if (!this.#asker.isOpen()) return
+    if (!isAllowed) return this.#refuse(frame, 'FORBIDDEN')
+    if (this.#tools.hostTypes.handlerOf(frame.type) !== undefined) void this.#handle(frame)
+    // Types that the host has defined and those of the protocol are apart.
+    else this.#answer(frame as ClientFrame)
+  }
+
+  #answer (frame: ClientFrame): void {
+    switch (frame.type) {
+      case 'chat': return this.#chat(frame)
+      case 'subscribe': return this.#feeds.subscribe(frame, this.#key(frame.agentId, frame.sessionId))
+      case 'unsubscribe': return this.#feeds.unsubscribe(frame, this.#key(frame.agentId, frame.sessionId))
+      case 'history': return void this.#history(frame)
+      case 'cancel': return this.#cancel(frame)
+      case 'ping': return this.#asker.reply(frame.id === undefined ? { type: 'pong' } : { type: 'pong', id: frame.id })
+    }
+  }
+
+  #chat (frame: ChatFrame): void {
+    const { id, sessionId } = frame
+    const agentId = this.#agentId(frame.agentId)
+    if (sessionId === undefined) {
+      if (id === undefined) return this.#chats.start(frame, agentId)
+      const details = { path: '/sessionId', rule: 'a chat with an `id` needs a session: its own, or the connection\'s default' }
+      return this.#refuse(frame, 'VALIDATION_FAILED', { details })
+    }
+    const key = this.#key(frame.agentId, sessionId)
+    if (id !== undefined) return this.#feeds.chat({ ...frame, id }, key)
+    if (!this.#feeds.followsAll(key)) return this.#chats.start(frame, agentId)
+    this.#feeds.plainChat(frame, key, (code, extra) => { this.#chats.refuse(agentId, code, extra) })
+  }
+
+  #cancel (frame: ClientFrameOf<'cancel'>): void {
+    const { engine } = this.#tools
+    const { outbox, onRequest, onFailure, isOpen, reply } = this.#asker
+    const { key, isNamed } = this.#meant(frame)
+    const cancel = async (): Promise<void> => {
+      // The ends of what is cancelled come after the answer.
+      outbox.hold()
+      try {
+        const turns = key === undefined ? [] : await engine.cancel(key, isNamed, frame.turnId)
+        if (!isOpen()) return
+        if (key === undefined || turns.length === 0) return this.#refuse(frame, 'TURN_NOT_FOUND')
+        const { agentId, sessionId } = key
+        reply({ type: 'cancelled', ...idOf(frame), agentId, ...(isNamed ? { sessionId } : {}), turns })
+      } catch (err) {
+        onFailure(err, 'turns could not be cancelled')
+        if (isOpen()) this.#refuse(frame, 'STORE_UNAVAILABLE')
+      } finally {
+        outbox.release()
+        onRequest(-1)
+      }
+    }
+    onRequest(1)
+    if (key !== undefined && isNamed) this.#feeds.inOrder(key, cancel)
+    else void cancel()
+  }
+
+  /** A turn is looked for in the session that is named, else among the connection's own. */
+  #meant ({ agentId, sessionId, turnId }: ClientFrameOf<'cancel'>): { key: SessionKey | undefined, isNamed: boolean } {
+    if (sessionId !== undefined) return { key: this.#key(agentId, sessionId), isNamed: true }
+    const key = turnId === undefined ? undefined : this.#feeds.keyOf(turnId)
+    if (key !== undefined) return { key, isNamed: true }
+    return { key: this.#chats.ownSession(this.#agentId(agentId)), isNamed: false }
+  }
+
+  async #history (frame: ClientFrameOf<'history'>): Promise<void> {
+    const { engine, limits } = this.#tools
+    const { onRequest, onFailure, isOpen, reply } = this.#asker
+    const key = this.#key(frame.agentId, frame.sessionId)
+    const { limit = HISTORY_PAGE, before } = frame
+    onRequest(1)
+    try {
+      const page = await historyPage(engine, key, before === undefined ? { limit } : { limit, before }, limits.maxHistoryPageBytes)
+      const { agentId, sessionId } = key
+      const more = page.before === undefined ? {} : { before: page.before }
+      if (isOpen()) reply({ type: 'history', ...idOf(frame), agentId, sessionId, messages: page.messages, ...more })
+    } catch (err) {
+      onFailure(err, 'the session store failed to tell a history')
+      if (isOpen()) this.#refuse(frame, 'STORE_UNAVAILABLE')
+    } finally {
+      onRequest(-1)
+    }
+  }
+
+  async #handle (frame: HostFrame): Promise<void> {
+    const { clock, hostTypes, limits } = this.#tools
+    const { onRequest, onFailure, isOpen, reply } = this.#asker
+    onRequest(1)
+    try {
+      // A throw of the handler is a rejection like any other.
+      const answer = new Promise<unknown>((resolve) => { resolve(hostTypes.handlerOf(frame.type)?.(frame, this.#sender())) })
+      const data = await within(clock, limits.handlerTimeoutMs, `the handler of ${frame.type}`, answer)
+      if (!isOpen() || (data === undefined && frame.id === undefined)) return
+      reply(JSON.stringify({ type: frame.type, ...idOf(frame), data }))
+    } catch (err) {
+      if (!(err instanceof ChannelError)) onFailure(err, 'a handler of the host failed')
+      const { code, retryAfterMs, details } = err instanceof ChannelError ? err : new ChannelError('INTERNAL')
+      const extra = { ...(retryAfterMs === undefined ? {} : { retryAfterMs }), ...(details === undefined ? {} : { details }) }
+      if (isOpen()) this.#refuse(frame, code, extra)
+    } finally {
+      onRequest(-1)
+    }
+  }
+
+  #sender (): FrameSender {
+    const { id, identity: { owner, context }, facts: { agentId, sessionId } } = this.#asker
+    const log = this.#tools.log.child({ connectionId: id, owner })
+    return { owner, context, connectionId: id, agentId: agentId ?? DEFAULT_AGENT_ID, sessionId, log }
+  }
+
+  /** With the agent and session that it goes to: the host must not be asked about another one than is meant. */
+  #addressed (frame: ClientFrame): ClientFrame {
+    if (frame.type === 'ping') return frame
+    const addressed = { ...frame, agentId: this.#agentId(frame.agentId) }
+    const { sessionId } = this.#asker.facts
+    if (sessionId === undefined || (addressed.type !== 'chat' && addressed.type !== 'cancel')) return addressed
+    return { ...addressed, sessionId: addressed.sessionId ?? sessionId }
+  }
+
+  #refuse (frame: FrameHead, code: ErrorCode, extra: ErrorExtra = {}): void {
+    if (frame.type === 'chat' && frame.id === undefined) this.#chats.refuse(this.#agentId(frame.agentId), code, extra)
+    else this.#asker.reply(errorFrame(code, { ...extra, ...idOf(frame) }))
+  }
+
+  #key (agentId: string | undefined, sessionId: string): SessionKey {
+    return { owner: this.#asker.identity.owner, agentId: this.#agentId(agentId), sessionId }
+  }
+
+  #agentId (named: string | undefined): string {
+    return named ?? this.#asker.facts.agentId ?? DEFAULT_AGENT_ID
+  }
+}
+
+function idOf ({ id }: { id?: string | undefined }): { id?: string } {
+  return id === undefined ? {} : { id }
+}
+
+/** What the refusal of a frame needs of it. */
+export interface FrameHead {
+  type: string
+  id?: string | undefined
+  agentId?: string | undefined
+}

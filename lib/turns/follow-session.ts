@@ -1,0 +1,83 @@
+import type { Entry, OpenTurn, SessionCursor, TurnEnd, TurnView } from '../journal/journal.js'
+import { MERGE_UNITS } from '../journal/turn-text.js'
+
+/** A reader of a session, and what there was to be told at its place. */
+export interface FollowedSession {
+  follower: SessionFollower
+  /** It goes on from the position that was asked for. */
+  recovered: boolean
+  turns: OpenTurn[]
+}
+
+/** Ends that the journal may yet tell, though they were told without it; more are forgotten, the oldest first. */
+const MAX_TOLD = 64
+
+/** One reader of one session, or of some of its turns. */
+export class SessionFollower {
+  readonly #cursor: SessionCursor
+  readonly #wake: () => void
+  readonly #onClose: (follower: SessionFollower) => void
+  /** Ends of which the journal could not be told, by turn. */
+  readonly #unwrittenEnds = new Map<string, TurnEnd>()
+  readonly #told = new Set<string>()
+
+  constructor (cursor: SessionCursor, wake: () => void, onClose: (follower: SessionFollower) => void) {
+    this.#cursor = cursor
+    this.#wake = wake
+    this.#onClose = onClose
+  }
+
+  get epoch (): string { return this.#cursor.epoch }
+
+  /** Everything up to here was given. */
+  get seq (): number { return this.#cursor.seq }
+
+  /**
+   * The next entry; `undefined` when there is none yet (then the follower calls `wake` when there is); `lost` when the
+   * session can no longer be told.
+   * @param merge whether neighbouring pieces of one turn's text may come as one: for a reader that is behind
+   */
+  next (merge: boolean): Entry | 'lost' | undefined {
+    for (;;) {
+      const entry = this.#cursor.next(merge ? MERGE_UNITS : 0)
+      if (entry === undefined) return this.#unwritten()
+      if (entry === 'lost' || entry.kind !== 'end' || entry.turnId === undefined) return entry
+      this.#unwrittenEnds.delete(entry.turnId)
+      // A journal that failed to say that it had written the end has one too.
+      if (!this.#told.delete(entry.turnId)) return entry
+    }
+  }
+
+  /** A turn as it is at the follower's place; `undefined` when that cannot be told. */
+  view (turnId: string): TurnView | undefined {
+    return this.#cursor.view(turnId)
+  }
+
+  /** From now on only these turns are told, or all of them. */
+  narrow (turns: ReadonlySet<string> | undefined): void {
+    this.#cursor.turns = turns
+  }
+
+  /** Tells the end of a turn whose journal failed: its readers still get one. */
+  endUnwritten (turnId: string, end: TurnEnd): void {
+    const { turns } = this.#cursor
+    if (turns !== undefined && !turns.has(turnId)) return
+    this.#unwrittenEnds.set(turnId, end)
+    this.#wake()
+  }
+
+  close (): void {
+    this.#cursor.close()
+    this.#onClose(this)
+  }
+
+  #unwritten (): Entry | undefined {
+    for (const [turnId, end] of this.#unwrittenEnds) {
+      this.#unwrittenEnds.delete(turnId)
+      this.#told.add(turnId)
+      for (const oldest of this.#told) if (this.#told.size > MAX_TOLD) this.#told.delete(oldest)
+      return { kind: 'end', end, turnId, seq: this.seq }
+    }
+    return undefined
+  }
+}
