@@ -137,14 +137,13 @@ export class Feeds {
   async #start (chat: Chat, feed: Feed, isStreamed: boolean): Promise<StartedOnce> {
     const { engine, hasRoom } = this.#tools
     if (!hasRoom()) return await engine.known(chat) ?? { accepted: false, code: 'RATE_LIMITED', ...this.#wait() }
-    let hasJoined = false
+    const wasOwn = feed.own.has(chat.turnId)
     const started = await engine.startOnce(chat, (epoch, seq) => {
-      hasJoined = true
       this.#addOwn(feed, chat.turnId, isStreamed)
       return feed.join({ epoch, seq })
     })
     // It was accepted, and taken back.
-    if (hasJoined && !started.accepted) feed.dropOwn(chat.turnId)
+    if (!wasOwn && !started.accepted) feed.dropOwn(chat.turnId)
     return started
   }
 

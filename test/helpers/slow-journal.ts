@@ -1,10 +1,10 @@
 import { setImmediate as tick } from 'node:timers/promises'
 
 import type { Awaitable } from '../../lib/awaitable.js'
-import type { Journal, TurnCursor } from '../../lib/journal/journal.js'
+import type { Followed, Journal, SessionCursor, TurnCursor } from '../../lib/journal/journal.js'
 import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
 
-type Method = 'offer' | 'take' | 'append' | 'release' | 'withdraw' | 'followTurn' | 'forget' | 'close'
+type Method = Exclude<keyof Journal, 'id' | 'pace' | 'stats'>
 type Gate = (method: Method, count: number) => Promise<void> | undefined
 
 /**
@@ -19,7 +19,7 @@ export class SlowJournal implements Journal {
   readonly calls: Partial<Record<Method, number>> = {}
   /** How many entries each append had. */
   readonly batches: number[] = []
-  /** Cursors that were given and not closed, of turns that ended too. */
+  /** Cursors that were given and not closed: of turns, those that ended too, and of sessions. */
   openCursors = 0
 
   constructor (options: MemoryJournalOptions = {}) {
@@ -28,10 +28,16 @@ export class SlowJournal implements Journal {
   }
 
   offer: Journal['offer'] = (...given) => this.#call('offer', () => this.inner.offer(...given))
+  claimed: Journal['claimed'] = (...given) => this.#call('claimed', () => this.inner.claimed(...given))
   take: Journal['take'] = (...given) => this.#call('take', () => this.inner.take(...given))
   release: Journal['release'] = (...given) => this.#call('release', () => this.inner.release(...given))
   withdraw: Journal['withdraw'] = (...given) => this.#call('withdraw', () => this.inner.withdraw(...given))
+  retract: Journal['retract'] = (...given) => this.#call('retract', () => this.inner.retract(...given))
+  cancel: Journal['cancel'] = (...given) => this.#call('cancel', () => this.inner.cancel(...given))
+  publish: Journal['publish'] = (...given) => this.#call('publish', () => this.inner.publish(...given))
   followTurn: Journal['followTurn'] = (...given) => this.#call('followTurn', async () => this.#counted(await this.inner.followTurn(...given)))
+  follow: Journal['follow'] = (...given) => this.#call('follow', async () => this.#countedSession(await this.inner.follow(...given)))
+  readers: Journal['readers'] = (...given) => this.#call('readers', () => this.inner.readers(...given))
   forget: Journal['forget'] = (...given) => this.#call('forget', () => this.inner.forget(...given))
   close: Journal['close'] = () => this.#call('close', () => this.inner.close())
   pace: Journal['pace'] = (run) => this.inner.pace(run)
@@ -43,14 +49,29 @@ export class SlowJournal implements Journal {
 
   #counted (cursor: TurnCursor | undefined): TurnCursor | undefined {
     if (cursor === undefined) return undefined
+    return { next: () => cursor.next(), text: () => cursor.text(), close: this.#closing(cursor) }
+  }
+
+  #countedSession (followed: Followed | undefined): Followed | undefined {
+    if (followed === undefined) return undefined
+    const { cursor } = followed
+    const counted: SessionCursor = {
+      epoch: cursor.epoch,
+      get seq () { return cursor.seq },
+      get turns () { return cursor.turns },
+      set turns (turns) { cursor.turns = turns },
+      next: (mergeUnits) => cursor.next(mergeUnits),
+      view: (turnId) => cursor.view(turnId),
+      close: this.#closing(cursor)
+    }
+    return { ...followed, cursor: counted }
+  }
+
+  #closing (cursor: { close: () => void }): () => void {
     this.openCursors++
-    return {
-      next: () => cursor.next(),
-      text: () => cursor.text(),
-      close: () => {
-        this.openCursors--
-        cursor.close()
-      }
+    return () => {
+      this.openCursors--
+      cursor.close()
     }
   }
 
