@@ -255,11 +255,17 @@ function readyFrame (limits: ResolvedLimits, journal: Journal, types: string[]):
   return {
     journal: journal.id,
     maxPayload: limits.maxPayload,
-    // A whole answer in one frame, with every character escaped, and the frame's other fields.
-    maxFrameBytes: limits.maxAnswerBytes * 6 + 4096,
+    maxFrameBytes: largestFrame(limits),
     heartbeatMs: limits.heartbeatMs,
     types
   }
+}
+
+/** A `subscribed`: a whole answer and what waits behind it, with every character escaped, and the frame's other fields. */
+function largestFrame (limits: ResolvedLimits): number {
+  const { maxAnswerBytes, maxQueuedTurns, maxMessageLength, maxMetadataBytes, maxHistoryPageBytes } = limits
+  const subscribed = maxAnswerBytes * 6 + (maxQueuedTurns + 1) * (maxMessageLength * 6 + maxMetadataBytes + 1024)
+  return Math.max(subscribed, maxHistoryPageBytes) + 4096
 }
 
 interface ChannelPieces {

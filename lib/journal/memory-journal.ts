@@ -98,8 +98,10 @@ class MemoryJournal implements Journal {
     if (bodyHash === undefined) return undefined
     this.#claims.expire(this.#clock.now())
     const claimed = this.#claims.find(sessionKeyText(key), turnId, bodyHash)
-    // A turn of a chat without an id of its own has one all the same, which followers see.
-    return claimed ?? (this.#logs.find(key)?.find(turnId) === undefined ? undefined : { isSame: false })
+    // A turn of a chat without an id of its own has one all the same, which followers see; and while a turn is held, its
+    // entries are not to be taken for those of another.
+    const turn = claimed === undefined ? this.#logs.find(key)?.find(turnId) : undefined
+    return turn === undefined ? claimed : turn.claimed(bodyHash)
   }
 
   take (key: SessionKey, onStop: () => boolean): Run | undefined {
@@ -285,10 +287,9 @@ class MemoryJournal implements Journal {
     this.#endClaim(turn, end)
   }
 
-  #endClaim ({ log, chat, endSeq }: MemoryTurn, { content, ...end }: TurnEnd): void {
-    if (chat.bodyHash === undefined) return
-    const ended = { end, isWhole: content !== undefined, epoch: log.epoch, seq: endSeq }
-    this.#claims.end(log.text, chat.turnId, ended, this.#clock.now())
+  #endClaim (turn: MemoryTurn, end: TurnEnd): void {
+    const { log, chat } = turn
+    if (chat.bodyHash !== undefined) this.#claims.end(log.text, chat.turnId, turn.endedBy(end), this.#clock.now())
   }
 
   #sweep (): void {

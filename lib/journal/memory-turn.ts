@@ -1,5 +1,5 @@
 import type { HeldEntry } from './entry-ring.js'
-import type { Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd } from './journal.js'
+import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd } from './journal.js'
 import type { SessionLog } from './session-log.js'
 import { TurnText } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
@@ -56,6 +56,17 @@ export class MemoryTurn implements Run {
       this.endSeq = seq
       this.units += entry.end.content?.length ?? 0
     }
+  }
+
+  /** What an offer of the same id is answered. */
+  claimed (bodyHash: string): Claimed {
+    const { end, chat } = this
+    if (chat.bodyHash !== bodyHash) return { isSame: false }
+    return { isSame: true, ended: end === undefined ? undefined : this.endedBy(end) }
+  }
+
+  endedBy ({ content, ...end }: TurnEnd): EndedTurn {
+    return { end, isWhole: content !== undefined, epoch: this.log.epoch, seq: this.endSeq }
   }
 
   wakeCursors (): void {

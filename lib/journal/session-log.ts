@@ -65,7 +65,12 @@ export class SessionLog {
   keepEnded (turn: MemoryTurn): void {
     this.#ended.push(turn)
     this.#endedUnits += turn.units
-    while (this.#ended.length > 1 && this.#endedUnits > this.#maxEndedUnits) this.#dropEnded(0)
+    while (this.#endedUnits > this.#maxEndedUnits) {
+      // One that said nothing makes no room, and its end may still have to be told.
+      const index = this.#ended.findIndex((other) => other !== turn && other.units > 0)
+      if (index < 0) return
+      this.#dropEnded(index)
+    }
   }
 
   /** Tells the readers of the session, and those of the turn, that there is more. */

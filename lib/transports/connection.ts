@@ -241,6 +241,7 @@ export class Connection implements OutboxEvents {
   #countRequest (change: 1 | -1): void {
     this.#pendingRequests += change
     this.#pauseOrResume()
+    this.#closeIfDrained()
   }
 
   /** Whoever asks faster than answers get out is not heard until they are. */
@@ -272,7 +273,7 @@ export class Connection implements OutboxEvents {
   }
 
   #closeIfDrained (): void {
-    if (this.#state === 'draining' && this.#requests?.isIdle !== false) this.close('DRAIN')
+    if (this.#state === 'draining' && this.#pendingRequests === 0 && this.#requests?.isIdle !== false) this.close('DRAIN')
   }
 
   #isOpen (): boolean {

@@ -68,6 +68,7 @@ export class Feeds {
       const { id, message, metadata } = frame
       const chat = { ...this.#chatOf(frame, key, id), bodyHash: bodyHash(metadata === undefined ? { message } : { message, metadata }) }
       const started = await this.#start(chat, feed, frame.stream !== false)
+      if (this.#isClosed) return
       if (started.accepted) {
         const { position } = started
         const { epoch, seq } = feed.position
@@ -151,19 +152,19 @@ export class Feeds {
   async #tellAgain ({ id, stream }: TrackedChat, feed: Feed, ended: EndedTurn | undefined): Promise<void> {
     const { engine, reply } = this.#tools
     await feed.join()
-    const view = feed.view(id) ?? await this.#viewAnew(feed, id, ended)
+    const view = this.#isClosed ? undefined : feed.view(id) ?? await this.#viewAnew(feed, id, ended)
     if (this.#isClosed) return
     if (view !== undefined && view.end === undefined) {
       this.#addOwn(feed, id, stream !== false)
       return reply(feed.frames.ack(id, { status: 'duplicate', ...feed.position, content: view.text }))
     }
+    const { position } = feed
     const told = view?.end !== undefined
       ? { text: view.text, end: view.end }
       : ended && await engine.recall(feed.key, id, ended)
     // Running a moment ago, and kept nowhere now.
     if (told === undefined) return this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
     const { text, end } = told
-    const { position } = feed
     reply(feed.frames.ack(id, { status: 'duplicate', ...position, content: text }))
     reply(feed.frames.end(id, end, position.seq, stream === false ? text : undefined))
   }
