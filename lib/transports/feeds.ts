@@ -34,6 +34,8 @@ type TrackedChat = ChatFrame & { id: string }
 export class Feeds {
   readonly #tools: FeedsTools
   readonly #feedByKey = new Map<string, Feed>()
+  /** Sessions that are followed whole, or will be as soon as what was asked is done; as text. */
+  readonly #subscriptions = new Set<string>()
   #isClosed = false
   /** Chats that were accepted and whose ends have not been told. */
   #turns = 0
@@ -51,9 +53,9 @@ export class Feeds {
     return true
   }
 
-  /** Whether all that happens in that session is told. */
+  /** Whether all that happens in that session is told, or was asked for. */
   followsAll (key: SessionKey): boolean {
-    return this.#feedByKey.get(sessionKeyText(key))?.isWhole === true
+    return this.#subscriptions.has(sessionKeyText(key))
   }
 
   /** The session in which this connection has begun that turn. */
@@ -84,29 +86,39 @@ export class Feeds {
 
   /**
    * A chat without an id to a session that is followed: its turn is told in the feed, under an id of ours.
-   * @param refuse called when it is not accepted
+   * @param plain what to do when it is not accepted, and when the session is not followed after all
    */
-  plainChat (frame: ChatFrame, key: SessionKey, refuse: (code: ErrorCode, extra: ErrorExtra) => void): void {
+  plainChat (frame: ChatFrame, key: SessionKey, plain: PlainWays): void {
     this.#ask(key, undefined, async (feed) => {
+      if (!feed.isWhole) return plain.start()
       const started = await this.#start(this.#chatOf(frame, key, randomUUID()), feed, frame.stream !== false)
-      if (!started.accepted && started.code !== undefined) refuse(started.code, extraOf(started))
+      if (!started.accepted && started.code !== undefined) plain.refuse(started.code, extraOf(started))
     })
   }
 
   subscribe (frame: ClientFrameOf<'subscribe'>, key: SessionKey): void {
-    if (!this.followsAll(key) && this.#followed() >= this.#tools.maxSubscriptions) return this.#refuse(frame.id, 'RATE_LIMITED', this.#wait())
-    this.#ask(key, frame.id, async (feed) => {
-      const { epoch, after, id } = frame
-      const position = epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
-      const subscribed = await feed.subscribe(position, id)
-      if (subscribed === undefined) this.#refuse(id, 'RATE_LIMITED', this.#wait())
-      else this.#tools.reply(subscribed)
+    const { epoch, after, id } = frame
+    const text = sessionKeyText(key)
+    const isOneTooMany = !this.#subscriptions.has(text) && this.#subscriptions.size >= this.#tools.maxSubscriptions
+    if (isOneTooMany) return this.#refuse(id, 'RATE_LIMITED', this.#wait())
+    this.#subscriptions.add(text)
+    this.#ask(key, id, async (feed) => {
+      try {
+        const position = epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
+        const subscribed = await feed.subscribe(position, id)
+        if (subscribed === undefined) this.#refuse(id, 'RATE_LIMITED', this.#wait())
+        else this.#tools.reply(subscribed)
+      } finally {
+        if (feed.isWhole) this.#subscriptions.add(text)
+        else this.#subscriptions.delete(text)
+      }
     })
   }
 
   unsubscribe (frame: ClientFrameOf<'unsubscribe'>, key: SessionKey): void {
     const { agentId, sessionId } = key
     this.#ask(key, frame.id, async (feed) => {
+      this.#subscriptions.delete(sessionKeyText(key))
       feed.unsubscribe()
       this.#tools.reply({ type: 'unsubscribed', ...(frame.id === undefined ? {} : { id: frame.id }), agentId, sessionId })
     })
@@ -212,12 +224,6 @@ export class Feeds {
     feed.addOwn(turnId, isStreamed)
   }
 
-  #followed (): number {
-    let count = 0
-    for (const feed of this.#feedByKey.values()) if (feed.isWhole) count++
-    return count
-  }
-
   #chatOf ({ message, metadata, onBusy }: ChatFrame, key: SessionKey, turnId: string): Chat {
     const { context } = this.#tools.identity
     return { key, isNamed: true, turnId, message, metadata, context, onBusy, isForReaders: true }
@@ -234,4 +240,10 @@ export class Feeds {
 
 function extraOf ({ retryAfterMs, details }: ErrorExtra): ErrorExtra {
   return { ...(retryAfterMs === undefined ? {} : { retryAfterMs }), ...(details === undefined ? {} : { details }) }
+}
+
+/** How a plain chat is answered outside of feeds. */
+interface PlainWays {
+  start: () => void
+  refuse: (code: ErrorCode, extra: ErrorExtra) => void
 }

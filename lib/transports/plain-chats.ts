@@ -18,6 +18,8 @@ export interface PlainChatTools {
   hasRoom: () => boolean
   /** Agents with which the connection may have a session of its own. */
   maxOwnSessions: number
+  /** Runs a task, which must not throw, after what the connection has asked of that named session before. */
+  inOrder: (key: SessionKey, task: () => Promise<void>) => void
   /** What a chat is told to wait that is one too many. */
   retryAfterMs: number
   /** One request more, or one less, is without an answer. */
@@ -71,12 +73,14 @@ export class PlainChats {
     const answer = new PlainAnswer(agentId, frame.stream !== false)
     this.#lane(agentId).add(answer)
     onRequest(1)
-    engine.startTurn(chat, () => { outbox.wake() }).then(
+    const begin = (): Promise<void> => engine.startTurn(chat, () => { outbox.wake() }).then(
       (started) => { this.#onStarted(started, agentId, answer) },
       (err: unknown) => {
         this.#tools.onFailure(err, 'a chat could not be started')
         this.#answerRefused(agentId, answer, 'INTERNAL', {})
       })
+    if (chat.isNamed) this.#tools.inOrder(chat.key, begin)
+    else void begin()
   }
 
   /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */

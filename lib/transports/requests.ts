@@ -84,7 +84,11 @@ export class Requests {
     })
     const hasRoom = (): boolean => this.#chats.unanswered + this.#feeds.turns < limits.maxTurnsPerConnection
     const shared = { engine, identity, outbox, hasRoom, retryAfterMs: limits.retryAfterMs, onRequest, onFailure }
-    this.#chats = new PlainChats({ ...shared, maxOwnSessions: limits.maxOwnSessions })
+    this.#chats = new PlainChats({
+      ...shared,
+      maxOwnSessions: limits.maxOwnSessions,
+      inOrder: (key, task) => { this.#feeds.inOrder(key, task) }
+    })
     this.#feeds = new Feeds({ ...shared, maxSubscriptions: limits.maxSubscriptions, reply })
   }
 
@@ -151,7 +155,10 @@ export class Requests {
     const key = this.#key(frame.agentId, sessionId)
     if (id !== undefined) return this.#feeds.chat({ ...frame, id }, key)
     if (!this.#feeds.followsAll(key)) return this.#chats.start(frame, agentId)
-    this.#feeds.plainChat(frame, key, (code, extra) => { this.#chats.refuse(agentId, code, extra) })
+    this.#feeds.plainChat(frame, key, {
+      start: () => { this.#chats.start(frame, agentId) },
+      refuse: (code, extra) => { this.#chats.refuse(agentId, code, extra) }
+    })
   }
 
   #cancel (frame: ClientFrameOf<'cancel'>): void {

@@ -39,6 +39,7 @@ send({ port: target.port })
 async function answer (command: ServerCommand): Promise<void> {
   switch (command) {
     case 'memory': return send({ memory: await measure() })
+    case 'cpu': return send({ cpuMs: usedMs() })
     case 'yielded': return send({ yielded })
     case 'stats': return send({ stats: target.stats() })
     case 'release': released.resolve(); return send({})
@@ -100,6 +101,11 @@ async function measure (): Promise<MemoryReport> {
   }
   const { rss, heapUsed, external } = process.memoryUsage()
   return { rss, heap: heapUsed + external }
+}
+
+function usedMs (): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
 }
 
 function send (reply: ServerReply): void {

@@ -12,11 +12,13 @@ export interface ServerConfig {
   options: WsChannelOptions
 }
 
-export type ServerCommand = 'memory' | 'yielded' | 'stats' | 'release' | 'close'
+export type ServerCommand = 'memory' | 'cpu' | 'yielded' | 'stats' | 'release' | 'close'
 
 export interface ServerReply {
   port?: number
   memory?: MemoryReport
+  /** What the process has used of a processor since it began, in milliseconds. */
+  cpuMs?: number
   yielded?: number
   stats?: Record<string, number>
   closedMs?: number
@@ -73,6 +75,12 @@ export class ServerProcess {
     const { memory } = await this.ask('memory')
     if (memory === undefined) throw new Error('no memory report')
     return memory
+  }
+
+  async cpuMs (): Promise<number> {
+    const { cpuMs } = await this.ask('cpu')
+    if (cpuMs === undefined) throw new Error('no report of the processor')
+    return cpuMs
   }
 
   /**
