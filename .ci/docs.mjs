@@ -1,8 +1,9 @@
 // `npm run docs`: writes the tables of README.md from the code that they describe, each between two comments such as
 // <!-- docs:options --> and <!-- /docs:options -->. `--check [file]` writes nothing, and fails when a table is not what it would be.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { argv, exit } from 'node:process'
+// The protocol reference, lib/protocol/reference.md, it writes whole.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, sep } from 'node:path'
+import process, { argv, exit } from 'node:process'
 import { fileURLToPath } from 'node:url'
 
 import ts from 'typescript'
@@ -12,6 +13,7 @@ import { clientFrameSchemas } from '../lib/protocol/client-frames.js'
 import { CLOSE_CODES, ERROR_CODES } from '../lib/protocol/codes.js'
 import { MAX_NAME_LENGTH } from '../lib/protocol/names.js'
 import { serverFrameSchemas } from '../lib/protocol/server-frames.js'
+import { makeReference } from './reference.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const LIB = join(ROOT, 'lib')
@@ -25,36 +27,43 @@ const WHAT_A_CLIENT_DOES = {
   'after-renewal': 'get new credentials, then reconnect'
 }
 
-/** The schemas are those of the whole protocol: of it, this version speaks so much. */
-const SPOKEN_BY_CLIENTS = { chat: ['message', 'agentId', 'sessionId', 'stream', 'onBusy', 'metadata'], ping: ['id'] }
-const SPOKEN_BY_SERVER = {
-  stream: ['agentId', 'content', 'done'],
-  message: ['agentId', 'content', 'done'],
-  error: ['agentId', 'code', 'message', 'retryable', 'done', 'retryAfterMs', 'details', 'id'],
-  pong: ['id'],
-  ready: ['protocol', 'connectionId', 'journal', 'maxPayload', 'maxFrameBytes', 'heartbeatMs', 'types'],
-  reconnect: ['reason', 'afterMs']
-}
+/** What frames of a tracked turn have beside those of a plain one; the last two at its end. */
+const TRACKED = ['id', 'sessionId', 'seq', 'finishReason', 'usage']
+
+const FRAME_HEADS = ['`type`', 'Fields', 'What it says']
+const TRACKED_SAYS = 'What the frames of a tracked turn, and all frames of a followed session, have too'
 
 const TIMES = [['h', 3_600_000], ['min', 60_000], ['s', 1_000]]
 const SIZES = [['MiB', 1024 * 1024], ['KiB', 1024]]
 
 const TABLES = {
   options: optionsTable,
-  'client-frames': () => framesTable(clientFrameSchemas(DEFAULT_LIMITS), SPOKEN_BY_CLIENTS),
-  'server-frames': () => framesTable(serverFrameSchemas, SPOKEN_BY_SERVER),
+  'journal-options': journalOptionsTable,
+  'client-frames': () => framesTable(clientFrameSchemas(DEFAULT_LIMITS)),
+  'server-frames': () => framesTable(serverFrameSchemas),
   'error-codes': errorsTable,
   'close-codes': closesTable
 }
 
 const isCheck = argv.includes('--check')
-const file = argv.slice(2).find((argument) => argument !== '--check') ?? join(ROOT, 'README.md')
+const named = argv.slice(2).find((argument) => argument !== '--check')
+if (named === undefined || named.endsWith('reference.md')) keepReference(named ?? join(LIB, 'protocol', 'reference.md'))
+if (named?.endsWith('reference.md')) exit()
+const file = named ?? join(ROOT, 'README.md')
 const before = readFileSync(file, 'utf8')
 const after = Object.entries(TABLES).reduce(withTable, before)
 if (!isCheck) writeFileSync(file, after)
 else if (after !== before) {
   console.error(`${file}: ${staleTables().join(', ')}: not what the code says; run \`npm run docs\``)
   exit(1)
+}
+
+function keepReference (path) {
+  const reference = makeReference({ table, typeText, closesTable })
+  if (!isCheck) return writeFileSync(path, reference)
+  if (existsSync(path) && readFileSync(path, 'utf8') === reference) return
+  console.error(`${path}: not what the code and the transcripts say; run \`npm run docs\``)
+  process.exitCode = 1
 }
 
 function withTable (text, [name, makeTable]) {
@@ -81,11 +90,38 @@ function optionsTable () {
   ])
 }
 
-/** What an interface of lib/options.ts says of its properties. */
-function propertiesOf (name) {
-  const source = ts.createSourceFile('options.ts', readFileSync(join(LIB, 'options.ts'), 'utf8'), ts.ScriptTarget.Latest, true)
-  const found = source.statements.find((statement) => ts.isInterfaceDeclaration(statement) && statement.name.text === name)
-  if (found === undefined) throw new Error(`lib/options.ts has no interface ${name}`)
+function journalOptionsTable () {
+  const path = 'journal/memory-journal.ts'
+  const numbers = defaultsIn(sourceOf(path))
+  const options = propertiesOf('MemoryJournalOptions', path).filter(({ name }) => name !== 'clock')
+  return table(['Option', 'What it is', 'Default'], options.map(({ name, sentence, byDefault }) => {
+    const value = numbers.get(name)
+    if (Number(byDefault) !== value) throw new Error(`lib/${path}: ${name} says \`@default ${byDefault}\`, the code says ${value}`)
+    return [`\`${name}\``, sentence, inUnits(name, value)]
+  }))
+}
+
+/** The numbers that stand in for what a destructured object lacks. */
+function defaultsIn (source) {
+  const numbers = new Map()
+  const visit = (node) => {
+    if (ts.isBindingElement(node) && node.initializer !== undefined) numbers.set(node.name.getText(), numberOf(node.initializer))
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return numbers
+}
+
+function numberOf (node) {
+  const isProduct = ts.isBinaryExpression(node) && node.operatorToken.kind === ts.SyntaxKind.AsteriskToken
+  if (isProduct) return numberOf(node.left) * numberOf(node.right)
+  return ts.isNumericLiteral(node) ? Number(node.text.replaceAll('_', '')) : Number.NaN
+}
+
+/** What an interface says of its properties. */
+function propertiesOf (name, path = 'options.ts') {
+  const found = sourceOf(path).statements.find((statement) => ts.isInterfaceDeclaration(statement) && statement.name.text === name)
+  if (found === undefined) throw new Error(`lib/${path} has no interface ${name}`)
   return found.members.map((member) => ({
     name: member.name.getText(),
     type: member.type.getText().replace(/ \| undefined$/, ''),
@@ -94,10 +130,14 @@ function propertiesOf (name) {
   }))
 }
 
+function sourceOf (path) {
+  return ts.createSourceFile(path, readFileSync(join(LIB, path), 'utf8'), ts.ScriptTarget.Latest, true)
+}
+
 function defaultOf (member) {
   const tag = ts.getJSDocTags(member).find(({ tagName }) => tagName.text === 'default')
-  if (tag === undefined) throw new Error(`lib/options.ts: ${member.name.getText()} says no @default`)
-  return oneLine(tag.comment)
+  if (tag === undefined && member.name.getText() !== 'clock') throw new Error(`${member.name.getText()} says no @default`)
+  return tag === undefined ? '' : oneLine(tag.comment)
 }
 
 function oneLine (comment) {
@@ -110,26 +150,45 @@ function inUnits (name, value) {
   return unit === undefined ? `${value}` : `${value} (${value / size} ${unit})`
 }
 
-function framesTable (schemas, spoken) {
-  return table(['`type`', 'Fields', 'What it says'], Object.entries(spoken).map(([type, fields]) => {
-    const { properties, required, description } = schemas[type]
-    return [`\`${type}\``, fields.map((field) => fieldText(field, properties[field], required.includes(field))).join(', '), description]
-  }))
+function framesTable (schemas) {
+  const rows = Object.entries(schemas).map(([type, { properties, required, description }]) => {
+    const [names, shared] = fieldsOf(properties)
+    const fields = names.map((name) => fieldText(name, properties[name], required.includes(name)))
+    return [`\`${type}\``, [...fields, ...shared].join(', '), description]
+  })
+  const tracked = Object.values(schemas).map(({ properties }) => properties).find(isTracked)
+  if (tracked === undefined) return table(FRAME_HEADS, rows)
+  const fields = TRACKED.map((field) => fieldText(field, tracked[field], true))
+  const always = fields.slice(0, 3).join(', ')
+  const atTheEnd = fields.slice(3).join(', ')
+  return table(FRAME_HEADS, [...rows, ['tracked', `${always}; at the end of a turn ${atTheEnd}`, TRACKED_SAYS]])
+}
+
+/** The fields to name, and what stands for those that more than one type has. */
+function fieldsOf (properties) {
+  const names = Object.keys(properties).filter((field) => field !== 'type')
+  return isTracked(properties) ? [names.filter((field) => !TRACKED.includes(field)), ['tracked']] : [names, []]
+}
+
+function isTracked (properties) {
+  return TRACKED.every((field) => field in properties)
 }
 
 function fieldText (name, schema, isRequired) {
   return `\`${name}${isRequired ? '' : '?'}\` ${typeText(schema)}`
 }
 
-function typeText ({ type, const: value, anyOf, items, properties, patternProperties, minLength, maxLength }) {
+function typeText ({ type, const: value, anyOf, items, properties, required, patternProperties, minLength, maxLength }) {
   if (value !== undefined) return `\`${value}\``
   // The codes have a table of their own.
   if (anyOf !== undefined) return anyOf.length > 8 ? 'a code' : anyOf.map(typeText).join(' or ')
   if (type === 'array') return `${typeText(items)}[]`
-  if (properties !== undefined) return `{ ${Object.entries(properties).map(([name, schema]) => `\`${name}\` ${typeText(schema)}`).join(', ')} }`
+  if (properties !== undefined) {
+    return `{ ${Object.entries(properties).map(([name, schema]) => fieldText(name, schema, required.includes(name))).join(', ')} }`
+  }
   if (patternProperties !== undefined) return 'object'
   if (maxLength === MAX_NAME_LENGTH) return 'name'
-  return maxLength === undefined ? type : `${type} (${minLength} to ${maxLength})`
+  return maxLength === undefined ? type ?? 'JSON' : `${type} (${minLength} to ${maxLength})`
 }
 
 function errorsTable () {
@@ -141,7 +200,7 @@ function errorsTable () {
 /** Codes that some file but the table itself names: the protocol has more than this version has reasons for. */
 function emittedCodes () {
   const codes = new Set()
-  for (const entry of readdirSync(LIB, { recursive: true }).filter((path) => path.endsWith('.ts') && path !== join('protocol', 'codes.ts'))) {
+  for (const entry of readdirSync(LIB, { recursive: true }).filter((path) => path.endsWith('.ts') && !isOnlyAbout(path))) {
     const visit = (node) => {
       if (ts.isStringLiteral(node) && node.text in ERROR_CODES) codes.add(node.text)
       ts.forEachChild(node, visit)
@@ -151,12 +210,21 @@ function emittedCodes () {
   return codes
 }
 
+/** Names codes without a reason to send one. */
+function isOnlyAbout (path) {
+  return path === join('protocol', 'codes.ts') || path.startsWith(`conformance${sep}`)
+}
+
+/** One row for each thing that a client does. */
 function closesTable () {
-  return table(['Code', 'Why', 'What a client does next'], Object.values(CLOSE_CODES).map(({ code, reason, reconnect }) => {
+  const codesByAdvice = new Map()
+  for (const { code, reason, reconnect } of Object.values(CLOSE_CODES)) {
     const advice = WHAT_A_CLIENT_DOES[reconnect]
     if (advice === undefined) throw new Error(`nothing is written about the advice ${reconnect}`)
-    return [`${code}`, reason === '' ? 'the client closed it, or nothing went wrong' : reason, advice]
-  }))
+    const why = reason === '' ? 'the client closed it, or nothing went wrong' : reason
+    codesByAdvice.set(advice, [...codesByAdvice.get(advice) ?? [], `${code}: ${why}`])
+  }
+  return table(['Code, and why', 'What a client does next'], [...codesByAdvice].map(([advice, codes]) => [codes.join('; '), advice]))
 }
 
 function table (heads, rows) {

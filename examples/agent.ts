@@ -22,9 +22,11 @@ export function offlineAgent ({ orders, pauseMs = 35, now = () => new Date() }: 
     // Cut short, since a regular expression may take the square of a message's length.
     const message = turn.message.slice(0, 1000)
     const earlier = (await turn.history({ limit: 200 })).map((said) => ({ ...said, content: said.content.slice(0, 1000) }))
-    const answer = recall(message, earlier) ??
-      lookUp(message, { orders, now: now() }) ??
-      smallTalk(message, { name: nameAmong(earlier), turns: Math.floor(earlier.length / 2) })
+    const remembered = recall(message, earlier)
+    const found = remembered === undefined ? lookUp(message, { orders, now: now() }) : undefined
+    // Neither text nor an end: a client that gives its chats an id can show that something was looked up.
+    if (found !== undefined) yield { type: 'event', name: 'tool-output', data: { tool: 'look-up', found } }
+    const answer = remembered ?? found ?? smallTalk(message, { name: nameAmong(earlier), turns: Math.floor(earlier.length / 2) })
 
     for (const piece of words(answer)) {
       yield piece

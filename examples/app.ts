@@ -9,7 +9,7 @@ import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import wsChannel from '../lib/index.js'
 import { offlineAgent } from './agent.js'
 import { openaiAgent } from './openai-agent.js'
-import { orderRoutes, orders } from './orders.js'
+import { OrderParams, orderRoutes, orders } from './orders.js'
 
 export type Env = Record<string, string | undefined>
 
@@ -36,7 +36,13 @@ export async function buildServer (env: Env) {
 
     // One function answers whatever agent id a client names; several-agents.ts shows one agent per id instead.
     api.decorate('agentExecutor', env.OPENAI_BASE_URL ? openaiAgent(env) : offlineAgent({ orders }))
-    api.register(wsChannel)
+    await api.register(wsChannel)
+
+    // What REST tells of an order, over the socket: {"type":"order","id":"any","orderId":2} is answered by a frame of the same type.
+    api.channel.define('order', {
+      schema: OrderParams,
+      handler: ({ orderId }) => orders.find(({ id }) => id === orderId) ?? null
+    })
   }, { prefix: '/api/v1' })
 
   return app

@@ -18,7 +18,7 @@ const Problem = Type.Object({
   message: Type.String()
 })
 
-const OrderParams = Type.Object({ orderId: Type.Integer({ minimum: 1 }) })
+export const OrderParams = Type.Object({ orderId: Type.Integer({ minimum: 1 }) })
 const OrderQuery = Type.Object({ status: Type.Optional(Order.properties.status) })
 
 const OrderNotFound = createError<[number]>('ORDER_NOT_FOUND', 'There is no order %d', 404)

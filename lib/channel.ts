@@ -199,13 +199,14 @@ export class ChannelRuntime {
     for (const part of this.#parts.owned) await part.close?.()
   }
 
-  async #drain ({ engine, connections }: ChannelPieces, timeoutMs: number): Promise<void> {
+  async #drain ({ engine, connections, host }: ChannelPieces, timeoutMs: number): Promise<void> {
     const deadline = this.#clock.now() + timeoutMs
     // A turn whose client has gone keeps no socket open: without a timer, which has nothing to do, the process would end.
     const stayAlive = setInterval(Boolean, MAX_TIMEOUT_MS)
     try {
       const ended = engine.drain(timeoutMs)
       connections.drain()
+      host.drain()
       await ended
       // The ends are in the journal. Whoever still reads gets them before the close, in what time is left.
       await connections.closeAll(Math.max(0, deadline - this.#clock.now()) + LAST_FRAMES_MS)

@@ -43,7 +43,7 @@ export class MemoryClaims {
   add (keyText: string, { owner }: SessionKey, turnId: string, bodyHash: string): void {
     const id = idOf(keyText, turnId)
     this.#claimById.set(id, { id, owner, bodyHash, ended: undefined, expiresAt: Infinity })
-    this.#countByOwner.set(owner, (this.#countByOwner.get(owner) ?? 0) + 1)
+    this.#count(owner, 1)
   }
 
   /** The turn has ended: the claim's time begins. */
@@ -81,7 +81,11 @@ export class MemoryClaims {
 
   #drop ({ id, owner }: Claim): void {
     this.#claimById.delete(id)
-    const count = (this.#countByOwner.get(owner) ?? 1) - 1
+    this.#count(owner, -1)
+  }
+
+  #count (owner: string, by: 1 | -1): void {
+    const count = (this.#countByOwner.get(owner) ?? 0) + by
     if (count === 0) this.#countByOwner.delete(owner)
     else this.#countByOwner.set(owner, count)
   }

@@ -185,9 +185,8 @@ class MemoryJournal implements Journal {
   }
 
   followTurn (key: SessionKey, turnId: string, wake: () => void): TurnCursor | undefined {
-    const log = this.#logs.find(key)
-    const isIt = (turn: MemoryTurn | undefined): boolean => turn?.chat.turnId === turnId
-    const turn = isIt(log?.running) ? log?.running : log?.queue.find(isIt)
+    // Also one that has ended, as long as it is held: whoever has sent it may come after a cancel.
+    const turn = this.#logs.find(key)?.find(turnId)
     return turn === undefined ? undefined : new MemoryTurnCursor(turn, wake, this.#quarterRing)
   }
 

@@ -181,8 +181,7 @@ export class MemorySessionCursor implements SessionCursor, Place {
   #textBefore (turn: MemoryTurn): number | undefined {
     if (turn === this.#turn) return this.#textRead
     if (turn.start === undefined || turn.start.seq >= this.seq) return 0
-    if (turn.end !== undefined && turn.endSeq <= this.seq) return turn.text.length
-    if (this.seq + 1 < this.#log.ring.first) return undefined
-    return firstHeld(turn, this.seq + 1)?.textBefore ?? turn.text.length
+    // Between its start and its end there is one turn at a time, which is the one that was being told.
+    return turn.end !== undefined && turn.endSeq <= this.seq ? turn.text.length : undefined
   }
 }

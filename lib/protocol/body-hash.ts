@@ -14,5 +14,6 @@ function sorted (value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(sorted)
   const entries = Object.entries(value).sort(([one], [other]) => one < other ? -1 : 1)
-  return entries.map(([key, item]) => [key, sorted(item)])
+  // An object again, and not its pairs: an array may hold pairs too.
+  return Object.fromEntries(entries.map(([key, item]) => [key, sorted(item)]))
 }

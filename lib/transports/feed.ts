@@ -1,5 +1,5 @@
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
-import type { Entry, FollowFrom, Position, TurnView } from '../journal/journal.js'
+import type { Entry, FollowFrom, OpenTurn, Position, TurnView } from '../journal/journal.js'
 import { encode } from '../protocol/encode.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
@@ -84,11 +84,14 @@ export class Feed implements FrameSource {
     }
   }
 
-  /** Follows from a position, if it does not yet, or from now on; for its own turns. */
+  /** Follows from a position, if it does not yet, or from now on, where there is room; for its own turns. */
   async join (position?: Position): Promise<void> {
     if (this.#follower !== undefined) return
     const followed = await this.#follow({ turns: this.own, position })
-    if (followed === undefined) throw new Error('the journal has no room for the session of a turn that it has taken')
+    if (followed === undefined) {
+      if (position !== undefined) throw new Error('the journal has no room for the session of a turn that it has taken')
+      return
+    }
     if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#next = this.#snapshot(followed)
   }
 
@@ -119,7 +122,8 @@ export class Feed implements FrameSource {
 
   /** The turn was taken back: nobody will tell its end. */
   dropOwn (turnId: string): void {
-    this.#finish(turnId)
+    // Another's turn of that id goes on.
+    if (this.own.has(turnId)) this.#finish(turnId)
   }
 
   /** A turn as the reader knows it. */
@@ -131,7 +135,7 @@ export class Feed implements FrameSource {
   async catchUp (): Promise<ServerFrameOf<'subscribed'> | undefined> {
     const followed = await this.#follow({ turns: this.#turns() })
     if (followed === undefined || !this.#adopt(followed)) return undefined
-    return this.frames.subscribed(this.position, followed.recovered, followed.turns, undefined)
+    return this.frames.subscribed(this.position, followed.recovered, this.#meant(followed.turns), undefined)
   }
 
   close (): void {
@@ -190,7 +194,12 @@ export class Feed implements FrameSource {
   }
 
   #snapshot ({ turns }: FollowedSession): string {
-    return encode(this.frames.subscribed(this.position, false, turns, undefined))
+    return encode(this.frames.subscribed(this.position, false, this.#meant(turns), undefined))
+  }
+
+  /** A reader of its own turns would wait for the ends of others. */
+  #meant (turns: OpenTurn[]): OpenTurn[] {
+    return this.#isWhole ? turns : turns.filter(({ chat }) => this.own.has(chat.turnId))
   }
 
   #takeNext (): string | typeof LOST | undefined {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-import type { EndedTurn, TurnView } from '../journal/journal.js'
+import type { EndedTurn, Position, TurnView } from '../journal/journal.js'
 import { bodyHash } from '../protocol/body-hash.js'
 import type { ChatFrame, ClientFrameOf } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
@@ -30,22 +30,32 @@ export interface FeedsTools {
 
 type TrackedChat = ChatFrame & { id: string }
 
+/** Feeds that have ended, whose places a connection remembers. */
+const MAX_LEFT = 256
+
 /** The sessions that one connection follows, each by one feed, and the chats whose turns are told there. */
 export class Feeds {
   readonly #tools: FeedsTools
   readonly #feedByKey = new Map<string, Feed>()
   /** Sessions that are followed whole, or will be as soon as what was asked is done; as text. */
   readonly #subscriptions = new Set<string>()
+  /** Chats of which it is not known yet whether they are accepted. */
+  readonly #asked = new Set<{ turnId: string, key: SessionKey }>()
+  /** Where feeds have ended: the client is not told that they have, and may ask for one from before that. */
+  readonly #leftAt = new Map<string, Position>()
+  #hasForgotten = false
   #isClosed = false
   /** Chats that were accepted and whose ends have not been told. */
   #turns = 0
+  /** Chats that may be accepted any moment. */
+  #offered = 0
 
   constructor (tools: FeedsTools) {
     this.#tools = tools
   }
 
-  /** Chats that were accepted and whose ends have not been told. */
-  get turns (): number { return this.#turns }
+  /** Chats that were accepted and whose ends have not been told, and those that may be accepted any moment. */
+  get turns (): number { return this.#turns + this.#offered }
 
   /** Nothing is being told, or asked for. */
   get isIdle (): boolean {
@@ -61,15 +71,18 @@ export class Feeds {
   /** The session in which this connection has begun that turn. */
   keyOf (turnId: string): SessionKey | undefined {
     for (const feed of this.#feedByKey.values()) if (feed.own.has(turnId)) return feed.key
+    for (const asked of this.#asked) if (asked.turnId === turnId) return asked.key
     return undefined
   }
 
   /** A tracked chat: `ack`, then its turn in the feed. */
   chat (frame: TrackedChat, key: SessionKey): void {
+    const asked = { turnId: frame.id, key }
+    this.#asked.add(asked)
     this.#ask(key, frame.id, async (feed) => {
       const { id, message, metadata } = frame
       const chat = { ...this.#chatOf(frame, key, id), bodyHash: bodyHash(metadata === undefined ? { message } : { message, metadata }) }
-      const started = await this.#start(chat, feed, frame.stream !== false)
+      const started = await this.#start(chat, feed, frame.stream !== false).finally(() => { this.#asked.delete(asked) })
       if (this.#isClosed) return
       if (started.accepted) {
         const { position } = started
@@ -104,7 +117,8 @@ export class Feeds {
     this.#subscriptions.add(text)
     this.#ask(key, id, async (feed) => {
       try {
-        const position = epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
+        const asked = epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
+        const position = asked !== undefined && this.#hasTold(key, asked) ? undefined : asked
         const subscribed = await feed.subscribe(position, id)
         if (subscribed === undefined) this.#refuse(id, 'RATE_LIMITED', this.#wait())
         else this.#tools.reply(subscribed)
@@ -137,6 +151,7 @@ export class Feeds {
       if (feed.isWhole || !feed.isIdle) continue
       this.#feedByKey.delete(text)
       this.#tools.outbox.remove(feed)
+      if (feed.isOpen) this.#leave(text, feed.position)
       feed.close()
     }
   }
@@ -147,14 +162,38 @@ export class Feeds {
     this.#feedByKey.clear()
   }
 
+  #leave (text: string, position: Position): void {
+    this.#leftAt.delete(text)
+    this.#leftAt.set(text, position)
+    for (const oldest of this.#leftAt.keys()) {
+      if (this.#leftAt.size <= MAX_LEFT) break
+      this.#leftAt.delete(oldest)
+      this.#hasForgotten = true
+    }
+  }
+
+  /** Whether an earlier feed of this connection may have told what follows that position. */
+  #hasTold (key: SessionKey, { epoch, seq }: Position): boolean {
+    const left = this.#leftAt.get(sessionKeyText(key))
+    return left === undefined ? this.#hasForgotten : left.epoch === epoch && left.seq > seq
+  }
+
   async #start (chat: Chat, feed: Feed, isStreamed: boolean): Promise<StartedOnce> {
     const { engine, hasRoom } = this.#tools
     if (!hasRoom()) return await engine.known(chat) ?? { accepted: false, code: 'RATE_LIMITED', ...this.#wait() }
     const wasOwn = feed.own.has(chat.turnId)
+    // A journal may take its time to accept it: meanwhile it counts, once.
+    let offered = 1
+    this.#offered++
+    const settle = (): void => {
+      this.#offered -= offered
+      offered = 0
+    }
     const started = await engine.startOnce(chat, (epoch, seq) => {
+      settle()
       this.#addOwn(feed, chat.turnId, isStreamed)
       return feed.join({ epoch, seq })
-    })
+    }).finally(settle)
     // It was accepted, and taken back.
     if (!wasOwn && !started.accepted) feed.dropOwn(chat.turnId)
     return started
@@ -164,21 +203,23 @@ export class Feeds {
   async #tellAgain ({ id, stream }: TrackedChat, feed: Feed, ended: EndedTurn | undefined): Promise<void> {
     const { engine, reply } = this.#tools
     await feed.join()
-    const view = this.#isClosed ? undefined : feed.view(id) ?? await this.#viewAnew(feed, id, ended)
+    const view = this.#isClosed || !feed.isOpen ? undefined : feed.view(id) ?? await this.#viewAnew(feed, id, ended)
     if (this.#isClosed) return
     if (view !== undefined && view.end === undefined) {
       this.#addOwn(feed, id, stream !== false)
       return reply(feed.frames.ack(id, { status: 'duplicate', ...feed.position, content: view.text }))
     }
-    const { position } = feed
+    // Where there is no room to read a session, nothing runs in it.
+    const position = feed.isOpen ? feed.position : ended
     const told = view?.end !== undefined
       ? { text: view.text, end: view.end }
       : ended && await engine.recall(feed.key, id, ended)
     // Running a moment ago, and kept nowhere now.
-    if (told === undefined) return this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
+    if (told === undefined || position === undefined) return this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
     const { text, end } = told
-    reply(feed.frames.ack(id, { status: 'duplicate', ...position, content: text }))
-    reply(feed.frames.end(id, end, position.seq, stream === false ? text : undefined))
+    const { epoch, seq } = position
+    reply(feed.frames.ack(id, { status: 'duplicate', epoch, seq, content: text }))
+    reply(feed.frames.end(id, end, seq, stream === false ? text : undefined))
   }
 
   /** Where the feed's place is too far back to say what the reader knows of a turn, it goes on from now on. */

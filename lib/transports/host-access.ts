@@ -54,6 +54,8 @@ export interface HostAccessTools {
 /** Sessions for the host's own code: what clients can do by frames, without a socket. */
 export class HostAccess {
   readonly #tools: HostAccessTools
+  /** Wakes whoever follows a session. */
+  readonly #wakes = new Set<() => void>()
 
   constructor (tools: HostAccessTools) {
     this.#tools = tools
@@ -81,10 +83,11 @@ export class HostAccess {
 
   async * follow (session: SessionRef, { epoch, after, signal }: FollowOptions = {}): AsyncGenerator<ServerFrame, void, undefined> {
     const { engine, onFailure } = this.#tools
-    let wake = (): void => {}
-    const onAbort = (): void => { wake() }
-    const feed = new Feed(this.#key(session), { engine, wake: () => { wake() }, onTurnDone: () => {}, onFailure })
-    signal?.addEventListener('abort', onAbort)
+    let resume = (): void => {}
+    const wake = (): void => { resume() }
+    const feed = new Feed(this.#key(session), { engine, wake, onTurnDone: () => {}, onFailure })
+    signal?.addEventListener('abort', wake)
+    this.#wakes.add(wake)
     try {
       const subscribed = await feed.subscribe(epoch === undefined || after === undefined ? undefined : { epoch, seq: after }, undefined)
       if (subscribed === undefined) throw new ChannelError('RATE_LIMITED')
@@ -95,12 +98,19 @@ export class HostAccess {
         if (frame === LOST) throw new ChannelError('STORE_UNAVAILABLE')
         // It was made from one.
         if (frame !== undefined) yield JSON.parse(frame) as ServerFrame
-        else await new Promise<void>((resolve) => { wake = resolve })
+        else if (engine.isDraining && feed.isIdle) return
+        else await new Promise<void>((resolve) => { resume = resolve })
       }
     } finally {
-      signal?.removeEventListener('abort', onAbort)
+      signal?.removeEventListener('abort', wake)
+      this.#wakes.delete(wake)
       feed.close()
     }
+  }
+
+  /** The engine drains: whoever follows a session in which nothing runs is let go, the others once it has ended. */
+  drain (): void {
+    for (const wake of this.#wakes) wake()
   }
 
   cancel ({ turnId, ...session }: SessionRef & { turnId?: string | undefined }): Promise<string[]> {

@@ -92,7 +92,11 @@ export class Engine {
       this.#sessions.report(running.turn.chat, err, 'the journal did not cancel a session\'s turns')
       return [running.turn.chat.turnId]
     }
-    for (const id of stopped) this.#displaced(session, id)
+    for (const id of stopped) {
+      // Of a turn whose right to run is on its way it is not known whether it waited.
+      if (session?.taking === undefined) this.#displaced(session, id)
+      else void session.taking.then(() => { this.#displaced(session, id) })
+    }
     return stopped
   }
 
@@ -165,6 +169,14 @@ export class Engine {
   }
 
   async #start<Reader> (chat: Chat, attach: Attach<Reader>): Promise<Accepted<Reader> | Refused | Duplicate> {
+    // Two turns that wait have two ids: the same chat again would push the first one out, and both would be lost.
+    let last: LiveTurn | undefined
+    for (let same = this.#waiting(chat); same !== undefined && same !== last; same = this.#waiting(chat)) {
+      last = same
+      await same.offering
+      const known = await this.known(chat)
+      if (known !== undefined) return known
+    }
     const refused = this.#refusal(chat)
     const turn = refused === undefined ? this.#sessions.enter(chat) : undefined
     if (turn === undefined) return await this.known(chat) ?? refused ?? noRoom('RATE_LIMITED')
@@ -174,6 +186,10 @@ export class Engine {
     turn.offering = undefined
     if (!started.accepted) this.#sessions.leave(turn)
     return started
+  }
+
+  #waiting ({ key, isNamed, turnId }: Chat): LiveTurn | undefined {
+    return this.#sessions.find(key, isNamed)?.waiting.get(turnId)
   }
 
   #refusal (chat: Chat): Refused | undefined {
@@ -214,6 +230,8 @@ export class Engine {
     for (const turnId of offer.displaced) this.#displaced(session, turnId)
     const attached = attach(turn, offer)
     const follower = isPromiseLike(attached) ? await attached : attached
+    // It may have come to run, and failed, before its reader was there.
+    if (turn.unwrittenEnd !== undefined) this.#sessions.endUnwritten(turn, turn.unwrittenEnd)
     if (!this.isDraining) this.#runner.next(session)
     const { position, epoch, seq } = offer
     return { accepted: true, turnId: chat.turnId, position, epoch, seq, follower }

@@ -60,8 +60,8 @@ export class SessionFollower {
 
   /** Tells the end of a turn whose journal failed: its readers still get one. */
   endUnwritten (turnId: string, end: TurnEnd): void {
-    const { turns } = this.#cursor
-    if (turns !== undefined && !turns.has(turnId)) return
+    // Its reader may have been told before: by the journal, which failed to say that it had written the end, or by us.
+    if (!this.#isFor(turnId) || this.#told.has(turnId) || this.#cursor.view(turnId)?.end !== undefined) return
     this.#unwrittenEnds.set(turnId, end)
     this.#wake()
   }
@@ -71,9 +71,14 @@ export class SessionFollower {
     this.#onClose(this)
   }
 
+  #isFor (turnId: string): boolean {
+    return this.#cursor.turns?.has(turnId) !== false
+  }
+
   #unwritten (): Entry | undefined {
     for (const [turnId, end] of this.#unwrittenEnds) {
       this.#unwrittenEnds.delete(turnId)
+      if (!this.#isFor(turnId)) continue
       this.#told.add(turnId)
       for (const oldest of this.#told) if (this.#told.size > MAX_TOLD) this.#told.delete(oldest)
       return { kind: 'end', end, turnId, seq: this.seq }

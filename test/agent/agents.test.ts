@@ -129,7 +129,7 @@ await t.test('a part', async (t) => {
   await t.test('is nothing else', async (t) => {
     for (const value of [
       undefined, null, 5, {}, [], { type: 'text' }, { type: 'text', content: 5 }, { type: 'message' }, { type: 'event' },
-      { type: 'event', name: '' }, { type: 'event', name: 5 }, { type: 'other' }, { type: undefined }
+      { type: 'event', name: '' }, { type: 'event', name: 5 }, { type: 'event', name: 'turn-started' }, { type: 'other' }, { type: undefined }
     ]) t.throws(() => toPart(value), { name: 'TypeError', message: /^the executor yielded .*: yield strings, or parts/ })
   })
 })

@@ -141,6 +141,16 @@ ${LISTEN}`,
   },
   {
     section: 'Writing a session store',
+    before: `
+import test from 'node:test'
+import { memorySessionStore, type SessionStore } from 'fastify-ws-channel'
+import { sessionStoreSuite } from 'fastify-ws-channel/conformance'
+let tables = 0
+const myStore = ({ table }: { table: string }): SessionStore => memorySessionStore({ maxSessions: table.length * 100 })
+`
+  },
+  {
+    section: 'Writing a session store',
     before: `${APP}
 app.register(async (api) => {
 `,
@@ -155,6 +165,35 @@ ${LISTEN}`,
       t.strictSame(await read('two'), { messages: [] })
       await client.close()
     }
+  },
+  {
+    section: 'Frames of your own, and turns',
+    before: `
+import assert from 'node:assert/strict'
+import { Type } from '@sinclair/typebox'
+import { once } from 'node:events'
+${APP}
+const ratings = { add: (owner: string, turnId: string, stars: number) => \`\${owner} gives \${turnId} \${stars}\` }
+const log = console.log
+const types: unknown[] = []
+console.log = (type: unknown) => { types.push(type) }
+`,
+    after: `
+console.log = log
+assert.deepEqual(types, ['subscribed', 'event', 'message'])
+assert.deepEqual(stopped, [])
+const socket = await app.channel.injectWS()
+const say = async (frame: object): Promise<unknown> => {
+  socket.send(JSON.stringify(frame))
+  const [answer] = await once(socket, 'message') as [Buffer]
+  return JSON.parse(answer.toString())
+}
+assert.deepEqual(await say({ type: 'rate', id: 'r', turnId: turn.id, stars: 5 }), { type: 'rate', id: 'r', data: \`ada gives \${turn.id} 5\` })
+assert.equal((await say({ type: 'rate', id: 'r', turnId: turn.id, stars: 6 }) as { code: string }).code, 'VALIDATION_FAILED')
+socket.close()
+await once(socket, 'close')
+await app.close()
+`
   },
   {
     section: 'Shutting down',

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 
-import type { Order } from '../../examples/orders.js'
-import { attend, connect } from '../helpers/channel-client.js'
+import { orders, type Order } from '../../examples/orders.js'
+import { attend, connect, type Frame } from '../helpers/channel-client.js'
 import { ask, askForText } from './conversation.js'
 import { run, start, startExample } from './processes.js'
 import { listen, server } from './server.js'
@@ -112,6 +112,40 @@ await t.test('a conversation over one socket', async (t) => {
   })
 
   await client.close()
+})
+
+await t.test('a conversation that a phone and a laptop share', async (t) => {
+  const url = await listen(await server(t))
+  const [phone, laptop] = [attend(t, await connect(url)), attend(t, await connect(url))]
+  laptop.send({ type: 'subscribe', sessionId: 'tea' })
+  t.match(await laptop.next('subscribed'), { seq: 0, turns: [] })
+  phone.send({ type: 'chat', id: 'q1', sessionId: 'tea', message: 'where is order 2?' })
+  t.match(await phone.next('ack'), { id: 'q1', status: 'started' })
+
+  const seen: Frame[][] = []
+  for (const client of [phone, laptop]) {
+    const frames = [await client.next()]
+    while (frames.at(-1)?.done !== true) frames.push(await client.next())
+    seen.push(frames)
+  }
+  t.strictSame(seen[0], seen[1])
+  t.match(seen[0]?.slice(0, 2), [
+    { type: 'event', name: 'turn-started', data: { message: 'where is order 2?' } },
+    { type: 'event', name: 'tool-output', data: { tool: 'look-up', found: 'Order 2 (3 × green tea) is on its way.' } }
+  ])
+  t.equal(seen[0]?.map(({ content = '' }) => content).join(''), 'Order 2 (3 × green tea) is on its way.')
+
+  await t.test('and an order, as REST has it', async (t) => {
+    phone.send({ type: 'order', id: 'o', orderId: 2 })
+    t.strictSame(await phone.next(), { type: 'order', id: 'o', data: orders[1] })
+    phone.send({ type: 'order', id: 'o', orderId: 9 })
+    t.strictSame(await phone.next(), { type: 'order', id: 'o', data: null })
+    phone.send({ type: 'order', id: 'o', orderId: 'two' })
+    t.match(await phone.next('error'), { id: 'o', code: 'VALIDATION_FAILED', details: { path: '/orderId' } })
+  })
+
+  await phone.close()
+  await laptop.close()
 })
 
 await t.test('as a process', async (t) => {

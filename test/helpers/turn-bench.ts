@@ -6,7 +6,7 @@ import { agentsOf } from '../../lib/agent/agents.js'
 import type { AgentExecutor } from '../../lib/agent/executor.js'
 import type { Clock } from '../../lib/clock.js'
 import type { Entry, Journal, TurnEnd } from '../../lib/journal/journal.js'
-import { memoryJournal } from '../../lib/journal/memory-journal.js'
+import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
 import type { SessionKey } from '../../lib/protocol/session-key.js'
 import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
 import type { SessionStore } from '../../lib/sessions/session-store.js'
@@ -16,9 +16,12 @@ import { deferred } from './deferred.js'
 import { eventually } from './eventually.js'
 import { ManualClock } from './manual-clock.js'
 import { recordingLog } from './recording-log.js'
+import { SlowJournal } from './slow-journal.js'
 
 export const LIMITS: EngineLimits = {
   onBusy: 'queue',
+  onDisconnect: 'continue',
+  disconnectGraceMs: 10_000,
   maxQueuedTurns: 10,
   cancelGraceMs: 5_000,
   firstPartTimeoutMs: 60_000,
@@ -112,6 +115,12 @@ export class TurnBench<C extends Clock = ManualClock> {
   }
 }
 
+/** What goes the same way with a journal in memory and with one that answers later is tested with both. */
+export const JOURNALS: ReadonlyArray<readonly [kind: string, make: (options: MemoryJournalOptions) => Journal]> = [
+  ['in memory', (options) => memoryJournal(options)],
+  ['that answers later', (options) => new SlowJournal(options)]
+]
+
 export const KEY: SessionKey = { owner: 'ann', agentId: 'main', sessionId: 's1' }
 
 /** Reads a turn, as it comes or (lazy) when it is told to. */
@@ -176,7 +185,8 @@ export async function ticks (count = 3): Promise<void> {
   for (let done = 0; done < count; done++) await tick()
 }
 
-function shortOf (entry: Entry): string {
+/** An entry in a few words. */
+export function shortOf (entry: Entry): string {
   switch (entry.kind) {
     case 'text':
     case 'message': return `${entry.kind} ${entry.content}`

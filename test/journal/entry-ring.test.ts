@@ -1,7 +1,7 @@
 import t from 'tap'
 
 import { EntryRing } from '../../lib/journal/entry-ring.js'
-import type { NewEntry } from '../../lib/journal/journal.js'
+import type { Entry, NewEntry } from '../../lib/journal/journal.js'
 import { MERGE_UNITS, TurnText } from '../../lib/journal/turn-text.js'
 
 const OVERHEAD = 120
@@ -76,6 +76,19 @@ await t.test('a ring', async (t) => {
     t.strictSame(contents(ring), ['20', '20', '30'])
     ring.trimOlderThan(31)
     t.strictSame([ring.size, ring.bytes, ring.first, ring.top], [0, 0, 5, 4])
+  })
+
+  await t.test('tells of what it forgets, but not of text', async (t) => {
+    const forgotten: number[] = []
+    for (const onForgotten of [({ seq }: Entry): void => { forgotten.push(seq) }, undefined]) {
+      const ring = new EntryRing({ maxEntries: 3, maxBytes: 1e6 }, onForgotten)
+      const end: NewEntry = { kind: 'end', end: { finishReason: 'stop' } }
+      for (const entry of [{ kind: 'event', name: 'x', json: '1' }, text('a'), { kind: 'message', content: 'M' }, end, text('b')] as const) push(ring, entry)
+      t.equal(ring.first, 3)
+      ring.trimOlderThan(1)
+      t.equal(ring.size, 0)
+    }
+    t.strictSame(forgotten, [1, 3, 4])
   })
 
   await t.test('numbers on after it was emptied', async (t) => {

@@ -212,10 +212,25 @@ await t.test('what the contract says', async (t) => {
   await t.test('8. a turn that the journal does not know cannot be followed', async (t) => {
     const journal = open()
     t.equal(journal.followTurn(S, 't1', () => {}), undefined, 'no session')
-    done(journal, 't1')
-    t.equal(journal.followTurn(S, 't1', () => {}), undefined, 'it has ended')
     offer(journal, 't2')
+    t.equal(journal.followTurn(S, 't1', () => {}), undefined, 'no turn')
     t.equal(journal.followTurn(key('other'), 't2', () => {}), undefined, 'it is of another session')
+  })
+
+  await t.test('8. a turn that has ended can be followed from its start, as long as its end is held', async (t) => {
+    const journal = open({ maxEntries: 4 })
+    const { run } = begin(journal, 't1')
+    offer(journal, 't2')
+    journal.append(run, 1, [text('a'), message('M'), STOP])
+    journal.withdraw(S, 't2', ABORTED)
+    journal.release(run, ABORTED)
+    t.strictSame(read(follow(journal, 't1')).map(short), ['2 a', '3 M', '4 end stop'])
+    t.strictSame(read(follow(journal, 't2')).map(short), ['5 end aborted'])
+    done(journal, 't3')
+    const late = follow(journal, 't1')
+    done(journal, 't4')
+    t.equal(journal.followTurn(S, 't1', () => {}), undefined, 'its end is gone')
+    t.strictSame(read(late).map(short), ['2 a', '3 M', '4 end stop'], 'but not for who had begun')
   })
 
   await t.test('8. sessions whose names would meet when joined are apart', async (t) => {

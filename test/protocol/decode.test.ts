@@ -283,7 +283,7 @@ t.test('whatever the bytes are, it answers, and as the protocol says', async (t)
 
   function agrees (decoded: Decoded, verdict: ReturnType<typeof judge>): boolean {
     if ('close' in decoded) return verdict.kind === 'close' && verdict.code === (decoded.close === 'TOO_BIG' ? 1009 : 1007)
-    if (decoded.ok) return verdict.kind === 'good' && isSameFrame(decoded.frame, verdict.frame, limits)
+    if (decoded.ok) return 'frame' in decoded && verdict.kind === 'good' && isSameFrame(decoded.frame, verdict.frame, limits)
     const { code, id, plainChat } = decoded.refusal
     return verdict.kind === 'bad' && verdict.codes.includes(code) && verdict.id === id &&
       JSON.stringify(verdict.plainChat) === JSON.stringify(plainChat)

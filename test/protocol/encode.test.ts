@@ -4,7 +4,9 @@ import { Value } from '@sinclair/typebox/value'
 import t from 'tap'
 
 import { CLOSE_CODES, ERROR_CODES } from '../../lib/protocol/codes.js'
-import { closeArguments, encode, encodeStreamPiece, errorFrame, streamHead } from '../../lib/protocol/encode.js'
+import {
+  closeArguments, encode, encodeEvent, encodeStreamPiece, encodeTrackedPiece, errorFrame, streamHead, trackedTail
+} from '../../lib/protocol/encode.js'
 import { FINISH_REASONS } from '../../lib/protocol/names.js'
 import { serverFrameSchemas, type ServerFrame, type ServerFrameType } from '../../lib/protocol/server-frames.js'
 import { sessionKeyText } from '../../lib/protocol/session-key.js'
@@ -27,6 +29,24 @@ t.test('a piece is encoded as any other frame would be', async (t) => {
       t.equal(encodeStreamPiece(head, content), encode({ type: 'stream', agentId, content, done: false }), JSON.stringify(content))
     }
   }
+})
+
+t.test('a piece in a feed, too, with what is tracked behind the plain fields', async (t) => {
+  for (const name of ['main', '"\\', '\u{1f642}', '\u2028']) {
+    const [head, tail] = [streamHead(name), trackedTail(name, name)]
+    for (const content of ['x', '', '"\\\n\0', '\ud800', 'done":true}']) {
+      const frame: ServerFrame = { type: 'stream', agentId: name, content, done: false, id: name, sessionId: name, seq: 7 }
+      t.equal(encodeTrackedPiece(head, content, tail, 7), encode(frame), JSON.stringify(content))
+    }
+  }
+})
+
+t.test('an event is encoded as any other frame would be, with its data as they were given', async (t) => {
+  const frame = { type: 'event', agentId: 'main', id: 't1', sessionId: 's', seq: 1, name: '"progress"' } as const
+  for (const data of [null, 1, 'a"}', { a: [1, { b: null }] }]) {
+    t.equal(encodeEvent(frame, JSON.stringify(data)), encode({ ...frame, data }))
+  }
+  t.equal(encodeEvent(frame, '1e1000'), '{"type":"event","agentId":"main","id":"t1","sessionId":"s","seq":1,"name":"\\"progress\\"","data":1e1000}')
 })
 
 t.test('an error says what the table says, unless an agent has words of its own', async (t) => {

@@ -9,6 +9,7 @@ import type { WebSocket } from 'ws'
 import { DEFAULT_LIMITS } from '../../lib/options.js'
 import { createDecoder } from '../../lib/protocol/decode.js'
 import { Connections } from '../../lib/transports/connections.js'
+import { HostTypes } from '../../lib/transports/host-types.js'
 import type { Engine } from '../../lib/turns/engine.js'
 import { readableLog } from '../helpers/app.js'
 import { deferred } from '../helpers/deferred.js'
@@ -43,7 +44,7 @@ function makeConnections (engine: Partial<Engine>, decode = createDecoder(DEFAUL
   const ready = { journal: 'j', maxPayload: 1, maxFrameBytes: 1, heartbeatMs: 1, types: [] }
   const clock = new ManualClock()
   const connections = new Connections(
-    { engine: engine as Engine, decode, authorize: undefined, ready, clock, log }, DEFAULT_LIMITS)
+    { engine: engine as Engine, decode, hostTypes: new HostTypes(), authorize: undefined, ready, clock, log }, DEFAULT_LIMITS)
   const accept = (owner = 'anonymous', stream = new PassThrough()): FakeWebSocket => {
     const socket = new FakeWebSocket()
     connections.reserve(owner)

@@ -185,7 +185,14 @@ t.test('a bad frame gets an error with its id, reaches no executor, and the conn
     [deep, { code: 'INVALID_FRAME' }],
     [Buffer.from('{"type":"ping"}'), { code: 'INVALID_FRAME' }],
     ['{"type":"nope","id":"a"}', { code: 'UNKNOWN_TYPE', id: 'a' }],
-    ['{"type":"cancel","id":"a"}', { code: 'UNKNOWN_TYPE', id: 'a', details: { path: '/type' } }],
+    ['{"type":"ack","id":"a"}', { code: 'UNKNOWN_TYPE', id: 'a', details: { path: '/type', rule: 'no such type' } }],
+    ['{"type":"cancel","id":"a","turnId":""}', { code: 'VALIDATION_FAILED', id: 'a', details: { path: '/turnId' } }],
+    ['{"type":"subscribe","id":"a"}', { code: 'VALIDATION_FAILED', id: 'a' }],
+    ['{"type":"subscribe","id":"a","sessionId":"s","after":1}', { code: 'VALIDATION_FAILED', id: 'a', details: { path: '/epoch' } }],
+    ['{"type":"subscribe","id":"a","sessionId":"s","epoch":"e","after":-1}', { code: 'VALIDATION_FAILED', id: 'a' }],
+    ['{"type":"unsubscribe","id":"a"}', { code: 'VALIDATION_FAILED', id: 'a' }],
+    ['{"type":"history","id":"a"}', { code: 'VALIDATION_FAILED', id: 'a' }],
+    ['{"type":"history","id":"a","sessionId":"s","limit":201}', { code: 'VALIDATION_FAILED', id: 'a' }],
     ['{"id":"a"}', { code: 'VALIDATION_FAILED', id: 'a', details: { path: '/type', rule: 'expected a string' } }],
     ['{"type":"chat","id":"a","message":1}', { code: 'VALIDATION_FAILED', id: 'a' }],
     ['{"type":"chat","id":"a","message":"x"}', { code: 'VALIDATION_FAILED', id: 'a' }],
@@ -334,7 +341,7 @@ t.test('a socket that dies at any moment leaves nothing behind', async (t) => {
     await client.terminate()
     while (client.unread().length > 0) await client.next()
   }))
-  const clear = { connections: 0, turns: 0, runningTurns: 0, followers: 0, sessions: 0, entries: 0, bytes: 0 }
+  const clear = { connections: 0, turns: 0, runningTurns: 0, followers: 0, sessions: 0, entries: 0, bytes: 0, claims: 0 }
   const isBusy = (): boolean => Object.values(app.channel.stats()).some((count) => count > 0)
   await eventually(() => !isBusy())
   t.same(app.channel.stats(), clear)
@@ -417,15 +424,15 @@ t.test('one connection\'s flood does not close the others of its owner', async (
   await quiet.close()
 })
 
-t.test('frames that this version does not offer are bad frames', async (t) => {
+t.test('frames of a type that is none are bad frames, and the host is not asked about them', async (t) => {
   const asked: string[] = []
   const { connect } = await serve(t, { maxErrorsPerMinute: 2, authorize (frame) { asked.push(frame.type); return true } })
   const client = await connect()
   for (let i = 0; i < 2; i++) {
-    client.send({ type: 'cancel' })
+    client.send({ type: 'subscribed' })
     await client.next('error')
   }
-  client.send({ type: 'cancel' })
+  client.send({ type: 'subscribed' })
   t.equal((await client.closed).code, 4400)
   t.same(asked, [])
 })

@@ -351,7 +351,7 @@ await t.test('a journal that fails', async (t) => {
 
   await t.test('to take a chat back that it was not to have: it ends without being run', async (t) => {
     const { journal, clock } = failing((method, count): undefined => {
-      if ((method === 'followTurn' || method === 'withdraw') && count === 1) throw new Error('no disk')
+      if ((method === 'followTurn' || method === 'retract') && count === 1) throw new Error('no disk')
     })
     const desk = new Desk()
     const one = new TurnBench(desk.executor, { journal, clock })
@@ -404,14 +404,20 @@ await t.test('a journal that fails', async (t) => {
     await one.finish(t)
   })
 
-  await t.test('to withdraw: cancel says so and stops what runs; drain ends all the same', async (t) => {
-    const { journal, clock } = failing((method): undefined => { if (method === 'withdraw') throw new Error('no disk') })
+  await t.test('to cancel or withdraw: cancel stops what runs here, else says so; drain ends all the same', async (t) => {
+    const { journal, clock } = failing((method): undefined => { if (method === 'cancel' || method === 'withdraw') throw new Error('no disk') })
     const desk = new Desk()
     const one = new TurnBench(desk.executor, { journal, clock })
     const [a, b] = [await one.start({ message: 'a' }), await one.start({ message: 'b' })]
     await ticks(5)
-    await t.rejects(one.engine.cancel(KEY, true), { message: 'no disk' })
+    await t.rejects(one.engine.cancel(KEY, true, 't2'), { message: 'no disk' })
+    t.strictSame(one.log.lines, [])
+    t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
+    t.match(one.log.lines, [{ level: 'error', fields: { err: /no disk/, turnId: 't1' }, text: 'the journal did not cancel a session\'s turns' }])
     t.match(await a.ended.promise, { finishReason: 'aborted' })
+    await t.rejects(one.engine.cancel(KEY, true, 't1'), { message: 'no disk' }, 'its end is decided')
+    await t.rejects(one.engine.cancel({ ...KEY, owner: 'bob' }, true), { message: 'no disk' })
+    t.equal(b.ends.length, 0)
     await one.engine.drain(1_000)
     b.read()
     t.strictSame(b.short, ['end SHUTTING_DOWN'])
@@ -494,13 +500,13 @@ await t.test('a right to run that is somebody else\'s is waited for', async (t) 
   const journal = memoryJournal({ clock })
   const terms = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } } as const
   await journal.offer(KEY, { turnId: 'theirs', message: '', acceptedAt: 0 }, terms)
-  const theirs = await journal.take(KEY)
+  const theirs = await journal.take(KEY, () => true)
   if (theirs === undefined) throw new Error('nothing to take')
   const one = new TurnBench(() => 'done', { clock, journal })
   const [first] = [await one.start()]
   await ticks(3)
   t.equal(first.entries.length, 0)
-  await journal.release(theirs)
+  await journal.release(theirs, { finishReason: 'stop' })
   const second = await one.start()
   await Promise.all([first.ended.promise, second.ended.promise])
   await one.finish(t)

@@ -58,7 +58,7 @@ await t.test('a journal that hangs', async (t) => {
         t.strictSame(one.engine.stats(), { turns: 0, runningTurns: 0 })
         gate.resolve()
         await ticks(10)
-        t.equal(journal.inner.take(KEY), undefined, 'nothing is left in its queue')
+        t.equal(journal.inner.take(KEY, () => true), undefined, 'nothing is left in its queue')
         t.equal(journal.openCursors, 0)
         await goesOn(t, made, 'b')
         t.strictSame(desk.called, ['b'])
@@ -124,14 +124,18 @@ await t.test('a journal that hangs', async (t) => {
     await one.finish(t)
   })
 
-  await t.test('at withdraw: cancel says so, and drain ends', async (t) => {
-    const { one, desk, hang } = bench()
+  await t.test('at cancel and withdraw: cancel stops what runs here, else says so, and drain ends', async (t) => {
+    const { one, desk, journal } = bench()
     const [a, b] = [await one.start({ message: 'a' }), await one.start({ message: 'b' })]
     await ticks(10)
-    hang('before', 'withdraw')
-    const cancelling = t.rejects(one.engine.cancel(KEY, true), { message: 'the journal took longer than 3000 ms' })
+    const gate = deferred()
+    journal.before = (method) => method === 'cancel' || method === 'withdraw' ? gate.promise : undefined
+    const cancelling = [
+      t.rejects(one.engine.cancel(KEY, true, 't2'), { message: 'the journal took longer than 3000 ms' }),
+      one.engine.cancel(KEY, true).then((stopped) => { t.strictSame(stopped, ['t1']) })
+    ]
     await timeOut(one)
-    await cancelling
+    await Promise.all(cancelling)
     t.match(await a.ended.promise, { finishReason: 'aborted' })
     const draining = one.engine.drain(10_000)
     await timeOut(one)
@@ -254,21 +258,22 @@ await t.test('over a journal that answers later', async (t) => {
   await t.test('a cancel without a turn stops no chat that was sent after it', async (t) => {
     // It stopped whatever ran when the journal had answered.
     const { one, desk, journal, hang } = bench()
-    await one.start({ message: 'a' })
+    const a = await one.start({ message: 'a' })
     await one.start({ message: 'b' })
     await ticks(10)
-    const gate = hang('after', 'withdraw', 1)
+    const gate = hang('after', 'cancel', 1)
     const cancelling = one.engine.cancel(KEY, true)
     await ticks(5)
     await desk.answer('a', 'by itself')
     await ticks(10)
+    t.strictSame(a.short, ['end aborted'])
     const c = await one.start({ message: 'c' })
     await ticks(10)
     gate.resolve()
-    t.strictSame(await cancelling, ['t2'])
+    t.strictSame(await cancelling, ['t1', 't2'])
     await desk.answer('c', 'done')
     t.match(await c.ended.promise, { content: 'done' })
-    t.equal(journal.calls.withdraw, 1)
+    t.equal(journal.calls.cancel, 1)
     await one.finish(t)
   })
 
@@ -277,14 +282,14 @@ await t.test('over a journal that answers later', async (t) => {
     const { one, desk, journal } = bench()
     const terms = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } } as const
     await journal.offer(KEY, { turnId: 'theirs', message: '', acceptedAt: 0 }, terms)
-    const theirs = await journal.take(KEY)
+    const theirs = await journal.take(KEY, () => true)
     if (theirs === undefined) throw new Error('nothing to take')
     const readers = [await one.start({ message: 'a' }), await one.start({ message: 'b' })]
     await ticks(10)
     one.clock.advance(1_000)
     await ticks(10)
     t.strictSame([desk.called, journal.calls.take], [[], 4])
-    await journal.release(theirs)
+    await journal.release(theirs, { finishReason: 'stop' })
     one.clock.advance(1_000)
     await ticks(10)
     for (const message of ['a', 'b']) { await desk.answer(message, ''); await ticks(20) }
@@ -297,7 +302,7 @@ await t.test('over a journal that answers later', async (t) => {
       const { one, journal } = bench()
       const terms = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } } as const
       await journal.offer(KEY, { turnId: 'theirs', message: '', acceptedAt: 0 }, terms)
-      await journal.take(KEY)
+      await journal.take(KEY, () => false)
       await one.start()
       await ticks(10)
       if (how === 'cancelled') t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
@@ -333,8 +338,9 @@ await t.test('over a journal that answers later', async (t) => {
     const made = bench()
     const { one, desk, journal } = made
     journal.before = (method, count): undefined => {
-      if ((method === 'followTurn' || method === 'withdraw' || method === 'append') && count === 1) throw new Error('no disk')
+      if ((method === 'followTurn' || method === 'retract') && count === 1) throw new Error('no disk')
     }
+    journal.after = (method, count): undefined => { if (method === 'release' && count === 1) throw new Error('no disk') }
     t.match(await one.offer({ message: 'a' }), { code: 'STORE_UNAVAILABLE' })
     await goesOn(t, made, 'b')
     t.strictSame(desk.called, ['b'])
@@ -436,7 +442,7 @@ await t.test('a journal in memory that fails to start a turn: the turn has its e
   const journal = memoryJournal({ clock })
   const take = journal.take.bind(journal)
   let count = 0
-  journal.take = (key) => { if (count++ === 0) throw new Error('no memory'); return take(key) }
+  journal.take = (...given) => { if (count++ === 0) throw new Error('no memory'); return take(...given) }
   const one = new TurnBench(() => 'done', { clock, journal })
   const first = await one.start()
   t.match(await first.ended.promise, { error: { code: 'STORE_UNAVAILABLE' } })

@@ -628,8 +628,8 @@ await t.test('a run whose text cannot be read has an end, though nobody\'s fault
   const clock = new ManualClock()
   const journal = memoryJournal({ clock })
   const broken: Journal = Object.assign(Object.create(journal) as Journal, {
-    take (key: typeof KEY) {
-      const run = journal.take(key)
+    take (...given: Parameters<Journal['take']>) {
+      const run = journal.take(...given)
       if (run !== undefined && 'text' in run) run.text.toString = () => { throw new Error('no text') }
       return run
     }
@@ -644,7 +644,7 @@ await t.test('a run whose text cannot be read has an end, though nobody\'s fault
 
 function bind (double: Journal, journal: Journal): Journal {
   return {
-    ...Object.fromEntries((['offer', 'append', 'release', 'withdraw', 'followTurn', 'pace', 'forget', 'stats', 'close'] as const)
+    ...Object.fromEntries((['offer', 'claimed', 'append', 'release', 'withdraw', 'retract', 'cancel', 'publish', 'followTurn', 'follow', 'readers', 'pace', 'forget', 'stats', 'close'] as const)
       .map((name) => [name, journal[name].bind(journal)])),
     id: journal.id,
     take: double.take

@@ -482,7 +482,7 @@ function text (content: string): NewEntry {
 
 async function taken (journal: Journal): Promise<{ journal: Journal, run: Run }> {
   await journal.offer(KEY, CHAT, { onBusy: 'queue', maxQueued: 1, displacedEnd: { finishReason: 'aborted' } })
-  const run = await journal.take(KEY)
+  const run = await journal.take(KEY, () => true)
   if (run === undefined) throw new Error('nothing to take')
   return { journal, run }
 }
