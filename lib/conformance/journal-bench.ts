@@ -5,7 +5,7 @@ import type {
   Followed, FollowFrom, Journal, NewEntry, Offer, OfferTerms, Run, SessionCursor, StoredChat, TurnCursor, TurnEnd
 } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
-import type { Bench, ConformanceCase, ConformanceOptions } from './conformance-test.js'
+import type { Bench, ConformanceCase, ConformanceOptions } from './conformance-case.js'
 import { Reader } from './journal-reader.js'
 
 /**

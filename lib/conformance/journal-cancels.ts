@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 
 import type { Offer, Run } from '../journal/journal.js'
-import { times, together } from './conformance-test.js'
+import { times, together } from './conformance-case.js'
 import { ABORTED, isAccepted, key, S, STOP, type JournalBench, type JournalCase } from './journal-bench.js'
 import { told } from './journal-reader.js'
 
@@ -94,7 +94,7 @@ export const CANCELS: readonly JournalCase[] = [
           async () => { cancelled.push(...await bench.peer.cancel(of, undefined, ABORTED)) },
           ...times(3, (index) => () => bench.accepted(`t${index + 4}`, { of, on: bench.node(index) }))
         )
-        assert.ok(cancelled.includes('t0'))
+        assert.ok(cancelled.includes('t0'), 'the chat that was there before is not cancelled')
         const waiting = await bench.drain(of)
         assert.deepEqual([...cancelled, ...waiting].toSorted(), times(7, (index) => `t${index}`))
         const ends = (await (await bench.followAll(epoch, of)).read(cancelled.length)).map(told)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { Claimed, Offer, Run } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
-import { times, together } from './conformance-test.js'
+import { times, together } from './conformance-case.js'
 import { ABORTED, END, isAccepted, key, S, STOP, text, type JournalBench, type JournalCase } from './journal-bench.js'
 import { told } from './journal-reader.js'
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { Awaitable } from '../awaitable.js'
 import type { Offer, Run } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
-import { times, together } from './conformance-test.js'
+import { times, together } from './conformance-case.js'
 import { ABORTED, chatOf, isAccepted, key, S, STOP, type JournalBench, type JournalCase } from './journal-bench.js'
 import { told } from './journal-reader.js'
 
@@ -87,7 +87,7 @@ export const QUEUES: readonly JournalCase[] = [
       const { followed } = await bench.follow()
       assert.deepEqual(followed.turns, [{ chat: chatOf('t1', chat), status: 'running', text: '' }])
       const [started] = await (await bench.followTurn('t1')).read(1)
-      assert.ok(started?.kind === 'event' && started.name === 'turn-started')
+      assert.ok(started?.kind === 'event' && started.name === 'turn-started', 'the first entry is not turn-started')
       assert.deepEqual(JSON.parse(started.json), { message: chat.message, metadata: chat.metadata })
     }
   },

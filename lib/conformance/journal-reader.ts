@@ -29,7 +29,7 @@ export class Reader<C> {
   }
 
   get cursor (): C {
-    assert.ok(this.#cursor !== undefined)
+    assert.ok(this.#cursor !== undefined, 'there is no cursor yet')
     return this.#cursor
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { times, together } from './conformance-test.js'
+import { times, together } from './conformance-case.js'
 import { ABORTED, END, event, key, message, S, STOP, text, type JournalCase } from './journal-bench.js'
 import { assertContiguous, short, textOf, told } from './journal-reader.js'
 

@@ -1,5 +1,5 @@
 import type { Awaitable } from '../awaitable.js'
-import { testOf, type ConformanceTest } from './conformance-test.js'
+import { testOf, type ConformanceTest } from './conformance-case.js'
 import {
   JournalBench, type JournalCase, type JournalLimits, type JournalSuiteOptions, type JournalUnderTest
 } from './journal-bench.js'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { times } from './conformance-test.js'
+import { times } from './conformance-case.js'
 import { ABORTED, END, event, key, message, S, text, type JournalCase } from './journal-bench.js'
 import { assertRising, short, textOf } from './journal-reader.js'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { SessionKey } from '../protocol/session-key.js'
 import type { PageRequest, SessionMessage, SessionStore } from '../sessions/session-store.js'
-import type { Bench, ConformanceCase } from './conformance-test.js'
+import type { Bench, ConformanceCase } from './conformance-case.js'
 
 export type StoreCase = ConformanceCase<StoreBench>
 

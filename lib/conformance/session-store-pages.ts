@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 
-import { times } from './conformance-test.js'
+import { times } from './conformance-case.js'
 import { answered, key, OWNED, S, said, throughPages, type StoreCase } from './session-store-bench.js'
 
 /** How stores are read: sentences 4 to 6 and 8. */
@@ -87,7 +87,7 @@ export const PAGES: readonly StoreCase[] = [
         const listed: string[] = []
         await throughPages(async (before) => {
           const page = await store.list(OWNED, { limit, before })
-          assert.ok(page.sessions.length <= limit)
+          assert.ok(page.sessions.length <= limit, `a page of more than ${limit} sessions`)
           listed.push(...page.sessions.map(({ sessionId }) => sessionId))
           return page
         })

@@ -1,6 +1,6 @@
 import type { Awaitable } from '../awaitable.js'
 import type { SessionStore } from '../sessions/session-store.js'
-import { testOf, type ConformanceOptions, type ConformanceTest } from './conformance-test.js'
+import { testOf, type ConformanceOptions, type ConformanceTest } from './conformance-case.js'
 import { StoreBench } from './session-store-bench.js'
 import { PAGES } from './session-store-pages.js'
 import { WRITES } from './session-store-writes.js'

@@ -212,10 +212,10 @@ export class MemoryTurnCursor implements TurnCursor {
 }
 
 /** The first entry of the turn that is still held. Before it there may be ends of others, which were withdrawn. */
-export function firstHeld ({ log, chat, end, endSeq }: MemoryTurn): HeldEntry | undefined {
+export function firstHeld ({ log, chat, start, end, endSeq }: MemoryTurn): HeldEntry | undefined {
   const { ring } = log
   if (end !== undefined && endSeq < ring.first) return undefined
-  for (let seq = ring.first; seq <= ring.top; seq++) {
+  for (let seq = Math.max(ring.first, start?.seq ?? 0); seq <= ring.top; seq++) {
     const held = ring.get(seq)
     if (held?.entry.turnId === chat.turnId) return held
   }

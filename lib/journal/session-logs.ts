@@ -9,6 +9,9 @@ export interface SessionLogsLimits extends RingLimits {
   maxTotalBytes: number
 }
 
+/** So many sessions are looked at for one to make room: where all are in use, a look at each would take milliseconds. */
+const MAX_LOOKS = 64
+
 /** All sessions of a memory journal, within its bounds: those unused for longest go first, one that is in use never. */
 export class SessionLogs {
   readonly #limits: SessionLogsLimits
@@ -52,9 +55,7 @@ export class SessionLogs {
   }
 
   touch (log: SessionLog): void {
-    log.usedAt = this.#clock.now()
-    this.#logs.delete(log.text)
-    this.#logs.set(log.text, log)
+    this.#moveToBack(log)
     this.#count(log)
     if (this.#bytes > this.#limits.maxTotalBytes) this.#dropOldestIdle(() => this.#bytes <= this.#limits.maxTotalBytes)
   }
@@ -87,10 +88,19 @@ export class SessionLogs {
     log.countedBytes = bytes
   }
 
+  /** Looks at a few: whatever is in use goes to the back, so that the next look finds others. */
   #dropOldestIdle (isEnough: () => boolean): void {
+    let looks = 0
     for (const log of this.#logs.values()) {
-      if (isEnough()) return
+      if (isEnough() || ++looks > MAX_LOOKS) return
       if (log.isIdle) this.drop(log)
+      else this.#moveToBack(log)
     }
+  }
+
+  #moveToBack (log: SessionLog): void {
+    log.usedAt = this.#clock.now()
+    this.#logs.delete(log.text)
+    this.#logs.set(log.text, log)
   }
 }

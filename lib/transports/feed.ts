@@ -37,6 +37,9 @@ export class Feed implements FrameSource {
   #isClosed = false
   /** What the reader asks of the session happens one after another; nothing is told meanwhile. */
   #last: Promise<void> | undefined
+  /** Told unasked, also before what the reader has asked is answered. */
+  #renewal: string | typeof LOST | undefined
+  #onRenewalTold: () => void = () => {}
   /** Told unasked, before anything else. */
   #next: string | typeof LOST | undefined
 
@@ -73,6 +76,7 @@ export class Feed implements FrameSource {
   }
 
   next (isBehind: boolean): string | typeof LOST | undefined {
+    if (this.#renewal !== undefined) return this.#takeRenewal()
     if (this.#last !== undefined) return undefined
     if (this.#next !== undefined) return this.#takeNext()
     for (;;) {
@@ -142,6 +146,7 @@ export class Feed implements FrameSource {
     this.#isClosed = true
     this.#follower?.close()
     this.#follower = undefined
+    this.#onRenewalTold()
   }
 
   #follow (from: FollowFrom): Awaitable<FollowedSession | undefined> {
@@ -178,9 +183,19 @@ export class Feed implements FrameSource {
     }
     if (!isPromiseLike(followed)) return this.#renewed(followed)
     this.run(async () => {
-      this.#next = await followed.then((found) => this.#renewed(found), (err: unknown) => this.#lose(err))
+      this.#renewal = await followed.then((found) => this.#renewed(found), (err: unknown) => this.#lose(err))
+      this.#tools.wake()
+      // What was asked meanwhile is answered from the new place: not before the reader knows of it.
+      if (!this.#isClosed) await new Promise<void>((resolve) => { this.#onRenewalTold = resolve })
     })
     return undefined
+  }
+
+  #takeRenewal (): string | typeof LOST | undefined {
+    const renewal = this.#renewal
+    this.#renewal = undefined
+    this.#onRenewalTold()
+    return renewal
   }
 
   #lose (err: unknown): typeof LOST {

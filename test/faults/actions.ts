@@ -71,7 +71,7 @@ function plainInOwnSession (client: Client, wire: Wire, { key: { agentId } }: Se
   const isInterrupt = client.random.perMille(200)
   client.report.count('plainChats')
   wire.lanes.start(agentId, message, undefined, isInterrupt)
-  wire.send({ type: 'chat', agentId, message, ...(isInterrupt ? { onBusy: 'interrupt' } : {}) })
+  wire.send({ type: 'chat', agentId, message, onBusy: isInterrupt ? 'interrupt' : 'queue' })
 }
 
 /** Sends a chat again, of its own or of another client of its owner, whatever became of it. */

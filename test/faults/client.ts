@@ -159,11 +159,12 @@ export class Client implements WireOwner {
       wire.chat(chat)
     }
     for (const [text, { turns }] of this.sessions) {
-      for (const [id, { end }] of turns) {
+      for (const [id, { end, isAgain }] of turns) {
         const chat = this.chats.get(id)
-        if (end !== undefined || chat === undefined || chat.by !== this.name || wire.chats.has(id)) continue
-        // Its text comes at its end only, or from its ack.
-        if (!chat.isStreamed || !this.follows.has(text) || !mayFollow) wire.chat(chat)
+        if (end !== undefined || chat === undefined || wire.chats.has(id)) continue
+        // The text of some comes at their end only, or from an ack; the end of others may have come with an ack, and be lost.
+        const isOwn = chat.by === this.name && (!chat.isStreamed || !this.follows.has(text) || !mayFollow)
+        if (isOwn || isAgain === true) wire.chat(chat)
       }
     }
   }

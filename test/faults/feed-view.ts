@@ -27,6 +27,8 @@ export interface TurnView {
   isWhole: boolean
   /** The reason, or where to read how it ended. */
   end: string | undefined
+  /** Its chat was acknowledged as a duplicate: the end may have been told before, or right behind the ack, and never again. */
+  isAgain?: boolean
 }
 
 /** A chat that a client has sent, as far as its feeds need to know it. */
@@ -78,7 +80,7 @@ export class FeedView {
       const isRecalled = isOver && content === this.#truth.answerOf(turn)
       if (content !== known && !isRecalled) this.#fault('text', `of ${id} up to ${seq} there was ${quoted(known)}, its ack says ${quoted(content)}`)
     } else if (this.#told.has(id)) this.#fault('order', `${id} was told before its ack`)
-    this.session.turns.set(id, { text: content ?? '', isWhole: true, end: undefined })
+    this.session.turns.set(id, { text: content ?? '', isWhole: true, end: undefined, isAgain: status === 'duplicate' })
     if (isOver) this.#retold = { id, seq }
     else this.#begin(id, !chat.isStreamed)
   }

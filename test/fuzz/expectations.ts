@@ -1,5 +1,8 @@
-import { FAILURE, NOTE, digestOf } from './agents.js'
-import type { Fields, Verdict } from './oracle.js'
+import { FAILURE, NOTE, digestOf, noteAnswer, slowRecord } from './agents.js'
+import { AGENTS, FeedModel } from './feed-model.js'
+import { shapeFault } from './frame-shapes.js'
+import { HOST_TYPE, type Fields, type Verdict } from './oracle.js'
+import { OpenChat, SessionViews, type SessionView } from './session-view.js'
 
 /** What a connection says for all its frames. */
 export interface Defaults {
@@ -7,39 +10,23 @@ export interface Defaults {
   sessionId?: string
 }
 
-/** A session as its clients know it: all that runs there may matter to each. */
-export interface SessionView {
-  /** Chats that were sent and not answered to their end. */
-  open: number
-  openInterrupts: number
-  /** Chats, and those among them that interrupt, ever sent. */
-  sent: number
-  interrupts: number
-  /** A connection was lost with chats of this session: what became of them nobody knows. */
-  isVague: boolean
-}
-
-/** What has to come for one frame that is no plain chat. */
-interface ExpectedReply {
-  /** The errors that it may be; none for a pong. */
-  codes: readonly string[]
-  id?: string
-}
-
 /** Takes the frames of one connection, and says what is wrong about them. */
 export class Expectations {
   answered = 0
   readonly #defaults: Defaults
-  readonly #sessions: Map<string, SessionView>
+  readonly #sessions: SessionViews
   /** The connection's own sessions, by agent. */
-  readonly #own = new Map<string, SessionView>()
+  readonly #own = new SessionViews()
   readonly #onFault: (fault: string) => void
   readonly #pongs: ExpectedReply[] = []
-  readonly #refusals: ExpectedReply[] = []
+  /** Bad frames are refused at once, in their order; what is beyond plain is answered by and by. */
+  readonly #badFrames: ExpectedReply[] = []
+  #requests: Request[] = []
   readonly #chatsByAgent = new Map<string, ExpectedChat[]>()
+  readonly #feeds = new Map<string, FeedModel>()
   #chats = 0
 
-  constructor (defaults: Defaults, sessions: Map<string, SessionView>, onFault: (fault: string) => void) {
+  constructor (defaults: Defaults, sessions: SessionViews, onFault: (fault: string) => void) {
     this.#defaults = defaults
     this.#sessions = sessions
     this.#onFault = onFault
@@ -47,20 +34,38 @@ export class Expectations {
 
   /** Frames without an answer. */
   get open (): number {
-    return this.#pongs.length + this.#refusals.length + this.#chats
+    let open = this.#pongs.length + this.#badFrames.length + this.#requests.length + this.#chats
+    for (const feed of this.#feeds.values()) open += feed.open
+    return open
+  }
+
+  /**
+   * Whether the frame is only to be sent when all others are answered: an `error` says to what it is the answer by its
+   * `id` alone, and the refusal of a plain chat to a followed session stands among those of other plain chats.
+   */
+  isAlone (verdict: Exclude<Verdict, { kind: 'close' }>): boolean {
+    const feeds = [...this.#feeds.values()]
+    if (feeds.some((feed) => feed.hasUnnamed)) return true
+    if (verdict.kind === 'bad') return verdict.id !== undefined && this.#hasAsked(verdict.id, undefined)
+    const { frame } = verdict
+    const { id, type } = frame
+    if (type === 'ping') return false
+    if (id !== undefined) return this.#hasAsked(id, type === 'chat' ? this.#feedOf(frame) : undefined)
+    return type === 'chat' && this.#feedOf(frame)?.willBeWhole === true
   }
 
   add (verdict: Exclude<Verdict, { kind: 'close' }>): void {
     if (verdict.kind === 'good') return this.#addGood(verdict.frame)
     const { codes, id, plainChat } = verdict
     if (plainChat !== undefined) this.#addChat(refusedChat(this.#agentId(plainChat.agentId), codes))
-    else this.#refusals.push({ codes, ...idOf(id) })
+    else this.#badFrames.push({ codes, ...idOf(id) })
   }
 
   take (text: string): void {
     const frame = JSON.parse(text) as Fields
     const fault = shapeFault(frame) ?? this.#match(frame)
     if (fault !== undefined) this.#onFault(`${fault}: ${text}`)
+    for (const [key, feed] of this.#feeds) if (feed.isOver) this.#feeds.delete(key)
   }
 
   /**
@@ -68,54 +73,79 @@ export class Expectations {
    * @param isCut whether it went without a close
    */
   end (isCut: boolean): number {
-    const replies = [...this.#pongs, ...this.#refusals]
+    const replies = [...this.#pongs, ...this.#badFrames]
     if (!isCut) for (const reply of replies) this.#onFault(`no answer before the close: ${JSON.stringify(reply)}`)
-    for (const chat of [...this.#chatsByAgent.values()].flat()) {
-      if (chat.session !== undefined) chat.session.isVague = true
-      settle(chat)
+    for (const chat of [...this.#chatsByAgent.values()].flat()) chat.place?.abandon()
+    for (const feed of this.#feeds.values()) feed.end()
+    for (const { views } of this.#requests) {
+      for (const view of views) {
+        view.openStops--
+        view.isVague = true
+      }
     }
     return this.open
   }
 
   #addGood (frame: Fields & { type: string }): void {
-    const id = idOf(frame['id'])
-    if (frame.type === 'ping') this.#pongs.push({ codes: [], ...id })
-    else if (frame.type === 'chat' && frame['id'] === undefined) this.#addChat(this.#openChat(frame))
-    else {
-      // What is beyond plain is not offered.
-      this.#refusals.push({ codes: [frame.type === 'chat' ? 'VALIDATION_FAILED' : 'UNKNOWN_TYPE'], ...id })
+    const { type, id } = frame
+    if (type === 'ping') return void this.#pongs.push({ codes: [], ...idOf(id) })
+    if (type === HOST_TYPE) return this.#addNote(frame)
+    if (type === 'chat' && id === undefined) return this.#addPlainChat(frame)
+    const sessionId = this.#sessionId(frame)
+    const code = hostCode(sessionId) ?? (type === 'chat' && sessionId === undefined ? 'VALIDATION_FAILED' : undefined)
+    if (code !== undefined) return this.#request({ frame, codes: [code] })
+    if (type === 'history') return this.#request({ frame })
+    if (type === 'cancel') return this.#addCancel(frame)
+    const feed = this.#feed(frame)
+    if (type === 'chat') feed.chat(frame)
+    else feed.ask(type === 'subscribe' ? 'subscribe' : 'unsubscribe', id)
+  }
+
+  #addPlainChat (frame: Fields): void {
+    const feed = this.#feedOf(frame)
+    if (feed?.willBeWhole === true) feed.plainChat(frame)
+    else this.#addChat(this.#openChat(frame))
+  }
+
+  #addNote (frame: Fields): void {
+    const { text } = frame
+    this.#request({ frame, codes: text === 'throw' ? ['INTERNAL'] : text === 'refuse' ? ['SESSION_BUSY'] : [] })
+  }
+
+  /** It stops turns of the session that it names, else of one in which the connection has that turn, or of its own. */
+  #addCancel (frame: Fields): void {
+    const agentId = this.#agentId(frame['agentId'])
+    const sessionId = this.#sessionId(frame)
+    const views = sessionId === undefined
+      ? [this.#own.of(agentId, ''), ...[...this.#feeds].flatMap(([key, feed]) => feed.hasOwn(frame['turnId']) ? [this.#viewOf(key)] : [])]
+      : [this.#sessions.of(agentId, sessionId)]
+    for (const view of views) {
+      view.openStops++
+      view.stops++
+      view.sent++
     }
+    this.#request({ frame, codes: ['TURN_NOT_FOUND'], views })
+  }
+
+  #request ({ frame, codes = [], views = [] }: Partial<Request> & { frame: Fields }): void {
+    this.#requests.push({ frame, codes, views })
   }
 
   #openChat (frame: Fields): ExpectedChat {
     const agentId = this.#agentId(frame['agentId'])
     const code = hostCode(frame['sessionId']) ?? (AGENTS.includes(agentId) ? undefined : 'AGENT_NOT_FOUND')
     if (code !== undefined) return refusedChat(agentId, [code])
-    const session = this.#session(agentId, frame['sessionId'])
-    const codes: string[] = agentId === 'failing' ? ['AGENT_ERROR'] : []
-    const chat = {
+    const sessionId = this.#sessionId(frame)
+    const view = sessionId === undefined ? this.#own.of(agentId, '') : this.#sessions.of(agentId, sessionId)
+    return {
       agentId,
-      codes,
-      session,
-      isRejectable: frame['onBusy'] === 'reject',
-      openBefore: session.open,
-      sentBefore: ++session.sent,
+      codes: agentId === 'failing' ? ['AGENT_ERROR'] : [],
+      place: new OpenChat(view, frame['onBusy']),
       isStreamed: frame['stream'] !== false,
-      isInterrupt: frame['onBusy'] === 'interrupt',
-      // Whoever interrupts may be heard only after this chat, though it spoke before.
-      mayBeCut: session.openInterrupts > 0,
-      interruptsBefore: session.interrupts,
       answer: agentId === 'failing' ? undefined : digestOf(String(frame['message']), frame['metadata']).toWellFormed(),
       text: '',
       notes: 0
     }
-    session.open++
-    if (chat.isInterrupt) {
-      session.openInterrupts++
-      session.interrupts++
-      chat.interruptsBefore++
-    }
-    return chat
   }
 
   #addChat (chat: ExpectedChat): void {
@@ -126,17 +156,30 @@ export class Expectations {
   }
 
   #match (frame: Fields): string | undefined {
-    if (frame['type'] === 'pong') return this.#matchPong(frame)
-    if (frame['agentId'] === undefined) return this.#matchRefusal(frame)
-    const chats = this.#chatsByAgent.get(frame['agentId'] as string) ?? []
+    const { type, agentId } = frame
+    if (type === 'pong') return this.#matchPong(frame)
+    if (type === HOST_TYPE) return this.#matchNote(frame)
+    if (type === 'history') return this.#matchHistory(frame)
+    if (type === 'cancelled') return this.#matchCancelled(frame)
+    // What is told of a session has a position there; only `unsubscribed` needs none.
+    if ('seq' in frame || type === 'unsubscribed') return this.#feeds.get(keyOf(agentId, frame['sessionId']))?.take(frame) ?? this.#unknownFeed(frame)
+    return agentId === undefined ? this.#matchRefusal(frame) : this.#matchPlain(frame)
+  }
+
+  #matchPlain (frame: Fields): string | undefined {
+    const { type, agentId, code } = frame
+    const chats = this.#chatsByAgent.get(agentId as string) ?? []
     const [chat] = chats
-    if (chat === undefined) return 'nobody asked that agent'
+    if (chat === undefined) {
+      const isRefusal = type === 'error' && [...this.#feeds].some(([key, feed]) => this.#viewOf(key).agentId === agentId && feed.takePlainRefusal(code))
+      return isRefusal ? undefined : 'nobody asked that agent'
+    }
     const fault = chatFault(frame, chat)
     if (frame['done'] !== true) return fault
     chats.shift()
     this.#chats--
     this.answered++
-    settle(chat)
+    chat.place?.settle()
     return fault
   }
 
@@ -147,77 +190,118 @@ export class Expectations {
   }
 
   #matchRefusal ({ code, id }: Fields): string | undefined {
-    const first = this.#refusals.shift()
+    const [first] = this.#badFrames
+    if (first?.id === id && first?.codes.includes(code as string) === true) {
+      this.#badFrames.shift()
+      this.answered++
+      return undefined
+    }
+    if (this.#take(({ frame, codes }) => frame['id'] === id && codes.includes(code as string)) !== undefined) return undefined
+    for (const feed of this.#feeds.values()) if (feed.takeRefusal(code, id)) return undefined
+    return `expected ${JSON.stringify(first ?? this.#requests[0])}`
+  }
+
+  #matchNote ({ id, data }: Fields): string | undefined {
+    const isIt = ({ frame }: Request): boolean => frame['type'] === HOST_TYPE && frame['id'] === id &&
+      JSON.stringify(noteAnswer(String(frame['text']), frame['count'] as number | undefined)) === JSON.stringify(data)
+    return this.#take(isIt) === undefined ? 'no such note' : undefined
+  }
+
+  #matchCancelled ({ id, agentId, sessionId, turns }: Fields): string | undefined {
+    if (!Array.isArray(turns) || turns.length === 0 || new Set(turns).size !== turns.length) return 'no turns, or one twice'
+    const request = this.#take(({ frame, views }) => frame['type'] === 'cancel' && frame['id'] === id && views.length > 0)
+    if (request === undefined) return 'nobody cancelled'
+    const { frame } = request
+    if (frame['turnId'] !== undefined && (turns.length > 1 || turns[0] !== frame['turnId'])) return 'not the turn that was meant'
+    const named = this.#sessionId(frame)
+    if (named !== undefined && (named !== sessionId || this.#agentId(frame['agentId']) !== agentId)) return 'not the session that was meant'
+    return this.#feeds.get(keyOf(agentId, sessionId))?.expectAborts(turns)
+  }
+
+  #matchHistory ({ id, agentId, sessionId, messages, before }: Fields): string | undefined {
+    const request = this.#take(({ frame, codes }) => frame['type'] === 'history' && codes.length === 0 && frame['id'] === id &&
+      this.#agentId(frame['agentId']) === agentId && frame['sessionId'] === sessionId)
+    if (request === undefined) return 'nobody asked for that history'
+    const { frame } = request
+    if (!Array.isArray(messages) || messages.length > Number(frame['limit'] ?? 50)) return 'more than was asked for'
+    if (frame['before'] !== undefined && (messages.length > 0 || before !== undefined)) return 'a page before no cursor of ours'
+    return historyFault(messages as Fields[], agentId)
+  }
+
+  /** The first request that fits, which is answered now. */
+  #take (isIt: (request: Request) => boolean): Request | undefined {
+    const request = this.#requests.find(isIt)
+    if (request === undefined) return undefined
+    this.#requests = this.#requests.filter((other) => other !== request)
+    for (const view of request.views) view.openStops--
     this.answered++
-    return first?.id === id && first?.codes.includes(code as string) === true ? undefined : `expected ${JSON.stringify(first)}`
+    return request
+  }
+
+  #hasAsked (id: unknown, ofChat: FeedModel | undefined): boolean {
+    return this.#requests.some(({ frame }) => frame['id'] === id) || this.#badFrames.some((bad) => bad.id === id) ||
+      [...this.#feeds.values()].some((feed) => feed.hasAsked(id, feed === ofChat))
+  }
+
+  #unknownFeed (frame: Fields): string | undefined {
+    return this.#feeds.has(keyOf(frame['agentId'], frame['sessionId'])) ? undefined : 'a session that is not followed'
+  }
+
+  #feed (frame: Fields): FeedModel {
+    const key = keyOf(this.#agentId(frame['agentId']), this.#sessionId(frame))
+    let feed = this.#feeds.get(key)
+    if (feed === undefined) this.#feeds.set(key, feed = new FeedModel(this.#viewOf(key), () => { this.answered++ }))
+    return feed
+  }
+
+  #feedOf (frame: Fields): FeedModel | undefined {
+    return this.#feeds.get(keyOf(this.#agentId(frame['agentId']), this.#sessionId(frame)))
+  }
+
+  #viewOf (key: string): SessionView {
+    return this.#sessions.of(...JSON.parse(key) as [string, string])
   }
 
   #agentId (named: unknown): string {
     return typeof named === 'string' ? named : this.#defaults.agentId ?? 'main'
   }
 
-  #session (agentId: string, named: unknown): SessionView {
-    const sessionId = typeof named === 'string' ? named : this.#defaults.sessionId
-    const [sessions, key] = sessionId === undefined
-      ? [this.#own, agentId]
-      : [this.#sessions, JSON.stringify([agentId, sessionId])]
-    let session = sessions.get(key)
-    if (session === undefined) {
-      session = { open: 0, openInterrupts: 0, sent: 0, interrupts: 0, isVague: false }
-      sessions.set(key, session)
-    }
-    return session
+  /** The connection's default is one for chats and cancels; other frames name their session. */
+  #sessionId ({ sessionId }: Fields): string | undefined {
+    return typeof sessionId === 'string' ? sessionId : this.#defaults.sessionId
   }
 }
 
-/** Chats that may wait in one session. */
-export const MAX_QUEUED_TURNS = 10
-
-const AGENTS = ['main', 'words', 'slow', 'failing']
-
-/** Section 6 of the protocol: the codes that a fuzz run can meet, and whether the same frame may be sent again. */
-const RETRYABLE = new Map<unknown, boolean>([
-  ['INVALID_FRAME', false], ['UNKNOWN_TYPE', false], ['VALIDATION_FAILED', false], ['AGENT_NOT_FOUND', false], ['FORBIDDEN', false],
-  ['SESSION_BUSY', true], ['QUEUE_FULL', true], ['AGENT_ERROR', true], ['INTERNAL', true]
-])
-
-/** Keys in the order in which they have to stand; what stands in brackets may be missing. */
-const KEYS = new Map<unknown, RegExp>([
-  ['pong', /^type(,id)?$/],
-  ['stream', /^type,agentId,content,done$/],
-  ['message', /^type,agentId,content,done$/],
-  ['error', /^type(,agentId,code,message,retryable,done|,code,message,retryable)(,details)?(,retryAfterMs)?(,id)?$/]
-])
-
-function shapeFault (frame: Fields): string | undefined {
-  if (KEYS.get(frame['type'])?.test(Object.keys(frame).join()) !== true) return 'not the keys of a frame, or not in their order'
-  if (frame['type'] !== 'error') return undefined
-  if (RETRYABLE.get(frame['code']) !== frame['retryable']) return 'a code that was not to come, or wrong advice'
-  if (typeof frame['message'] !== 'string' || frame['message'] === '') return 'no text'
-  if (frame['code'] === 'VALIDATION_FAILED' && !isDetails(frame['details'])) return 'no details'
-  return undefined
+function keyOf (agentId: unknown, sessionId: unknown): string {
+  return JSON.stringify([agentId, sessionId])
 }
 
-function isDetails (value: unknown): boolean {
-  const { path, rule } = Object(value) as Fields
-  return typeof path === 'string' && /^(\/|$)/.test(path) && path.length <= 256 && typeof rule === 'string' && rule !== ''
+/** Each turn once, the question before its answer, and that what the agent says to it. */
+function historyFault (messages: Fields[], agentId: unknown): string | undefined {
+  const questionByTurn = new Map<unknown, Fields>()
+  const answered = new Set<unknown>()
+  for (const message of messages) {
+    const { role, content, turnId, at, complete } = message
+    if (!Number.isInteger(at) || typeof content !== 'string' || typeof turnId !== 'string') return 'no message'
+    const question = questionByTurn.get(turnId)
+    if (answered.has(turnId) || (question !== undefined) !== (role === 'assistant' && question !== undefined)) return 'a turn twice, or its answer first'
+    if (role === 'user') questionByTurn.set(turnId, message)
+    else answered.add(turnId)
+    if (question === undefined || complete !== true) continue
+    const answer = digestOf(String(question['content']), question['metadata'])
+    if (content !== (agentId === 'slow' ? slowRecord(answer) : answer.toWellFormed())) return `not the answer ${JSON.stringify(answer)}`
+  }
+  return undefined
 }
 
 function chatFault (frame: Fields, chat: ExpectedChat): string | undefined {
   if (frame['type'] === 'error') {
-    if (isFull(frame['code'], chat)) return undefined
+    if (chat.place?.isFull(frame['code']) === true) return undefined
     if (!chat.codes.includes(frame['code'] as string)) return `expected ${chat.codes.join(' or ') || 'an answer'}`
     return frame['code'] === 'AGENT_ERROR' && frame['message'] !== FAILURE ? `expected the text ${FAILURE}` : undefined
   }
-  if (chat.session === undefined) return `expected ${chat.codes.join(' or ')}`
+  if (chat.place === undefined) return `expected ${chat.codes.join(' or ')}`
   return frame['done'] === true ? endFault(frame, chat) : pieceFault(frame, chat)
-}
-
-/** Whether there may have been too many others. One sent later may have been heard earlier, over another connection. */
-function isFull (code: unknown, { session, isRejectable, openBefore, sentBefore }: ExpectedChat): boolean {
-  if (session === undefined) return false
-  const others = session.isVague ? Infinity : openBefore + session.sent - sentBefore
-  return (code === 'SESSION_BUSY' && isRejectable && others > 0) || (code === 'QUEUE_FULL' && others >= MAX_QUEUED_TURNS)
 }
 
 function pieceFault ({ type, content }: Fields, chat: ExpectedChat): string | undefined {
@@ -228,22 +312,14 @@ function pieceFault ({ type, content }: Fields, chat: ExpectedChat): string | un
 }
 
 function endFault ({ type, content }: Fields, chat: ExpectedChat): string | undefined {
-  const { answer, session } = chat
+  const { answer, place } = chat
   chat.text += String(content)
-  const wasCut = chat.mayBeCut || session?.isVague === true || (session !== undefined && session.interrupts > chat.interruptsBefore)
-  if (wasCut && (answer ?? '').startsWith(chat.text.replace(/\ufffd$/, ''))) return undefined
+  if (place?.mayBeCut === true && (answer ?? '').startsWith(chat.text.replace(/\ufffd$/, ''))) return undefined
   if (chat.text !== answer) return `expected the answer ${JSON.stringify(answer)}, got ${JSON.stringify(chat.text)}`
   if ((chat.agentId === 'slow') !== (chat.notes === 1)) return 'a message was lost'
   const isStream = chat.isStreamed && chat.agentId !== 'main'
   if (type !== (isStream ? 'stream' : 'message')) return 'the wrong kind of end'
   return isStream && content !== '' ? 'the last piece is not empty' : undefined
-}
-
-/** It is over for the session too. */
-function settle ({ session, isInterrupt }: ExpectedChat): void {
-  if (session === undefined) return
-  session.open--
-  if (isInterrupt) session.openInterrupts--
 }
 
 /** What the host's `authorize` makes of a frame. */
@@ -253,14 +329,27 @@ function hostCode (sessionId: unknown): string | undefined {
 }
 
 function refusedChat (agentId: string, codes: readonly string[]): ExpectedChat {
-  return {
-    agentId, codes, isStreamed: true, isRejectable: false, openBefore: 0, sentBefore: 0,
-    isInterrupt: false, mayBeCut: false, interruptsBefore: 0, answer: undefined, text: '', notes: 0
-  }
+  return { agentId, codes, place: undefined, isStreamed: true, answer: undefined, text: '', notes: 0 }
 }
 
 function idOf (id: unknown): { id?: string } {
   return typeof id === 'string' ? { id } : {}
+}
+
+/** What has to come for one frame that is no plain chat. */
+interface ExpectedReply {
+  /** The errors that it may be; none for a pong. */
+  codes: readonly string[]
+  id?: string
+}
+
+/** A frame beyond plain that is answered by itself, in whatever order. */
+interface Request {
+  frame: Fields
+  /** The errors that may be its answer. */
+  codes: readonly string[]
+  /** Sessions of which it may stop turns. */
+  views: readonly SessionView[]
 }
 
 interface ExpectedChat {
@@ -268,15 +357,8 @@ interface ExpectedChat {
   /** The errors it may end with. */
   codes: readonly string[]
   /** Missing where it is to be refused before any session is looked at. */
-  session?: SessionView
+  place: OpenChat | undefined
   isStreamed: boolean
-  isRejectable: boolean
-  openBefore: number
-  sentBefore: number
-  isInterrupt: boolean
-  /** Part of the answer may be all. */
-  mayBeCut: boolean
-  interruptsBefore: number
   answer: string | undefined
   text: string
   notes: number

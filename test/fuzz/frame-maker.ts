@@ -22,6 +22,8 @@ export class FrameMaker {
   readonly #limits: OracleLimits
   readonly #options: MakerOptions
   #made = 0
+  /** Tracked chats that may be sent again. */
+  #tracked: RawFrame[] = []
 
   constructor (random: Random, limits: OracleLimits, options: MakerOptions = { closingPerTenThousand: 10 }) {
     this.#random = random
@@ -87,15 +89,46 @@ export class FrameMaker {
     const random = this.#random
     const session: RawFrame = [['"sessionId"', this.#sessionId()], ...this.#maybe('"agentId"', () => this.#agentId())]
     const id = this.#maybe('"id"', () => this.#id())
-    switch (random.below(5)) {
-      case 0: return [...this.#chat(), ['"id"', this.#id()]]
-      case 1: return [['"type"', '"cancel"'], ...id, ...this.#maybe('"turnId"', () => this.#id()), ...random.pick([session, []])]
+    switch (random.below(9)) {
+      case 0: return random.perMille(300) ? this.#cancel(id, random.pick([session, []])) : this.#note(id)
+      case 1: return this.#note(id)
       case 2: return [['"type"', '"unsubscribe"'], ...id, ...session]
-      case 3: return [['"type"', '"history"'], ...session, ...id, ...this.#maybe('"limit"', () => random.pick(['1', '200', '50.0', '2e1']))]
-      default: return [
+      case 3: return [
+        ['"type"', '"history"'], ...session, ...id, ...this.#maybe('"limit"', () => random.pick(['1', '200', '50.0', '2e1'])),
+        ...random.perMille(50) ? [['"before"', '"x.1"'] as RawFrame[number]] : []
+      ]
+      case 4: return [
         ['"type"', '"subscribe"'], ...session, ...id, ['"epoch"', this.#id()], ...this.#maybe('"after"', () => random.pick(['0', '7', '-0', '1e9']))
       ]
+      default: return this.#trackedChat(session)
     }
+  }
+
+  /** A chat with an id: a new one, one that was sent before, or another under the same id. */
+  #trackedChat (session: RawFrame): RawFrame {
+    const random = this.#random
+    const again = this.#tracked[random.below(8)]
+    if (again !== undefined && random.perMille(200)) {
+      return random.perMille(700) ? again : again.map(([key, value]) => key === '"message"' ? [key, this.#message()] : [key, value])
+    }
+    const named = new Set(session.map(([key]) => key))
+    const chat = this.#chat().filter(([key]) => !named.has(key))
+    const id = random.perMille(200) ? `"c${random.below(5)}"` : this.#id()
+    const frame: RawFrame = [...chat, ...random.perMille(900) ? session : [], ['"id"', id]]
+    this.#tracked = [frame, ...this.#tracked.slice(0, 7)]
+    return frame
+  }
+
+  #cancel (id: RawFrame, session: RawFrame): RawFrame {
+    const random = this.#random
+    const known = this.#tracked[random.below(8)]?.find(([key]) => key === '"id"')?.[1]
+    return [['"type"', '"cancel"'], ...id, ...this.#maybe('"turnId"', () => random.pick([known ?? this.#id(), this.#id()])), ...session]
+  }
+
+  #note (id: RawFrame): RawFrame {
+    const random = this.#random
+    const text = random.pick(['"a"', '"later"', '"throw"', '"refuse"', '"\u{1f642}"', `"${'x'.repeat(99 + random.below(3))}"`])
+    return [['"type"', '"note"'], ...id, ['"text"', text], ...this.#maybe('"count"', () => random.pick(['1', '-2', '1e3', '0.5']))]
   }
 
   #mutated (frame: RawFrame): RawFrame {

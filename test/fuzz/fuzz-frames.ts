@@ -9,13 +9,13 @@ import { parseArgs } from 'node:util'
 
 import fastify, { type FastifyInstance } from 'fastify'
 
-import { wsChannel, type ChannelStats } from '../../lib/index.js'
-import { fuzzAgents, fuzzAuthorize } from './agents.js'
-import { MAX_QUEUED_TURNS, type SessionView } from './expectations.js'
+import { memoryJournal, wsChannel, type ChannelStats } from '../../lib/index.js'
+import { fuzzAgents, fuzzAuthorize, fuzzHandler, HostNote } from './agents.js'
 import { FrameMaker } from './frame-maker.js'
-import type { OracleLimits } from './oracle.js'
+import { HOST_TYPE, type OracleLimits } from './oracle.js'
 import { Peer } from './peer.js'
 import { Random } from './random.js'
+import { MAX_QUEUED_TURNS, SessionViews } from './session-view.js'
 
 export interface FuzzOptions {
   frames: number
@@ -72,7 +72,7 @@ export async function fuzzFrames ({ frames, seed, limitMs, connections = 8 }: Fu
     return true
   }
   const app = await listen(onFault)
-  const sessions = new Map<string, SessionView>()
+  const sessions = new SessionViews()
   const peers = Array.from({ length: connections }, (_, index) => {
     const random = new Random(seed * 1_000 + index)
     const { query, ...kind } = KINDS[index % KINDS.length] ?? { query: '', protocols: [], defaults: {} }
@@ -100,15 +100,19 @@ async function listen (onFault: (fault: string) => void): Promise<FastifyInstanc
     maxFramesPerSecond: NO_LIMIT,
     maxErrorsPerMinute: NO_LIMIT,
     maxTurnsPerConnection: NO_LIMIT,
+    maxSubscriptions: NO_LIMIT,
+    // A long run must not outlive what it has said.
+    journal: memoryJournal({ dedupWindowMs: NO_LIMIT, maxClaims: NO_LIMIT }),
     maxTurns: NO_LIMIT,
     // Nothing runs any more when the app is closed.
     drainTimeoutMs: 1_000
   })
+  app.channel.define(HOST_TYPE, { schema: HostNote, handler: fuzzHandler(onFault) })
   await app.listen({ port: 0, host: '127.0.0.1' })
   return app
 }
 
-/** The server finds fault with itself only where the host's `authorize` fails, which it is told to. */
+/** The server finds fault only with the host's `authorize` and handler, where they fail as they are told to. */
 class ErrorLog extends Writable {
   readonly #onFault: (fault: string) => void
 
@@ -119,7 +123,7 @@ class ErrorLog extends Writable {
 
   override _write (line: Buffer, _encoding: string, done: () => void): void {
     const text = line.toString()
-    if (!text.includes('(`authorize`)')) this.#onFault(`logged: ${text}`)
+    if (!text.includes('(`authorize`)') && !text.includes('told to throw')) this.#onFault(`logged: ${text}`)
     done()
   }
 }

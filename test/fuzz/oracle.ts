@@ -7,6 +7,9 @@ export interface OracleLimits {
   maxMetadataBytes: number
 }
 
+/** The type of frame that the host under test has defined: `text`, and a `count` if it likes. */
+export const HOST_TYPE = 'note'
+
 /** What a message from a client is, by the protocol: written from its text, without the decoder. */
 export type Verdict =
   | { kind: 'close', code: 1007 | 1009 }
@@ -78,6 +81,8 @@ function codesOf (value: Fields, limits: OracleLimits): string[] {
     const rules = rulesOf(limits).get(value['type'])
     if (rules === undefined) codes.add('UNKNOWN_TYPE')
     else if (!isGood(value, rules)) codes.add('VALIDATION_FAILED')
+    // What a host has defined may nest anywhere.
+    else if (value['type'] === HOST_TYPE && !hasLevels(value, 32)) codes.add('VALIDATION_FAILED')
   }
   return [...codes]
 }
@@ -105,6 +110,7 @@ function rulesOf ({ maxMessageLength, maxMetadataBytes }: OracleLimits): Map<str
     ['cancel', { agentId, sessionId: optional(isName), turnId: optional(isName) }],
     ['subscribe', { agentId, sessionId: isName, epoch: optional(isName), after: optional(isCount(0, Infinity)) }],
     ['unsubscribe', { agentId, sessionId: isName }],
+    [HOST_TYPE, { text: isText(100), count: optional(Number.isInteger) }],
     ['history', { agentId, sessionId: isName, before: optional(isText(1024)), limit: optional(isCount(1, 200)) }]
   ])
 }

@@ -3,10 +3,11 @@ import { setImmediate } from 'node:timers/promises'
 
 import { WebSocket } from 'ws'
 
-import { Expectations, type Defaults, type SessionView } from './expectations.js'
+import { Expectations, type Defaults } from './expectations.js'
 import type { FrameMaker, Message } from './frame-maker.js'
 import { judge, type OracleLimits } from './oracle.js'
 import type { Random } from './random.js'
+import type { SessionViews } from './session-view.js'
 
 export interface PeerOptions {
   url: string
@@ -15,7 +16,7 @@ export interface PeerOptions {
   maker: FrameMaker
   random: Random
   limits: OracleLimits
-  sessions: Map<string, SessionView>
+  sessions: SessionViews
   /** Whether another frame is to be sent; counts it. */
   takeFrame: () => boolean
   onFault: (fault: string) => void
@@ -60,7 +61,10 @@ export class Peer {
 
   async #send (message: Message): Promise<void> {
     const verdict = judge(message.data, message.isBinary, this.#options.limits)
-    if (verdict.kind !== 'close') this.#expected.add(verdict)
+    if (verdict.kind !== 'close') {
+      if (this.#expected.isAlone(verdict)) await this.#answers(0)
+      this.#expected.add(verdict)
+    }
     // What runs when a connection is closed is a case of its own, and its answers are lost.
     else if (this.#options.random.perMille(700)) await this.#answers(0)
     this.#write(message)

@@ -8,13 +8,14 @@ import type { ManualClock } from './manual-clock.js'
 
 /** A host with a channel, listening on a free port of loopback. Closed at the end of the test. */
 export async function serve (t: Attendant, options: ServeOptions = {}): Promise<Host> {
-  const { fastify = {}, before, isolated, ...channel } = options
+  const { fastify = {}, before, after, isolated, ...channel } = options
   const app = Fastify(fastify)
   t.teardown(async () => { await app.close() })
   before?.(app)
   const registered = { drainTimeoutMs: 1, ...channel }
   if (isolated === undefined) app.register(wsChannel, registered)
   else app.register(async (scope) => { scope.register(wsChannel, registered) }, { prefix: isolated })
+  if (after !== undefined) app.register(async (scope) => { after(scope) })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
   const origin = `http://127.0.0.1:${port}`
@@ -39,6 +40,8 @@ export interface ServeOptions extends WsChannelOptions {
   fastify?: FastifyServerOptions
   /** What the host does before it registers the channel. */
   before?: (app: FastifyInstance) => void
+  /** What it does once the channel is registered, and not ready. */
+  after?: (app: FastifyInstance) => void
   /** Registers the channel in a scope of its own with this prefix. */
   isolated?: string
   clock?: ManualClock

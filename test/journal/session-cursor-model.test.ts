@@ -15,7 +15,7 @@ const S = { owner: 'ann', agentId: 'main', sessionId: 's' }
 const ABORTED: TurnEnd = { finishReason: 'aborted' }
 /** `SEED` starts at another one, `SEEDS` is the last. */
 const SEED = Number(process.env.SEED ?? 1)
-const SEEDS = Number(process.env.SEEDS ?? 50)
+const SEEDS = Number(process.env.SEEDS ?? 30)
 const STEPS = 300
 
 /** Does things to a session at random, and keeps a log of all that was written to it. */
