@@ -108,8 +108,8 @@ export const serverFrameSchemas = {
   event: Type.Object({
     type: Type.Literal('event'),
     agentId: Name,
-    sessionId: Name,
     id: Type.Optional(Name),
+    sessionId: Name,
     seq: Seq,
     name: Name,
     data: Type.Unknown()

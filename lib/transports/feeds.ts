@@ -37,8 +37,8 @@ const MAX_LEFT = 256
 export class Feeds {
   readonly #tools: FeedsTools
   readonly #feedByKey = new Map<string, Feed>()
-  /** Sessions that are followed whole, or will be as soon as what was asked is done; as text. */
-  readonly #subscriptions = new Set<string>()
+  /** Sessions that are followed whole, or will be as soon as what was asked is done, as text; each by the last that asked for it. */
+  readonly #subscriptions = new Map<string, object>()
   /** Chats of which it is not known yet whether they are accepted. */
   readonly #asked = new Set<{ turnId: string, key: SessionKey }>()
   /** Where feeds have ended: the client is not told that they have, and may ask for one from before that. */
@@ -114,7 +114,8 @@ export class Feeds {
     const text = sessionKeyText(key)
     const isOneTooMany = !this.#subscriptions.has(text) && this.#subscriptions.size >= this.#tools.maxSubscriptions
     if (isOneTooMany) return this.#refuse(id, 'RATE_LIMITED', this.#wait())
-    this.#subscriptions.add(text)
+    const subscription = {}
+    this.#subscriptions.set(text, subscription)
     this.#ask(key, id, async (feed) => {
       try {
         const asked = epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
@@ -123,16 +124,17 @@ export class Feeds {
         if (subscribed === undefined) this.#refuse(id, 'RATE_LIMITED', this.#wait())
         else this.#tools.reply(subscribed)
       } finally {
-        if (feed.isWhole) this.#subscriptions.add(text)
-        else this.#subscriptions.delete(text)
+        // What was asked since counts.
+        if (!feed.isWhole && this.#subscriptions.get(text) === subscription) this.#subscriptions.delete(text)
       }
     })
   }
 
   unsubscribe (frame: ClientFrameOf<'unsubscribe'>, key: SessionKey): void {
     const { agentId, sessionId } = key
+    // At once: a plain chat that comes next has its place among the plain ones.
+    this.#subscriptions.delete(sessionKeyText(key))
     this.#ask(key, frame.id, async (feed) => {
-      this.#subscriptions.delete(sessionKeyText(key))
       feed.unsubscribe()
       this.#tools.reply({ type: 'unsubscribed', ...(frame.id === undefined ? {} : { id: frame.id }), agentId, sessionId })
     })

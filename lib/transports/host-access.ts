@@ -119,7 +119,7 @@ export class HostAccess {
 
   async publish (session: SessionRef, name: string, data: unknown): Promise<void> {
     const { engine, maxEventBytes } = this.#tools
-    const json = JSON.stringify(data) as string | undefined ?? 'null'
+    const json = jsonOf(data)
     if (!isEventName(name)) throw invalid('/name', 'expected a string of 1 to 128 characters other than `turn-started`')
     if (Buffer.byteLength(json) > maxEventBytes) throw invalid('/data', `at most ${maxEventBytes} bytes of JSON (maxEventBytes)`)
     await engine.publish(this.#key(session), name, json)
@@ -139,6 +139,15 @@ export class HostAccess {
     this.#chat({ type: 'chat', message: '.', agentId, sessionId })
     if (typeof sessionId !== 'string') throw invalid('/sessionId', 'expected the name of a session')
     return { owner, agentId, sessionId }
+  }
+}
+
+/** @throws ChannelError when it is no JSON */
+function jsonOf (data: unknown): string {
+  try {
+    return JSON.stringify(data) as string | undefined ?? 'null'
+  } catch {
+    throw invalid('/data', 'expected what JSON can say')
   }
 }
 

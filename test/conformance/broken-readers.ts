@@ -1,11 +1,12 @@
 import { setImmediate as tick } from 'node:timers/promises'
 
 import type { Entry, Followed, Journal, SessionCursor, TurnCursor } from '../../lib/journal/journal.js'
+import type { SessionKey } from '../../lib/protocol/session-key.js'
 import type { BrokenJournal } from './broken-writers.js'
 
 type Next = Entry | 'lost' | undefined
 
-/** Journals that break one sentence about what is read: 1, 3, 8 to 10, 15 and 16. */
+/** Journals that break one sentence about what is read: 1, 3, 8 to 10, 15, 16, 18 and 19. */
 export const BROKEN_READERS: readonly BrokenJournal[] = [
   {
     must: 1,
@@ -269,6 +270,20 @@ export const BROKEN_READERS: readonly BrokenJournal[] = [
         return followed && { ...followed, turns: followed.turns.map((turn) => ({ ...turn, status: 'running' })) }
       }
     })
+  },
+  {
+    must: 18,
+    how: 'follow of a session that there is no room for answers the cursor of another',
+    breaks: (inner) => {
+      const last: SessionKey[] = []
+      return {
+        async follow (key, from, wake) {
+          const followed = await inner.follow(key, from, wake)
+          if (followed !== undefined) last.unshift(key)
+          return followed ?? inner.follow(last[0] ?? key, from, wake)
+        }
+      }
+    }
   },
   {
     must: 19,

@@ -174,7 +174,7 @@ export class Client implements WireOwner {
     return {
       cutUpAfter: random.perMille(250) ? 150 + random.below(4_000) : Infinity,
       cutDownAfter: random.perMille(600) ? 100 + random.below(random.pick([1_500, 10_000, 60_000])) : Infinity,
-      maxChunk: random.pick([32, 700, 5_000, 65_536]),
+      maxChunk: random.pick([64, 700, 5_000, 65_536, 65_536]),
       pausePerMille: random.pick([0, 20, 200, 600]),
       window: this.#options.window
     }

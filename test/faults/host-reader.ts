@@ -1,6 +1,6 @@
 import type { Frame } from '../helpers/channel-client.js'
 import { FeedView, SessionView } from './feed-view.js'
-import { sessionsOf, type Bench } from './run-seed.js'
+import { sessionsOf, type Bench } from './bench.js'
 
 /** The host's own code, which follows one session from the start: the same frames, without a socket. */
 export class HostReader {

@@ -1,9 +1,13 @@
 /**
  * Runs seeds of the fault-injection test: `npx tsx test/faults/run.ts --seeds 1000 [--from 1]`, one of them with all its
- * frames: `--seed 17`. Loopback only; ends by itself.
+ * frames: `--seed 17`; `--bugs` shows in which seed each planted bug is found,
+ * `--kills 1000` cuts off so many clients in the middle of an answer. Loopback only; ends by itself.
  */
 import { parseArgs } from 'node:util'
 
+import { BUGS } from './bugs.js'
+import { runKills } from './kills.js'
+import { find, rowOf } from './planted.js'
 import { Report } from './report.js'
 import { runSeed } from './run-seed.js'
 
@@ -11,9 +15,25 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '100' },
     from: { type: 'string', default: '1' },
-    seed: { type: 'string' }
+    seed: { type: 'string' },
+    kills: { type: 'string' },
+    bugs: { type: 'boolean', default: false }
   }
 })
+if (values.bugs) {
+  for (const bug of Object.keys(BUGS)) console.log(rowOf(await find(bug, 40)))
+  process.exit(0)
+}
+
+if (values.kills !== undefined) {
+  const at = performance.now()
+  const { report, killed, exact } = await runKills(Number(values.kills))
+  for (const { check, text } of report.faults) console.log(`${check}: ${text}`)
+  console.log(`${exact} of ${values.kills} had the exact text; cut off before the end: ${JSON.stringify(killed)}; ${JSON.stringify(report.totals)}`)
+  console.log(`${((performance.now() - at) / 1_000).toFixed(1)} s`)
+  process.exit(report.faultCount === 0 ? 0 : 1)
+}
+
 const sum = new Report()
 const failing: number[] = []
 const startedAt = performance.now()

@@ -112,4 +112,6 @@ export interface TurnTruth {
   end: TurnEnd | undefined
   /** Somebody has asked that it be stopped. */
   isStopped: boolean
+  /** A client was told that it is. */
+  isCancelled?: boolean
 }

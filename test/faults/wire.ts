@@ -230,7 +230,8 @@ export class Wire {
         for (const id of frame.turns as string[]) {
           const turn = truth.known(key)?.turns.get(id)
           if (turn === undefined) this.#fault('owner', `cancelled what nobody of this owner has begun: ${id}`)
-          else if (!turn.isStopped) this.#fault('ends', `cancelled, and goes on: ${id}`)
+          else turn.isCancelled = true
+          if (turn?.isStopped === false) this.#fault('ends', `cancelled, and goes on: ${id}`)
         }
     }
   }

@@ -47,7 +47,7 @@ export function fuzzAgents (limits: OracleLimits, onFault: (fault: string) => vo
 
 /** The host's last word: some sessions are forbidden, of some it cannot say, over some it thinks for a while. */
 export const fuzzAuthorize: Authorize = (frame) => {
-  const sessionId = 'sessionId' in frame ? String(frame.sessionId ?? '') : ''
+  const sessionId = 'sessionId' in frame && typeof frame.sessionId === 'string' ? frame.sessionId : ''
   if (sessionId === 'forbidden') return false
   if (sessionId === 'throws') throw new Error('told to throw')
   if (sessionId === 'rejects') return Promise.reject(new Error('told to reject'))

@@ -19,6 +19,8 @@ export class FeedModel {
   #unnamed: OwnChat[] = []
   /** Those that were taken for answered, and may yet be refused: another turn may have been taken for theirs. */
   readonly #doubtful: OwnChat[] = []
+  /** One of the turns with ids made by the server is read as one message; which one it is nobody says. */
+  #hasJoinedPlain = false
   #turns = new Map<unknown, FeedTurn>()
   readonly #ended = new Set<unknown>()
   /** The end that may come again right behind the `ack` of a duplicate. */
@@ -57,6 +59,7 @@ export class FeedModel {
 
   /** A chat without an id to a session that is followed as a whole. */
   plainChat (frame: Fields): void {
+    this.#hasJoinedPlain ||= frame['stream'] === false
     this.#unnamed.push(this.#chatOf(frame))
   }
 
@@ -77,7 +80,7 @@ export class FeedModel {
   /** Whether a plain `error` is the answer of a plain chat that was to be told here. */
   takePlainRefusal (code: unknown): boolean {
     const isIt = (chat: OwnChat): boolean => chat.place.isFull(code) || (code === 'AGENT_NOT_FOUND' && chat.isToNobody)
-    const [refused] = [this.#unnamed.find(isIt)]
+    const refused = this.#unnamed.find(isIt)
     if (refused !== undefined) {
       this.#unnamed = this.#unnamed.filter((chat) => chat !== refused)
       this.#answered(refused)
@@ -121,7 +124,7 @@ export class FeedModel {
     if (asked?.kind !== 'chat' || asked.id !== id) return 'nothing to acknowledge, or not yet'
     const { chat, claim, body } = asked
     this.#own.push(chat)
-    this.#turns.set(id, turnOf(chat.answer, String(content ?? ''), status !== 'duplicate'))
+    this.#turns.set(id, turnOf(chat.answer, textOf(content), status !== 'duplicate'))
     if (status === 'duplicate') this.#again = { id, seq }
     const fault = this.#moveTo(epoch, seq)
     if (fault !== undefined) return fault
@@ -143,7 +146,7 @@ export class FeedModel {
     for (const turn of turns as Fields[]) {
       const isRunning = turn['status'] === 'running'
       if (isRunning !== (typeof turn['content'] === 'string')) return 'a running turn without its text, or a waiting one with'
-      this.#turns.set(turn['id'], turnOf(this.#answerOf(turn), String(turn['content'] ?? ''), !isRunning))
+      this.#turns.set(turn['id'], turnOf(this.#answerOf(turn), textOf(turn['content']), !isRunning))
       this.#name(turn['id'], turn)
     }
     // What has ended behind this reader's back is in the history.
@@ -216,7 +219,7 @@ export class FeedModel {
     return this.#endFault(frame, turn, isJoined)
   }
 
-  #endFault ({ type, content, code, message, finishReason }: Fields, turn: FeedTurn, isJoined: boolean): string | undefined {
+  #endFault ({ type, id, content, code, message, finishReason }: Fields, turn: FeedTurn, isJoined: boolean): string | undefined {
     const { agentId, stops, isVague } = this.#view
     if (turn.mustAbort && finishReason !== 'aborted') return 'it was cancelled, and ends otherwise'
     if (type === 'error') {
@@ -225,6 +228,7 @@ export class FeedModel {
     }
     if (type === 'stream' && content !== '') return 'the last piece is not empty'
     const text = type === 'message' ? String(content) : turn.text
+    const isFit = (type === 'message') === (isJoined || agentId === 'main') || (this.#hasJoinedPlain && isServerMade(id))
     if (finishReason === 'aborted') {
       if (stops === 0 && !isVague) return 'nobody has stopped a turn of that session'
       return turn.answer.startsWith(text.replace(/\ufffd$/, '')) ? undefined : `expected a part of ${JSON.stringify(turn.answer)}, got ${JSON.stringify(text)}`
@@ -232,12 +236,12 @@ export class FeedModel {
     if (finishReason !== 'stop' || agentId === 'failing') return 'the wrong reason'
     if (text !== turn.answer) return `expected the answer ${JSON.stringify(turn.answer)}, got ${JSON.stringify(text)}`
     if (turn.isFromStart && (agentId === 'slow') !== (turn.notes === 1)) return 'a message was lost'
-    return (type === 'message') === (isJoined || agentId === 'main') ? undefined : 'the wrong kind of end'
+    return isFit ? undefined : 'the wrong kind of end'
   }
 
   /** A plain chat that is told here is known by what it says. */
   #name (id: unknown, said: Fields): void {
-    const chat = this.hasOwn(id) ? undefined : this.#unnamed.find(({ body }) => body === bodyOf(said))
+    const chat = !isServerMade(id) || this.#isOwn(id) ? undefined : this.#unnamed.find(({ body }) => body === bodyOf(said))
     if (chat === undefined) return
     this.#unnamed = this.#unnamed.filter((other) => other !== chat)
     this.#doubtful.push(chat)
@@ -256,7 +260,7 @@ export class FeedModel {
   }
 
   #isJoined (id: unknown): boolean {
-    return this.#own.some((chat) => chat.id === id && !chat.isStreamed)
+    return !isServerMade(id) && this.#own.some((chat) => chat.id === id && !chat.isStreamed)
   }
 
   #answered ({ place }: OwnChat): void {
@@ -280,6 +284,10 @@ export class FeedModel {
   }
 }
 
+function isServerMade (id: unknown): boolean {
+  return typeof id === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
+}
+
 /** The agents that there are. */
 export const AGENTS = ['main', 'words', 'slow', 'failing']
 
@@ -287,6 +295,10 @@ function isLawful (code: unknown, { chat, claim }: Extract<Asked, { kind: 'chat'
   if (code === 'AGENT_NOT_FOUND') return chat.isToNobody
   if (code === 'ID_CONFLICT') return claim.sentByBody.size > 1
   return chat.place.isFull(code)
+}
+
+function textOf (content: unknown): string {
+  return typeof content === 'string' ? content : ''
 }
 
 function turnOf (answer: string, text: string, isFromStart: boolean): FeedTurn {

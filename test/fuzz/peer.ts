@@ -64,9 +64,8 @@ export class Peer {
     if (verdict.kind !== 'close') {
       if (this.#expected.isAlone(verdict)) await this.#answers(0)
       this.#expected.add(verdict)
-    }
     // What runs when a connection is closed is a case of its own, and its answers are lost.
-    else if (this.#options.random.perMille(700)) await this.#answers(0)
+    } else if (this.#options.random.perMille(700)) await this.#answers(0)
     this.#write(message)
     if (verdict.kind !== 'close') return
     const [code] = await this.#closed() as [number]

@@ -6,8 +6,10 @@ import process from 'node:process'
 import Fastify from 'fastify'
 import { WebSocketServer } from 'ws'
 
-import { wsChannel, type Executor, type WsChannelOptions } from '../../lib/index.js'
+import { memoryJournal, wsChannel, type Executor, type SessionStore, type WsChannelOptions } from '../../lib/index.js'
 import { deferred } from '../helpers/deferred.js'
+import { eventually } from '../helpers/eventually.js'
+import { ManualClock } from '../helpers/manual-clock.js'
 import type { MemoryReport, ServerCommand, ServerConfig, ServerReply } from './servers.js'
 
 const config = JSON.parse(process.argv[2] ?? '{}') as ServerConfig
@@ -30,7 +32,9 @@ const held: Executor = async function * () {
   yield 'ended'
 }
 
-const target = config.kind === 'bare' ? await startBare() : await startChannel()
+const clock = new ManualClock()
+const sessions = config.kind === 'sessions' ? await startSessions() : undefined
+const target = sessions ?? (config.kind === 'bare' ? await startBare() : await startChannel())
 process.on('message', (command: ServerCommand) => {
   answer(command).catch((err: unknown) => { throw err })
 })
@@ -43,6 +47,9 @@ async function answer (command: ServerCommand): Promise<void> {
     case 'yielded': return send({ yielded })
     case 'stats': return send({ stats: target.stats() })
     case 'release': released.resolve(); return send({})
+    case 'run': await sessions?.run(); return send({})
+    // Longer than entries and claims are kept.
+    case 'trim': clock.advance(600_000); return send({})
     case 'close': {
       const start = performance.now()
       await target.close()
@@ -62,6 +69,47 @@ async function startChannel () {
     stats: () => ({ ...app.channel.stats() }),
     close: () => app.close()
   }
+}
+
+/** Sessions without sockets, whose time is turned by `trim`, and whose history is kept elsewhere. */
+async function startSessions () {
+  const app = Fastify()
+  const limits = { maxSessions: 1_000_000, maxTotalBytes: 2 ** 32, maxClaims: 1_000_000 }
+  const options = { clock, journal: memoryJournal({ clock, ...limits }), sessionStore: forgetfulStore, agentExecutor: () => 'x'.repeat(200) }
+  app.register(wsChannel, options)
+  await app.ready()
+  const followed: Array<Promise<unknown>> = []
+  let rounds = 0
+  return {
+    port: 0,
+    stats: () => ({ ...app.channel.stats() }),
+    async run () {
+      const round = rounds++
+      for (let i = 0; i < config.sessions; i++) {
+        const session = { owner: 'anonymous', sessionId: `round ${round}, session ${i}` }
+        if (i % 10 === 0) followed.push(follow(app.channel.follow(session)))
+        await app.channel.startTurn({ ...session, id: 'turn', message: 'hello' })
+        if (i % 1_000 === 999) await eventually(() => app.channel.stats().turns === 0)
+      }
+      await eventually(() => app.channel.stats().turns === 0)
+    },
+    async close () {
+      await app.close()
+      await Promise.all(followed)
+    }
+  }
+}
+
+async function follow (frames: AsyncIterable<unknown>): Promise<void> {
+  for await (const frame of frames) if (frame === undefined) break
+}
+
+const forgetfulStore: SessionStore = {
+  append () {},
+  messages: () => ({ messages: [] }),
+  turn: () => [],
+  list: () => ({ sessions: [] }),
+  delete () {}
 }
 
 /** What everything is compared with: `ws` alone, with the heartbeat that its own documentation shows. */

@@ -6,13 +6,15 @@ import { fileURLToPath } from 'node:url'
 import type { WsChannelOptions } from '../../lib/index.js'
 
 export interface ServerConfig {
-  kind: 'channel' | 'bare'
+  kind: 'channel' | 'bare' | 'sessions'
   /** How many pieces the agent `burst` has. */
   pieces: number
+  /** How many sessions have a turn by `run`; every tenth is followed from then on. */
+  sessions: number
   options: WsChannelOptions
 }
 
-export type ServerCommand = 'memory' | 'cpu' | 'yielded' | 'stats' | 'release' | 'close'
+export type ServerCommand = 'memory' | 'cpu' | 'yielded' | 'stats' | 'release' | 'run' | 'trim' | 'close'
 
 export interface ServerReply {
   port?: number
@@ -33,7 +35,7 @@ export interface MemoryReport {
 
 /** Starts a server in a process of its own; it ends with `close`, and with this process. */
 export async function startServer (config: Partial<ServerConfig>): Promise<ServerProcess> {
-  const full: ServerConfig = { kind: 'channel', pieces: 0, options: {}, ...config }
+  const full: ServerConfig = { kind: 'channel', pieces: 0, sessions: 0, options: {}, ...config }
   const child = fork(fileURLToPath(new URL('server-process.ts', import.meta.url)), [JSON.stringify(full)], {
     execArgv: ['--expose-gc', '--import=tsx'],
     // Coverage of a process whose memory is measured would be measured along.

@@ -2,9 +2,11 @@ import t from 'tap'
 
 import { clientFrameSchemas } from '../../lib/protocol/client-frames.js'
 import { createDecoder, type Decoded, type Refusal } from '../../lib/protocol/decode.js'
+import { hostFrameShape } from '../../lib/protocol/host-frame.js'
 import { CLIENT_FRAME_TYPES } from '../../lib/protocol/names.js'
+import { HostNote } from '../fuzz/agents.js'
 import { FrameMaker } from '../fuzz/frame-maker.js'
-import { isSameFrame, judge } from '../fuzz/oracle.js'
+import { HOST_TYPE, isSameFrame, judge } from '../fuzz/oracle.js'
 import { Random } from '../fuzz/random.js'
 
 const LIMITS = { maxPayload: 1024 * 1024, maxMessageLength: 100, maxMetadataBytes: 200 }
@@ -268,7 +270,7 @@ t.test('whatever the bytes are, it answers, and as the protocol says', async (t)
   const limits = { maxPayload: 20_000, maxMessageLength: 100, maxMetadataBytes: 200 }
   const random = new Random(1)
   const maker = new FrameMaker(random, limits, { closingPerTenThousand: 500 })
-  const decode = createDecoder(limits)
+  const decode = createDecoder(limits, new Map([[HOST_TYPE, hostFrameShape(HostNote)]]))
   const wrong: string[] = []
   const seen = new Map<string, number>()
   for (let times = 0; times < 20_000; times++) {
@@ -283,7 +285,7 @@ t.test('whatever the bytes are, it answers, and as the protocol says', async (t)
 
   function agrees (decoded: Decoded, verdict: ReturnType<typeof judge>): boolean {
     if ('close' in decoded) return verdict.kind === 'close' && verdict.code === (decoded.close === 'TOO_BIG' ? 1009 : 1007)
-    if (decoded.ok) return 'frame' in decoded && verdict.kind === 'good' && isSameFrame(decoded.frame, verdict.frame, limits)
+    if (decoded.ok) return verdict.kind === 'good' && isSameFrame('frame' in decoded ? decoded.frame : decoded.hostFrame, verdict.frame, limits)
     const { code, id, plainChat } = decoded.refusal
     return verdict.kind === 'bad' && verdict.codes.includes(code) && verdict.id === id &&
       JSON.stringify(verdict.plainChat) === JSON.stringify(plainChat)

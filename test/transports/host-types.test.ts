@@ -209,7 +209,7 @@ t.test('authorize is asked about them, and the rates count them', async (t) => {
     clock,
     heartbeatMs: 1_000_000,
     identify: () => 'ada',
-    maxFramesPerSecond: 2,
+    maxFramesPerSecond: 3,
     authorize (frame, owner) { asked.push([frame, owner]); return frame['id'] !== 'no' },
     after (app) { app.channel.define('order', { schema: Order, handler: ({ order }) => order }) }
   })
@@ -218,6 +218,7 @@ t.test('authorize is asked about them, and the rates count them', async (t) => {
   t.strictSame(await client.next(), refused('FORBIDDEN', { id: 'no' }))
   client.send({ type: 'order', id: 'yes', order: 1 })
   t.strictSame(await client.next(), { type: 'order', id: 'yes', data: 1 })
+  await client.fence()
   for (const id of ['i', undefined]) {
     client.send({ type: 'order', id, order: 1 })
     const frame = await client.next('error')

@@ -9,7 +9,7 @@ import { Stage } from './stage.js'
 async function open (t: Test) {
   const stage = new Stage()
   const { connect, app } = await serve(t, {
-    agentExecutor: stage.executor, identify: (request) => String(request.headers['x-user']), maxQueuedTurns: 1
+    agentExecutor: stage.executor, identify: (request) => String(request.headers['x-user']), maxQueuedTurns: 1, maxFramesPerSecond: 100_000
   })
   const ada = await connect({ headers: { 'x-user': 'ada' } })
   stage.act('first').say('secret').end()

@@ -137,9 +137,7 @@ interface Double extends SessionCursor {
   merges: number[]
 }
 
-function following (entries: Array<Entry | 'lost'>): {
-  follower: SessionFollower, cursor: Double, entries: Array<Entry | 'lost'>, closed: SessionFollower[], wakes: () => number
-} {
+function following (entries: Array<Entry | 'lost'>) {
   const cursor: Double = {
     epoch: 'e',
     seq: 0,

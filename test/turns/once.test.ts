@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 
-import { agentsOf } from '../../lib/agent/agents.js'
+import { agentsOf, type Agents } from '../../lib/agent/agents.js'
 import type { EndedTurn } from '../../lib/journal/journal.js'
 import type { MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
 import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
@@ -133,8 +133,8 @@ for (const [kind, makeJournal] of JOURNALS) {
       await t.test('for an agent that is gone, or that takes other metadata now', async (t) => {
         const { one, desk } = bench()
         let agents = agentsOf({ main: desk.executor })
-        const find = { find: (id: string) => agents.find(id), metadataFault: (id: string, metadata: Record<string, unknown> | undefined) => agents.metadataFault(id, metadata) }
-        const two = new TurnBench(desk.executor, { clock: one.clock, journal: one.journal, store: one.store, tools: { agents: find } })
+        const exchanged: Agents = { find: (id) => agents.find(id), metadataFault: (id, metadata) => agents.metadataFault(id, metadata) }
+        const two = new TurnBench(desk.executor, { clock: one.clock, journal: one.journal, store: one.store, tools: { agents: exchanged } })
         await two.engine.startOnce(CHAT, () => {})
         await ticks(10)
         agents = agentsOf({ main: { execute: desk.executor, metadata: Type.Object({ lang: Type.String() }) } })

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import type { Journal, Run, SessionCursor, StoredChat, TurnCursor, TurnEnd } from '../../lib/journal/journal.js'
+import type { Journal, Run, StoredChat, TurnEnd } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
 import { TimedJournal } from '../../lib/turns/timed-journal.js'
 import { deferred } from '../helpers/deferred.js'
@@ -90,9 +90,9 @@ await t.test('what comes too late is given back:', async (t) => {
   await t.test('a reader of a turn, or of a session', async (t) => {
     let closed = 0
     const cursor = { close () { closed++ } }
-    await late('followTurn', cursor as TurnCursor)
+    await late('followTurn', cursor)
     t.equal(closed, 1)
-    await late('follow', { cursor: cursor as SessionCursor, recovered: false, turns: [] })
+    await late('follow', { cursor, recovered: false, turns: [] })
     t.equal(closed, 2)
     t.strictSame([await late('followTurn', undefined), await late('follow', undefined)], [[], []])
   })

@@ -1,0 +1,361 @@
+// Feeds whose readers are behind: what is told late is told whole, or said to be lost. Read by hand, so that nothing hangs on sockets.
+import t from 'tap'
+
+import { memoryJournal, type Journal, type MemoryJournalOptions } from '../../lib/index.js'
+import { bodyHash } from '../../lib/protocol/body-hash.js'
+import { Feed } from '../../lib/transports/feed.js'
+import { Feeds } from '../../lib/transports/feeds.js'
+import { LOST, type FrameSource, type Outbox } from '../../lib/transports/outbox.js'
+import { eventually } from '../helpers/eventually.js'
+import { ManualClock } from '../helpers/manual-clock.js'
+import { SlowJournal } from '../helpers/slow-journal.js'
+import { KEY, TurnBench, ticks } from '../helpers/turn-bench.js'
+import { ack, end, failedEnd, piece, refused, running, subscribed, turnStarted, whole, wholeEnd } from './expected.js'
+import { Stage } from './stage.js'
+
+const PLACE = { sessionId: KEY.sessionId }
+const ofTurn = (id: string) => ({ ...PLACE, id })
+
+function open (journalOptions: MemoryJournalOptions = {}, journal?: Journal) {
+  const [clock, stage] = [new ManualClock(), new Stage()]
+  const bench = new TurnBench(stage.executor, { clock, journal: journal ?? memoryJournal({ clock, ...journalOptions }), limits: { idleTimeoutMs: 600_000 } })
+  const failures: unknown[] = []
+  const done = { turns: 0 }
+  const makeFeed = (): Feed => new Feed(KEY, {
+    engine: bench.engine, wake () {}, onTurnDone () { done.turns++ }, onFailure (err, text) { failures.push([String(err), text]) }
+  })
+  const start = async (id: string): Promise<void> => {
+    const started = await bench.engine.startOnce({ key: KEY, isNamed: true, turnId: id, message: id, bodyHash: bodyHash({ message: id }) }, () => {})
+    if (!started.accepted) throw new Error('refused')
+    await ticks()
+  }
+  return { clock, stage, bench, failures, done, makeFeed, start }
+}
+
+function read (feed: FrameSource, isBehind = false): unknown {
+  const frame = feed.next(isBehind)
+  return typeof frame === 'string' ? JSON.parse(frame) as unknown : frame
+}
+
+function readAll (feed: FrameSource, isBehind = false): unknown[] {
+  const frames: unknown[] = []
+  for (let frame = read(feed, isBehind); frame !== undefined; frame = read(feed, isBehind)) {
+    frames.push(frame)
+    if (frame === LOST) break
+  }
+  return frames
+}
+
+async function following (opened: ReturnType<typeof open>): Promise<{ feed: Feed, epoch: string }> {
+  const feed = opened.makeFeed()
+  await feed.subscribe(undefined, undefined)
+  return { feed, epoch: feed.position.epoch }
+}
+
+t.test('neighbouring pieces of one turn are merged, at most 64 KiB, never across anything else', async (t) => {
+  const opened = open()
+  const { feed } = await following(opened)
+  const { stage, start } = opened
+  const large = 'x'.repeat(20_000)
+  stage.act('a').say('1', '2', { type: 'message', content: 'm' }, '3', { type: 'event', name: 'e', data: 0 }, large, large, '4').end()
+  stage.act('b').say('5', '6').end()
+  await start('a')
+  await start('b')
+  t.strictSame(readAll(feed, true), [
+    turnStarted('a', 1, PLACE), piece('12', 3, PLACE), whole('m', 4, PLACE), piece('3', 5, PLACE),
+    { type: 'event', agentId: 'main', id: 'a', sessionId: KEY.sessionId, seq: 6, name: 'e', data: 0 },
+    piece(large, 7, PLACE), piece(`${large}4`, 9, PLACE), end(10, PLACE),
+    turnStarted('b', 11, ofTurn('b')), piece('56', 13, ofTurn('b')), end(14, ofTurn('b'))
+  ])
+  feed.close()
+})
+
+t.test('text that is no longer held comes as one piece, and then the exact rest', async (t) => {
+  const opened = open({ maxEntries: 8 })
+  const { feed } = await following(opened)
+  const { stage, start } = opened
+  stage.act('a').say('0')
+  await start('a')
+  t.strictSame(readAll(feed), [turnStarted('a', 1, PLACE), piece('0', 2, PLACE)])
+  const pieces = Array.from({ length: 50 }, (_, i) => `${i},`)
+  stage.act('a').say(...pieces)
+  await ticks()
+  t.strictSame(read(feed), piece(pieces.slice(0, 42).join(''), 44, PLACE), 'under the seq before the oldest that is held')
+  t.strictSame(readAll(feed), pieces.slice(42).map((content, i) => piece(content, 45 + i, PLACE)))
+  stage.act('a').end()
+  await ticks()
+  t.strictSame(readAll(feed), [end(53, PLACE)])
+  feed.close()
+})
+
+t.test('where more than text was lost a feed is told so unasked, and goes on from there', async (t) => {
+  const opened = open({ maxEntries: 8 })
+  const { feed, epoch } = await following(opened)
+  const { stage, start } = opened
+  const pieces = Array.from({ length: 20 }, (_, i) => `${i},`)
+  stage.act('a').say(...pieces)
+  await start('a')
+  t.strictSame(readAll(feed), [{ ...subscribed(epoch, 21, false, [running('a', pieces.join(''))]), ...PLACE }])
+  stage.act('a').say('rest').end()
+  await ticks()
+  t.strictSame(readAll(feed), [piece('rest', 22, PLACE), end(23, PLACE)])
+  stage.act('b').say(...pieces).end()
+  await start('b')
+  t.strictSame(readAll(feed), [{ ...subscribed(epoch, 45, false), ...PLACE }], 'a turn that has ended meanwhile is in the history')
+  t.ok(feed.isIdle)
+  feed.close()
+})
+
+t.test('a feed of its own turns only is told the same way', async (t) => {
+  const opened = open({ maxEntries: 8 })
+  const { stage, start, done, makeFeed } = opened
+  const feed = makeFeed()
+  const pieces = Array.from({ length: 20 }, (_, i) => `${i},`)
+  stage.act('a').say(...pieces)
+  await start('a')
+  feed.addOwn('a', true)
+  await feed.join({ epoch: 'another', seq: 7 })
+  const { epoch } = feed.position
+  t.strictSame(readAll(feed), [{ ...subscribed(epoch, 21, false, [running('a', pieces.join(''))]), ...PLACE }], 'its position was none')
+  stage.act('a').say({ type: 'event', name: 'e', data: 0 }, ...pieces).end()
+  await ticks()
+  t.strictSame(readAll(feed), [{ ...subscribed(epoch, 43, false), ...PLACE }])
+  t.strictSame([done.turns, feed.isIdle, feed.own.size], [1, true, 0], 'its end can be told no more')
+  await feed.join()
+  feed.close()
+})
+
+t.test('a turn that is read whole and whose text is kept no longer is told by a new start', async (t) => {
+  const opened = open({ maxBytes: 400 })
+  const { stage, start, makeFeed, done } = opened
+  const feed = makeFeed()
+  stage.act('a').say('x'.repeat(150))
+  stage.act('b').say('y'.repeat(150)).end()
+  await start('a')
+  feed.addOwn('a', false)
+  await feed.join()
+  const { epoch } = feed.position
+  stage.act('a').end()
+  await start('b')
+  await ticks()
+  const frames = readAll(feed)
+  t.strictSame(frames, [{ ...subscribed(epoch, Number((frames[0] as { seq: number }).seq), false), ...PLACE }])
+  t.equal(done.turns, 1)
+  feed.close()
+})
+
+t.test('a session that is forgotten under its feed begins anew', async (t) => {
+  const opened = open()
+  const { feed, epoch } = await following(opened)
+  const { stage, start, bench, makeFeed, done } = opened
+  const own = makeFeed()
+  stage.act('a').say('x')
+  await start('a')
+  own.addOwn('a', true)
+  await own.join()
+  t.strictSame(readAll(feed), [turnStarted('a', 1, PLACE), piece('x', 2, PLACE)])
+  await bench.journal.forget(KEY)
+  const frame = read(feed) as { epoch: string }
+  t.strictSame(frame, { ...subscribed(frame.epoch, 0, false), ...PLACE })
+  t.not(frame.epoch, epoch)
+  t.strictSame(read(own), frame)
+  t.equal(done.turns, 1)
+  await bench.engine.publish(KEY, 'news', '1')
+  t.strictSame([readAll(feed), readAll(own)], [[{ type: 'event', agentId: 'main', ...PLACE, seq: 1, name: 'news', data: 1 }], []])
+  for (const each of [feed, own]) each.close()
+  stage.act('a').end()
+  await bench.idle()
+  t.equal(bench.journal.stats().cursors, 0)
+})
+
+for (const isAtOnce of [true, false]) {
+  t.test(`a journal that cannot tell a feed from where to go on ends it, ${isAtOnce ? 'at once' : 'or later'}`, async (t) => {
+    const [clock, journal] = [new ManualClock(), new SlowJournal()]
+    const opened = open({}, isAtOnce ? memoryJournal({ clock }) : journal)
+    const { feed } = await following(opened)
+    const { bench, failures } = opened
+    if (isAtOnce) Reflect.set(bench.journal, 'follow', () => { throw new Error('boom') })
+    else journal.before = (method) => { if (method === 'follow') throw new Error('boom') }
+    await bench.journal.forget(KEY)
+    if (!isAtOnce) {
+      t.equal(feed.next(false), undefined)
+      await ticks()
+    }
+    t.equal(feed.next(false), LOST)
+    t.strictSame(failures, [['Error: boom', 'a session could not be followed any more']])
+    feed.close()
+  })
+}
+
+t.test('a journal that hangs then is waited for so long, and no longer; one without room is no better', async (t) => {
+  const journal = new SlowJournal()
+  const opened = open({}, journal)
+  const { feed } = await following(opened)
+  const { feed: other } = await following(opened)
+  journal.before = (method) => method === 'follow' ? new Promise(() => {}) : undefined
+  await journal.forget(KEY)
+  t.equal(feed.next(false), undefined)
+  t.notOk(feed.isIdle)
+  opened.clock.advance(2_999)
+  await ticks()
+  t.equal(feed.next(false), undefined)
+  opened.clock.advance(1)
+  await ticks()
+  t.equal(feed.next(false), LOST)
+  t.match(opened.failures, [[/took longer than 3000 ms/]])
+  journal.before = () => undefined
+  journal.follow = async () => undefined
+  t.equal(other.next(false), undefined)
+  await ticks()
+  t.equal(other.next(false), LOST)
+  for (const each of [feed, other]) each.close()
+  t.equal(journal.openCursors, 0)
+})
+
+t.test('a feed that is closed while its journal thinks reads nothing, and leaves nothing open', async (t) => {
+  const journal = new SlowJournal()
+  const opened = open({}, journal)
+  const { feed } = await following(opened)
+  await journal.forget(KEY)
+  t.equal(feed.next(false), undefined)
+  feed.close()
+  const joining = opened.makeFeed()
+  const joined = joining.join()
+  joining.close()
+  const subscribing = opened.makeFeed()
+  const cut = subscribing.subscribe(undefined, undefined)
+  subscribing.close()
+  const late = opened.makeFeed()
+  const caught = late.catchUp()
+  late.close()
+  await joined
+  t.strictSame([await cut, await caught], [undefined, undefined])
+  await ticks()
+  t.equal(journal.openCursors, 0)
+  t.throws(() => joining.position, { message: /no position/ })
+  t.equal(joining.view('a'), undefined)
+  joining.unsubscribe()
+})
+
+t.test('what fails in a feed is told, and keeps nothing else from it', async (t) => {
+  const { makeFeed, failures } = open()
+  const feed = makeFeed()
+  const order: number[] = []
+  feed.run(async () => { order.push(1); throw new Error('boom') })
+  feed.run(async () => { order.push(2) })
+  await ticks()
+  t.strictSame([order, failures, feed.isIdle], [[1, 2], [['Error: boom', 'what a client asked of a session could not be done']], true])
+})
+
+/** The feeds of a connection that reads when it is told to. */
+function connection (opened: ReturnType<typeof open>) {
+  const [sources, replies, failures]: [FrameSource[], unknown[], unknown[]] = [[], [], []]
+  let requests = 0
+  const outbox = {
+    add (source: FrameSource) { sources.push(source) },
+    remove (source: FrameSource) { sources.splice(sources.indexOf(source), 1) },
+    wake () {}
+  }
+  const feeds = new Feeds({
+    engine: opened.bench.engine,
+    identity: { owner: KEY.owner },
+    outbox: outbox as unknown as Outbox,
+    hasRoom: () => true,
+    maxSubscriptions: 10,
+    retryAfterMs: 1_000,
+    reply (frame) { replies.push(typeof frame === 'string' ? JSON.parse(frame) : frame) },
+    onRequest (change) { requests += change },
+    onFailure (err, text) { failures.push([String(err), text]) }
+  })
+  const ask = async (task: () => void): Promise<unknown[]> => {
+    task()
+    await eventually(() => requests === 0)
+    return replies.splice(0)
+  }
+  const chat = (id: string, more: object = {}) => ask(() => { feeds.chat({ type: 'chat', id, message: id, ...more }, KEY) })
+  return { feeds, sources, chat, ask, failures, told: () => sources.flatMap((source) => readAll(source)) }
+}
+
+t.test('a duplicate that a feed far behind has not come to is told from its place on, and what was lost there', async (t) => {
+  const opened = open({ maxEntries: 8 })
+  const { chat, told, feeds } = connection(opened)
+  const { stage, start } = opened
+  const [first] = await chat('a') as [{ epoch: string }]
+  const { epoch } = first
+  t.strictSame(first, { ...ack('started', epoch, 0), ...PLACE })
+  const pieces = Array.from({ length: 20 }, (_, i) => `${i},`)
+  stage.act('a').end()
+  await ticks()
+  stage.act('b').say(...pieces)
+  await start('b')
+  t.strictSame(await chat('b'), [{ ...ack('duplicate', epoch, 0, { id: 'b', content: '' }), ...PLACE }])
+  t.strictSame(told(), [{ ...subscribed(epoch, 23, false, [running('b', pieces.join(''), 'b')]), ...PLACE }])
+  stage.act('b').end()
+  await ticks()
+  t.strictSame(told(), [end(24, ofTurn('b'))])
+  feeds.close()
+})
+
+t.test('a duplicate whose turn has come and gone behind a feed\'s back is told from the store, after a new start', async (t) => {
+  const opened = open({ maxEntries: 8 })
+  const { chat, told, feeds } = connection(opened)
+  const { stage, start } = opened
+  const [{ epoch }] = await chat('a') as [{ epoch: string }]
+  t.strictSame(told(), [turnStarted('a', 1, PLACE)])
+  const pieces = Array.from({ length: 20 }, (_, i) => `${i},`)
+  for (const id of ['b', 'c']) stage.act(id).say(...pieces).end()
+  stage.act('a').end()
+  await start('b')
+  await start('c')
+  t.strictSame(await chat('b'), [
+    { ...subscribed(epoch, 46, false), ...PLACE },
+    { ...ack('duplicate', epoch, 46, { id: 'b', content: pieces.join('') }), ...PLACE },
+    end(46, ofTurn('b'))
+  ])
+  t.strictSame(told(), [])
+  feeds.settle()
+  t.equal(opened.bench.journal.stats().cursors, 0)
+  feeds.close()
+})
+
+t.test('a duplicate whose turn is kept nowhere is STORE_UNAVAILABLE', async (t) => {
+  const opened = open()
+  const { chat, feeds } = connection(opened)
+  Reflect.set(opened.bench.engine, 'startOnce', async () => ({ accepted: false, ended: undefined }))
+  const [cut, refusal] = await chat('a') as [{ epoch: string }, object]
+  t.strictSame(cut, { ...subscribed(cut.epoch, 0, false), ...PLACE })
+  t.strictSame(refusal, refused('STORE_UNAVAILABLE', { retryAfterMs: 1_000, id: 'a' }))
+  feeds.settle()
+  feeds.close()
+  t.equal(opened.bench.journal.stats().cursors, 0)
+})
+
+t.test('what is asked once the connection has gone is not done', async (t) => {
+  const journal = new SlowJournal()
+  const opened = open({}, journal)
+  const { feeds, chat, ask, failures } = connection(opened)
+  const first = chat('a')
+  const second = chat('b')
+  await ticks(1)
+  feeds.close()
+  t.strictSame([await first, await second], [[], []])
+  t.strictSame(opened.bench.engine.stats().turns, 1, 'what was accepted goes on')
+  t.strictSame(await ask(() => { feeds.subscribe({ type: 'subscribe', sessionId: KEY.sessionId }, KEY) }), [])
+  opened.stage.act('a').end()
+  await opened.bench.idle()
+  t.strictSame([failures, journal.openCursors], [[], 0])
+})
+
+t.test('a failed turn of a feed that is read whole ends by its error', async (t) => {
+  const opened = open()
+  const { chat, told, feeds } = connection(opened)
+  opened.stage.act('a').say('x').end(new Error('boom'))
+  await chat('a', { stream: false })
+  await ticks()
+  t.strictSame(told(), [turnStarted('a', 1, PLACE), failedEnd('AGENT_ERROR', 3, PLACE)])
+  opened.stage.act('b').say('x', 'y').end()
+  await chat('b', { stream: false })
+  await ticks()
+  t.strictSame(told(), [turnStarted('b', 4, ofTurn('b')), wholeEnd('xy', 7, ofTurn('b'))])
+  feeds.close()
+})
