@@ -5,7 +5,7 @@ import type { AgentExecutor } from './agent/executor.js'
 import { systemClock, type Clock } from './clock.js'
 import { FST_WS_CHANNEL_INJECTED, FST_WS_CHANNEL_NOT_READY, FST_WS_CHANNEL_OPTION } from './errors.js'
 import { resolveExecutor, resolveStore } from './injected.js'
-import type { Journal } from './journal/journal.js'
+import type { Journal, Position } from './journal/journal.js'
 import { memoryJournal } from './journal/memory-journal.js'
 import { MAX_TIMEOUT_MS, type ResolvedLimits, type WsChannelOptions } from './options.js'
 import { createDecoder } from './protocol/decode.js'
@@ -50,15 +50,18 @@ export interface Channel {
    * @throws ChannelError (rejects) when the session cannot be followed
    */
   follow(session: SessionRef, options?: FollowOptions): AsyncGenerator<ServerFrame, void, undefined>
-  /** Stops a session's turns, or the one with that id; resolves with the ids of those that it stopped. */
+  /**
+   * Stops a session's turns, or the one with that id; resolves with the ids of those that it stopped.
+   * @throws ChannelError (rejects) for a name that is none, and when the journal is away
+   */
   cancel(session: SessionRef & { turnId?: string | undefined }): Promise<string[]>
   /**
-   * Sends all who follow the session an `event` that belongs to no turn.
+   * Sends all who follow the session an `event` that belongs to no turn; resolves with its position.
    * @param name at most 128 UTF-16 units, and not `turn-started`
    * @param data JSON of at most `maxEventBytes`
    * @throws ChannelError (rejects) for a name or data that cannot be sent
    */
-  publish(session: SessionRef, name: string, data?: unknown): Promise<void>
+  publish(session: SessionRef, name: string, data?: unknown): Promise<Position>
   /** Opens a WebSocket to the channel without a network, for tests of hosts: hooks, path, host and address are real. */
   injectWS: InjectWs
 }
@@ -262,11 +265,14 @@ function readyFrame (limits: ResolvedLimits, journal: Journal, types: string[]):
   }
 }
 
-/** A `subscribed`: a whole answer and what waits behind it, with every character escaped, and the frame's other fields. */
+/**
+ * A `subscribed`: a whole answer and what waits behind it, with every character escaped, and the frame's other fields;
+ * or a page of history, or an event or an answer of the host's, where those may be larger.
+ */
 function largestFrame (limits: ResolvedLimits): number {
-  const { maxAnswerBytes, maxQueuedTurns, maxMessageLength, maxMetadataBytes, maxHistoryPageBytes } = limits
+  const { maxAnswerBytes, maxQueuedTurns, maxMessageLength, maxMetadataBytes, maxHistoryPageBytes, maxEventBytes } = limits
   const subscribed = maxAnswerBytes * 6 + (maxQueuedTurns + 1) * (maxMessageLength * 6 + maxMetadataBytes + 1024)
-  return Math.max(subscribed, maxHistoryPageBytes) + 4096
+  return Math.max(subscribed, maxHistoryPageBytes, maxEventBytes) + 4096
 }
 
 interface ChannelPieces {

@@ -48,7 +48,7 @@ export interface ChannelLimits {
   maxMetadataBytes?: number | undefined
   /** Largest answer, in bytes of UTF-8; the turn ends with `ANSWER_TOO_LARGE`, what came before is kept. @default 4194304 */
   maxAnswerBytes?: number | undefined
-  /** Largest `data` of one event of an executor, in bytes of JSON; more is the executor's failure. @default 262144 */
+  /** Largest `data` of an event, or of a handler's answer, in bytes of JSON; more is a failure of who sends it. @default 262144 */
   maxEventBytes?: number | undefined
   /** Largest page of a `history` frame, in bytes of JSON; it has fewer messages then, but at least one. @default 1048576 */
   maxHistoryPageBytes?: number | undefined

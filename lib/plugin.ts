@@ -51,7 +51,7 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     startTurn: async (chat) => await runtime.host.startTurn(chat),
     follow: (session, followOptions) => runtime.host.follow(session, followOptions),
     cancel: async (session) => await runtime.host.cancel(session),
-    publish: async (session, name, data) => { await runtime.host.publish(session, name, data) },
+    publish: async (session, name, data) => await runtime.host.publish(session, name, data),
     injectWS: route.injectWS
   } satisfies Channel)
 

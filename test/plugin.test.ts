@@ -68,6 +68,8 @@ t.test('options that do not exist or cannot be are refused at once, with what to
     [{ path: 'ws' }, /`path`.*starts with \//],
     [{ prefix: 7 }, /`prefix`/],
     [{ onBusy: 'wait' }, /`onBusy`.*queue, reject, interrupt/],
+    [{ onDisconnect: 'wait' }, /`onDisconnect`.*continue, cancel/],
+    [{ handlerTimeoutMs: 0 }, /`handlerTimeoutMs`.*whole number from 1/],
     [{ identify: 'me' }, /`identify`.*function/],
     [{ authorize: true }, /`authorize`.*function/],
     [{ allowedHosts: 'me' }, /`allowedHosts`/],
@@ -569,6 +571,11 @@ t.test('before the app is ready the channel says so, and a host that never gets 
   await early.register(wsChannel)
   t.throws(() => early.channel.stats(), { code: 'FST_WS_CHANNEL_NOT_READY' })
   t.throws(() => early.channel.drain(), { code: 'FST_WS_CHANNEL_NOT_READY' })
+  const session = { owner: 'o', sessionId: 's' }
+  t.throws(() => early.channel.follow(session), { code: 'FST_WS_CHANNEL_NOT_READY' })
+  await t.rejects(early.channel.startTurn({ ...session, message: 'x' }), { code: 'FST_WS_CHANNEL_NOT_READY' })
+  await t.rejects(early.channel.cancel(session), { code: 'FST_WS_CHANNEL_NOT_READY' })
+  await t.rejects(early.channel.publish(session, 'x'), { code: 'FST_WS_CHANNEL_NOT_READY' })
   await early.close()
 })
 

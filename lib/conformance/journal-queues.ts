@@ -7,7 +7,7 @@ import { times, together } from './conformance-case.js'
 import { ABORTED, chatOf, isAccepted, key, S, STOP, type JournalBench, type JournalCase } from './journal-bench.js'
 import { told } from './journal-reader.js'
 
-/** How chats get in, wait, and get out: sentences 2, 3, 7 and 12. */
+/** How chats get in, wait, and get out: sentences 2, 3, 7, 12 and 20. */
 export const QUEUES: readonly JournalCase[] = [
   {
     must: [2],
@@ -189,6 +189,35 @@ export const QUEUES: readonly JournalCase[] = [
       assert.deepEqual((await reader.untilEnd()).map(told), ['t1 end stop'])
       assert.equal(await bench.peer.retract(S, 't1'), false)
       assert.deepEqual(await bench.drain(), ['t3', 't2'])
+    }
+  },
+  {
+    must: [12],
+    title: 'the cursors of a turn that is taken back are lost',
+    async run (bench) {
+      await bench.begin('t1')
+      await bench.accepted('t2')
+      const reader = await bench.followTurn('t2')
+      const lost = reader.next()
+      assert.equal(await bench.peer.retract(S, 't2'), true)
+      assert.equal(await lost, 'lost')
+    }
+  },
+  {
+    must: [20],
+    title: 'what is asked at once takes effect in the order in which it is asked',
+    async run (bench) {
+      const { journal } = bench
+      const cancelled = await together<unknown>(
+        () => bench.offer('t1'),
+        () => bench.offer('t2'),
+        () => journal.cancel(S, undefined, ABORTED),
+        () => bench.offer('t3'),
+        () => journal.retract(S, 't3'),
+        () => bench.offer('t4')
+      )
+      assert.deepEqual([cancelled[2], cancelled[4]], [['t1', 't2'], true])
+      assert.deepEqual(await bench.drain(), ['t4'])
     }
   },
   {

@@ -124,6 +124,18 @@ export const RUNS: readonly JournalCase[] = [
   },
   {
     must: [5],
+    title: 'append refuses entries that an end is not the last of, whole',
+    async run (bench) {
+      const { epoch } = await bench.accepted('t1')
+      const run = await bench.take()
+      assert.equal(await bench.journal.append(run, 1, [text('a'), END, text('b')]), false)
+      await bench.append(run, 1, [text('c'), END])
+      const entries = await (await bench.followAll(epoch)).untilEnd()
+      assert.deepEqual(entries.map(told), ['t1 turn-started', 't1 c', 't1 end stop'])
+    }
+  },
+  {
+    must: [5],
     title: 'append writes its entries in order and next to each other, also where others are published at once',
     async run (bench) {
       const { epoch } = await bench.accepted('t1')

@@ -17,9 +17,12 @@ import type { SessionKey } from '../protocol/session-key.js'
  *    one place, one fits. A refused chat MUST leave nothing behind.
  * 3. `take` MUST give the right to run a session's turn to one caller at a time, take the chat from the queue and
  *    write its `turn-started` entry in one step, and MUST never give the same chat twice.
- * 4. `append` MUST refuse (`false`) for a run that was released, or that has written its end.
- * 5. `append` MUST write all its entries in order, next to each other, or none.
- * 6. A `batch` number that was appended already MUST write nothing and be answered as the first time.
+ * 4. `append` MUST refuse (`false`) for a run that was released, that has written its end, or whose session was
+ *    forgotten.
+ * 5. `append` MUST write all its entries in order, next to each other, or none: those with an end that is not the last
+ *    of them it MUST refuse.
+ * 6. A `batch` number that was appended already MUST write nothing and be answered as the first time; those of a run
+ *    rise.
  * 7. `withdraw` MUST write the end of a chat that still waits, and answer `false` for one that does not.
  * 8. A turn's cursor MUST give what its turn wrote after its position once, in order: text (pieces may come as one),
  *    whole messages and the end whatever the session still holds, events as far as it holds them. Only when the session
@@ -27,25 +30,29 @@ import type { SessionKey } from '../protocol/session-key.js'
  * 9. A cursor that answered `undefined` MUST call its `wake` when there is more.
  * 10. What ended MUST stay readable by cursors that are open.
  * 11. A chat with a `bodyHash` MUST be claimed from its acceptance until the dedup window after its end, whatever else
- *    the session forgets: meanwhile an offer of the same id and hash MUST be answered by what became of the first, one
- *    of another hash by `ID_CONFLICT`, and neither MUST change anything. When there is no room for a claim, the chat
- *    MUST be refused with `RATE_LIMITED`: a claim is never dropped early.
+ *    the session forgets, and for as long as the session holds its turn: meanwhile an offer of the same id and hash MUST
+ *    be answered by what became of the first, one of another hash by `ID_CONFLICT`, and neither MUST change anything.
+ *    When there is no room for a claim, the chat MUST be refused with `RATE_LIMITED`: a claim is never dropped early.
  * 12. `retract` MUST take back a chat that waits, its claim included and without an entry, and answer `false` for one
- *    that does not wait.
- * 13. `cancel` MUST, in one step, end the chats meant that wait, in their order, and call the `onStop` of the run meant,
- *    on whichever node it is; it MUST answer the ids of those it ended and of the run whose `onStop` answered `true`,
- *    the run's first. An offer that interrupts MUST do the same with all there was before it.
+ *    that does not wait. The turn's cursors MUST answer `lost`.
+ * 13. `cancel` MUST, in one step, end the chats meant that wait, in their order, and mark the run meant as stopped, whose
+ *    `onStop` is then called on whichever node it is; it MUST answer the ids of those it ended and of the run, the run's
+ *    first, unless `onStop` answered `false`. An offer that interrupts MUST do the same with all there was before it.
  * 14. `release` MUST give the right to run back, and write the given end for a turn that has none.
  * 15. A session's cursor MUST give every entry of the session (of the turns it is for) after its position once, in the
  *    order of `seq`; neighbouring text pieces of one turn MAY come as one, under the seq of the last. Past the oldest
- *    entry held it MUST go on with the text that it lacks, as long as only text is missing, and otherwise answer `lost`,
- *    once and for good.
+ *    entry held it MUST go on with the text that it lacks, as long as only text is missing that the journal keeps (that
+ *    of a running turn always), and otherwise answer `lost`, once and for good.
  * 16. `follow` MUST be a cut: the position, the turns with their text and the cursor that it answers belong to one
  *    moment, so that nothing is missing between them and nothing comes twice. It MUST go on from a given position
  *    (`recovered`) if and only if the epoch is the session's and the entry after the position is held, or is still to
  *    come. It MUST make the session's journal if there is none.
  * 17. `publish` MUST write an event that belongs to no turn, numbered as any other entry.
- * 18. A session with cursors or turns MUST NOT be dropped; `follow` MAY answer `undefined` when there is no room.
+ * 18. A session with session cursors, or with turns that wait or run, MUST NOT be dropped; `follow` MAY answer
+ *    `undefined` when there is no room.
+ * 19. After `close`, `offer`, `publish` and `follow` MUST reject or throw, every open cursor MUST be woken and answer
+ *    `lost` when what it can tell is told, and `close` itself MUST answer again.
+ * 20. What one node asks of one session MUST take effect in the order in which it was asked, awaited or not.
  */
 export interface Journal {
   /** New whenever what the journal confirmed may have been lost: at a restart, for one in memory. */
@@ -216,7 +223,8 @@ export interface SessionCursor {
   turns: ReadonlySet<string> | undefined
   /**
    * The next entry; `lost` when it cannot be told any more; `undefined` when there is none yet.
-   * @param mergeUnits neighbouring pieces of one turn's text come as one, up to so many UTF-16 code units; 0: none do
+   * @param mergeUnits neighbouring pieces of one turn's text come as one, up to so many UTF-16 code units; 0: none do,
+   * but for text that was missed, which comes in steps
    */
   next(mergeUnits: number): Entry | 'lost' | undefined
   /** A turn as it is at the cursor's position; `undefined` when that cannot be told (any more). */

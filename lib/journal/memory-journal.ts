@@ -32,7 +32,10 @@ export interface MemoryJournalOptions {
   maxTotalBytes?: number | undefined
   /** How long a chat that is sent again is known after its turn has ended, in milliseconds. @default 300000 */
   dedupWindowMs?: number | undefined
-  /** Chats that can be known at once; above, a chat with an id is refused with `RATE_LIMITED`. @default 200000 */
+  /**
+   * Chats that can be known at once, at about 450 bytes each; above, a chat with an id is refused with `RATE_LIMITED`.
+   * @default 200000
+   */
   maxClaims?: number | undefined
   /** The same for one owner (`anonymous` has no such limit). @default 10000 */
   maxClaimsPerOwner?: number | undefined
@@ -123,7 +126,7 @@ class MemoryJournal implements Journal {
   append (run: Run, batch: number, entries: readonly NewEntry[]): boolean {
     const turn = turnOf(run)
     if (batch <= turn.lastBatch) return true
-    if (turn.end !== undefined || !turn.isRunning) return false
+    if (turn.end !== undefined || !turn.isRunning || hasEndInside(entries)) return false
     turn.lastBatch = batch
     const now = this.#clock.now()
     for (const entry of entries) {
@@ -137,26 +140,29 @@ class MemoryJournal implements Journal {
 
   release (run: Run, end: TurnEnd): void {
     const turn = turnOf(run)
-    const { log } = turn
     if (turn.isRunning && turn.end === undefined) this.#writeEnd(turn, end)
     turn.isRunning = false
-    if (log.running !== run) return
+    const log = this.#logs.find(run.key)
+    if (log?.running !== run) return
     log.running = undefined
-    if (!log.isForgotten) this.#touch(log)
+    this.#touch(log)
   }
 
   withdraw (key: SessionKey, turnId: string, end: TurnEnd): boolean {
-    const turn = this.#unqueue(key, turnId)
-    if (turn === undefined) return false
+    const log = this.#logs.find(key)
+    const turn = log?.unqueue(turnId)
+    if (log === undefined || turn === undefined) return false
     this.#writeEnd(turn, end)
-    this.#touch(turn.log)
+    this.#touch(log)
     return true
   }
 
   retract (key: SessionKey, turnId: string): boolean {
-    const turn = this.#unqueue(key, turnId)
+    const turn = this.#logs.find(key)?.unqueue(turnId)
     if (turn === undefined) return false
     this.#claims.retract(turn.log.text, turnId)
+    turn.isForgotten = true
+    turn.wakeCursors()
     return true
   }
 
@@ -258,12 +264,6 @@ class MemoryJournal implements Journal {
     return chat.bodyHash === undefined || this.#claims.hasRoom(key) ? undefined : 'RATE_LIMITED'
   }
 
-  #unqueue (key: SessionKey, turnId: string): MemoryTurn | undefined {
-    const queue = this.#logs.find(key)?.queue ?? []
-    const index = queue.findIndex((turn) => turn.chat.turnId === turnId)
-    return index < 0 ? undefined : queue.splice(index, 1)[0]
-  }
-
   #open (key: SessionKey): SessionLog {
     if (this.#isClosed) throw new Error('the journal is closed')
     this.#stopSweep ??= this.#clock.every(SWEEP_MS, () => { this.#sweep() })
@@ -303,6 +303,10 @@ class MemoryJournal implements Journal {
     this.#stopSweep?.()
     this.#stopSweep = undefined
   }
+}
+
+function hasEndInside (entries: readonly NewEntry[]): boolean {
+  return entries.length > 1 && entries.slice(0, -1).some(({ kind }) => kind === 'end')
 }
 
 /** Runs are made here and nowhere else. */

@@ -1,10 +1,10 @@
 import type { HeldEntry } from './entry-ring.js'
 import type { Entry, SessionCursor, TurnView } from './journal.js'
-import { firstHeld, type Distance, type MemoryTurn, type Place } from './memory-turn.js'
+import { firstHeld, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
 import type { SessionLog } from './session-log.js'
 
 /** A reader's place in a session in memory: of all its turns, or of some. */
-export class MemorySessionCursor implements SessionCursor, Place {
+export class MemorySessionCursor implements SessionCursor, SessionReader {
   readonly epoch: string
   seq: number
   /** The ring's size sum at that entry. */

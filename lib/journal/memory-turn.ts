@@ -1,6 +1,5 @@
-import type { HeldEntry } from './entry-ring.js'
+import type { EntryRing, HeldEntry } from './entry-ring.js'
 import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd } from './journal.js'
-import type { SessionLog } from './session-log.js'
 import { TurnText } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
 
@@ -10,10 +9,11 @@ import type { SessionKey } from '../protocol/session-key.js'
  */
 export class MemoryTurn implements Run {
   readonly key: SessionKey
-  readonly chat: StoredChat
+  /** Once the turn has ended, no more of it than its names. */
+  chat: StoredChat
   readonly text = new TurnText()
   readonly cursors = new Set<MemoryTurnCursor>()
-  readonly log: SessionLog
+  readonly log: TurnLog
   /** The place before the turn's first entry; `undefined` while it waits. */
   start: Place | undefined
   end: TurnEnd | undefined
@@ -34,7 +34,7 @@ export class MemoryTurn implements Run {
   #resume: (() => void) | undefined
   #pausing: Promise<void> | undefined
 
-  constructor (key: SessionKey, chat: StoredChat, log: SessionLog) {
+  constructor (key: SessionKey, chat: StoredChat, log: TurnLog) {
     this.key = key
     this.chat = chat
     this.log = log
@@ -54,6 +54,7 @@ export class MemoryTurn implements Run {
     } else if (entry.kind === 'end') {
       this.end = entry.end
       this.endSeq = seq
+      this.chat = namesOf(this.chat)
       this.units += entry.end.content?.length ?? 0
     }
   }
@@ -229,6 +230,23 @@ interface KeptMessage {
   readonly content: string
 }
 
+/** What a turn knows of the session that it is in. */
+export interface TurnLog {
+  /** The session's key as text. */
+  readonly text: string
+  readonly epoch: string
+  readonly ring: EntryRing
+  readonly cursors: ReadonlySet<SessionReader>
+  keepEnded (turn: MemoryTurn): void
+  wake (turn: MemoryTurn): void
+}
+
+/** A reader of a session, as far as the pace of a turn goes. */
+export interface SessionReader extends Place {
+  isFor (turnId: string | undefined): boolean
+  wake (): void
+}
+
 /** A place in the log: an entry, and the ring's size sum up to and including it. */
 export interface Place {
   seq: number
@@ -239,6 +257,11 @@ export interface Place {
 export interface Distance {
   entries: number
   bytes: number
+}
+
+/** What was said is in the history by now, and may be large. */
+function namesOf ({ turnId, bodyHash, acceptedAt }: StoredChat): StoredChat {
+  return bodyHash === undefined ? { turnId, message: '', acceptedAt } : { turnId, message: '', acceptedAt, bodyHash }
 }
 
 /** One object shape for each kind: a spread was a fifth of the time of a burst. */

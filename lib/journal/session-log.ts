@@ -3,11 +3,10 @@ import { randomUUID } from 'node:crypto'
 import type { SessionKey } from '../protocol/session-key.js'
 import { EntryRing, type RingLimits } from './entry-ring.js'
 import type { Entry, OpenTurn } from './journal.js'
-import type { MemorySessionCursor } from './memory-session-cursor.js'
-import type { MemoryTurn } from './memory-turn.js'
+import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
 
 /** What a memory journal knows of one session: its entries, who waits, who runs, and who reads. */
-export class SessionLog {
+export class SessionLog implements TurnLog {
   readonly key: SessionKey
   /** The key as text. */
   readonly text: string
@@ -17,7 +16,7 @@ export class SessionLog {
   readonly queue: MemoryTurn[] = []
   running: MemoryTurn | undefined
   /** Readers of the session; those of one turn are at the turn. */
-  readonly cursors = new Set<MemorySessionCursor>()
+  readonly cursors = new Set<SessionReader>()
   /** The last entry that the ring has forgotten, text not counted: before it nothing can be told. */
   forgottenSeq = 0
   isForgotten = false
@@ -49,6 +48,12 @@ export class SessionLog {
     const isIt = ({ chat }: MemoryTurn): boolean => chat.turnId === turnId
     if (this.running !== undefined && isIt(this.running)) return this.running
     return this.queue.find(isIt) ?? this.#ended.find(isIt)
+  }
+
+  /** Takes a chat that waits out of the queue. */
+  unqueue (turnId: string): MemoryTurn | undefined {
+    const index = this.queue.findIndex(({ chat }) => chat.turnId === turnId)
+    return index < 0 ? undefined : this.queue.splice(index, 1)[0]
   }
 
   /** Turns that run or wait, in their order. */

@@ -54,6 +54,10 @@ export class Connection implements OutboxEvents {
   #state: 'open' | 'draining' | 'closing' | 'closed' = 'open'
   #pendingRequests = 0
   #isPaused = false
+  /** What had been read of the socket when it was paused. */
+  #unread: Array<{ data: RawData, isBinary: boolean }> = []
+  /** Called when the peer has taken enough of its replies. */
+  #onRoom: Array<() => void> = []
   #isToldOfExpiry = false
 
   constructor (
@@ -88,6 +92,8 @@ export class Connection implements OutboxEvents {
     this.#state = 'closing'
     this.#requests?.close()
     this.#outbox.close()
+    this.#unread = []
+    this.#pauseOrResume()
     // A paused socket would not read the peer's answer.
     this.#socket.resume()
     this.#cutOffIfSilent(this.#tools.clock.now() + patienceMs, this.#socket.unsentBytes)
@@ -132,6 +138,11 @@ export class Connection implements OutboxEvents {
     this.#pauseOrResume()
   }
 
+  onFailed (err: unknown): void {
+    this.#log('error', err, 'a connection could not be told what it follows')
+    this.close('INTERNAL')
+  }
+
   onLost (): void {
     this.#log('info', undefined, 'a connection fell too far behind a turn')
     this.close('TOO_SLOW')
@@ -164,6 +175,7 @@ export class Connection implements OutboxEvents {
       outbox: this.#outbox,
       isOpen: () => this.#isOpen(),
       reply: (frame) => { this.#reply(frame) },
+      room: () => this.#room(),
       onRequest: (change) => { this.#countRequest(change) },
       onFailure: (err, text) => { this.#log('error', err, text) }
     }, this.#tools)
@@ -191,10 +203,16 @@ export class Connection implements OutboxEvents {
     this.#tools.onClosed(this)
   }
 
-  /** What is thrown in a listener of a socket goes nowhere, or ends the process: nothing may leave here. */
   #onMessage (data: RawData, isBinary: boolean): void {
     const now = this.#tools.clock.now()
     this.#heartbeat.see(now)
+    // A pause does not keep `ws` from what it has in its hands: a small packet may hold a thousand frames.
+    if (this.#isPaused || this.#unread.length > 0) this.#unread.push({ data, isBinary })
+    else this.#handle(data, isBinary, now)
+  }
+
+  /** What is thrown in a listener of a socket goes nowhere, or ends the process: nothing may leave here. */
+  #handle (data: RawData, isBinary: boolean, now: number): void {
     if (!this.#isOpen()) return
     try {
       const decoded = readFrame(data, isBinary, this.#tools.decode)
@@ -249,10 +267,30 @@ export class Connection implements OutboxEvents {
     const { maxPendingReplyBytes, maxPendingRequests } = this.#tools.limits
     const isTooMuch = this.#outbox.pendingReplyBytes > maxPendingReplyBytes ||
       this.#pendingRequests > maxPendingRequests
+    if (this.#hasRoom()) for (const tell of this.#onRoom.splice(0)) tell()
     if (isTooMuch === this.#isPaused || !this.#isOpen()) return
     this.#isPaused = isTooMuch
     if (isTooMuch) this.#socket.pause()
-    else this.#socket.resume()
+    else process.nextTick(() => { this.#readOn() })
+  }
+
+  /** What was read before the pause comes first. */
+  #readOn (): void {
+    while (!this.#isPaused && this.#isOpen()) {
+      const next = this.#unread.shift()
+      if (next === undefined) return this.#socket.resume()
+      this.#handle(next.data, next.isBinary, this.#tools.clock.now())
+    }
+  }
+
+  /** Settles when the peer has taken enough of its replies for one more that may be large. */
+  #room (): Promise<void> | undefined {
+    if (this.#hasRoom()) return undefined
+    return new Promise((resolve) => { this.#onRoom.push(resolve) })
+  }
+
+  #hasRoom (): boolean {
+    return !this.#isOpen() || this.#outbox.pendingReplyBytes <= this.#tools.limits.maxPendingReplyBytes
   }
 
   #watchLife (now: number): void {

@@ -23,6 +23,8 @@ export interface FeedsTools {
   /** What is told to wait that is one too many. */
   retryAfterMs: number
   reply: (frame: ServerFrame | string) => void
+  /** Settles when the client has taken enough of its replies for one more that may be large; `undefined` when it has. */
+  room: () => Promise<void> | undefined
   /** One request more, or one less, is without an answer. */
   onRequest: (change: 1 | -1) => void
   onFailure: (err: unknown, text: string) => void
@@ -220,7 +222,8 @@ export class Feeds {
     if (told === undefined || position === undefined) return this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
     const { text, end } = told
     const { epoch, seq } = position
-    reply(feed.frames.ack(id, { status: 'duplicate', epoch, seq, content: text }))
+    const known = text === undefined ? {} : { content: text }
+    reply(feed.frames.ack(id, { status: 'duplicate', epoch, seq, ...known }))
     reply(feed.frames.end(id, end, seq, stream === false ? text : undefined))
   }
 
@@ -235,11 +238,13 @@ export class Feeds {
 
   /** Asks something of a session, after what was asked before. */
   #ask (key: SessionKey, id: string | undefined, task: (feed: Feed) => Promise<void>): void {
-    const { onRequest, onFailure } = this.#tools
+    const { onRequest, onFailure, room } = this.#tools
     const feed = this.#feed(key)
     onRequest(1)
     feed.run(async () => {
       try {
+        const hasRoom = room()
+        if (hasRoom !== undefined) await hasRoom
         if (!this.#isClosed) await task(feed)
       } catch (err) {
         onFailure(err, 'what a client asked of a session could not be done')

@@ -37,7 +37,7 @@ export class FrameGate {
   pass (frame: ClientFrame | HostFrame): void {
     const { authorize, owner, onVerdict, onFailure } = this.#tools
     if (authorize === undefined) return onVerdict(frame, true)
-    if (this.#last !== undefined) return this.#wait(this.#decide(frame, this.#last.then(() => authorize(frame, owner))))
+    if (this.#last !== undefined) return this.#wait(this.#last.then(() => this.#decide(frame, callLater(() => authorize(frame, owner)))))
     let verdict: Awaitable<boolean>
     try {
       verdict = authorize(frame, owner)
@@ -79,4 +79,9 @@ export class FrameGate {
 /** A host in JavaScript may answer anything; only `true` is a yes. */
 function isYes (verdict: unknown): boolean {
   return verdict === true
+}
+
+/** What is thrown becomes a rejection. */
+function callLater<T> (call: () => Awaitable<T>): Promise<T> {
+  return new Promise((resolve) => { resolve(call()) })
 }

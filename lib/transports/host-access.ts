@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 
 import { isEventName } from '../agent/answer.js'
+import type { Position } from '../journal/journal.js'
 import { bodyHash } from '../protocol/body-hash.js'
-import type { ChatFrame } from '../protocol/client-frames.js'
+import type { ChatFrame, ClientFrame } from '../protocol/client-frames.js'
 import type { Decoded } from '../protocol/decode.js'
 import { DEFAULT_AGENT_ID, type BusyPolicy } from '../protocol/names.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
@@ -70,7 +71,7 @@ export class HostAccess {
       message,
       metadata,
       onBusy,
-      context: context === undefined ? undefined : JSON.parse(JSON.stringify(context)) as unknown,
+      context: context === undefined ? undefined : JSON.parse(jsonOf(context, '/context')) as unknown,
       bodyHash: said.id === undefined ? undefined : bodyHash(metadata === undefined ? { message } : { message, metadata })
     }, () => {})
     if (started.accepted) {
@@ -86,10 +87,11 @@ export class HostAccess {
     let resume = (): void => {}
     const wake = (): void => { resume() }
     const feed = new Feed(this.#key(session), { engine, wake, onTurnDone: () => {}, onFailure })
+    const position = this.#position(session, epoch, after)
     signal?.addEventListener('abort', wake)
     this.#wakes.add(wake)
     try {
-      const subscribed = await feed.subscribe(epoch === undefined || after === undefined ? undefined : { epoch, seq: after }, undefined)
+      const subscribed = await this.#available(feed.subscribe(position, undefined), 'a session could not be followed')
       if (subscribed === undefined) throw new ChannelError('RATE_LIMITED')
       yield subscribed
       while (signal?.aborted !== true) {
@@ -113,41 +115,63 @@ export class HostAccess {
     for (const wake of this.#wakes) wake()
   }
 
-  cancel ({ turnId, ...session }: SessionRef & { turnId?: string | undefined }): Promise<string[]> {
-    return this.#tools.engine.cancel(this.#key(session), true, turnId)
+  async cancel ({ turnId, ...session }: SessionRef & { turnId?: string | undefined }): Promise<string[]> {
+    const { engine } = this.#tools
+    return await this.#available(engine.cancel(this.#key(session), true, turnId), 'turns could not be cancelled')
   }
 
-  async publish (session: SessionRef, name: string, data: unknown): Promise<void> {
+  async publish (session: SessionRef, name: string, data: unknown): Promise<Position> {
     const { engine, maxEventBytes } = this.#tools
-    const json = jsonOf(data)
+    const json = jsonOf(data, '/data')
     if (!isEventName(name)) throw invalid('/name', 'expected a string of 1 to 128 characters other than `turn-started`')
     if (Buffer.byteLength(json) > maxEventBytes) throw invalid('/data', `at most ${maxEventBytes} bytes of JSON (maxEventBytes)`)
-    await engine.publish(this.#key(session), name, json)
+    return await this.#available(engine.publish(this.#key(session), name, json), 'an event could not be published')
+  }
+
+  /** A journal's own failure is for the log: it may say where the journal is, and how to get in. */
+  async #available<T> (asked: Promise<T>, failure: string): Promise<T> {
+    try {
+      return await asked
+    } catch (err) {
+      this.#tools.onFailure(err, failure)
+      throw new ChannelError('STORE_UNAVAILABLE')
+    }
+  }
+
+  #chat (frame: object): ChatFrame {
+    const read = this.#read(frame)
+    if (read.type === 'chat') return read
+    throw invalid('/type', 'expected a chat')
+  }
+
+  #position ({ agentId, sessionId }: SessionRef, epoch: string | undefined, after: number | undefined): Position | undefined {
+    this.#read({ type: 'subscribe', agentId, sessionId, epoch, after })
+    return epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
+  }
+
+  /** The same names as in frames: what no client could name nobody could follow. */
+  #key ({ owner, agentId = DEFAULT_AGENT_ID, sessionId }: SessionRef): SessionKey {
+    if (typeof owner !== 'string' || owner === '') throw invalid('/owner', 'expected a string that is not empty')
+    this.#read({ type: 'subscribe', agentId, sessionId })
+    return { owner, agentId, sessionId }
   }
 
   /** What the host says has the same limits as what clients say. */
-  #chat (frame: object): ChatFrame {
-    const decoded = this.#tools.decode(Buffer.from(JSON.stringify(frame)))
-    if (decoded.ok && 'frame' in decoded && decoded.frame.type === 'chat') return decoded.frame
+  #read (frame: object): ClientFrame {
+    const decoded = this.#tools.decode(Buffer.from(jsonOf(frame, '')))
+    if (decoded.ok && 'frame' in decoded) return decoded.frame
     if ('refusal' in decoded) throw new ChannelError(decoded.refusal.code, decoded.refusal)
     throw invalid('', 'larger than `maxPayload`')
-  }
-
-  #key ({ owner, agentId = DEFAULT_AGENT_ID, sessionId }: SessionRef): SessionKey {
-    if (typeof owner !== 'string' || owner === '') throw invalid('/owner', 'expected a string that is not empty')
-    // The same names as in frames: what no client could name nobody could follow.
-    this.#chat({ type: 'chat', message: '.', agentId, sessionId })
-    if (typeof sessionId !== 'string') throw invalid('/sessionId', 'expected the name of a session')
-    return { owner, agentId, sessionId }
   }
 }
 
 /** @throws ChannelError when it is no JSON */
-function jsonOf (data: unknown): string {
+function jsonOf (value: unknown, path: string): string {
   try {
-    return JSON.stringify(data) as string | undefined ?? 'null'
+    // JSON has no word for `undefined`, a function or a symbol.
+    return JSON.stringify([value]).slice(1, -1)
   } catch {
-    throw invalid('/data', 'expected what JSON can say')
+    throw invalid(path, 'expected what JSON can say')
   }
 }
 

@@ -19,6 +19,8 @@ export interface FrameSender {
   readonly agentId: string
   /** The connection's default. */
   readonly sessionId: string | undefined
+  /** Fires when nobody waits for the answer any more: the connection is closed, or `handlerTimeoutMs` is over. */
+  readonly signal: AbortSignal
   /** The host's logger, with `connectionId` and `owner` bound. */
   readonly log: FastifyBaseLogger
 }
@@ -28,9 +30,9 @@ export interface HostType<Frame> {
   /** What its frames hold beside `type` and `id`: a TypeBox schema or any JSON Schema. */
   schema: object
   /**
-   * Answers a frame. What it returns (JSON, or a promise of it) is sent back as the `data` of a frame of the same `type`
-   * and `id`; nothing is sent for `undefined` to a frame without an `id`. A thrown `ChannelError` is sent as an `error` frame
-   * of its code, anything else is logged and sent as `INTERNAL`.
+   * Answers a frame. What it returns (JSON of at most `maxEventBytes`, or a promise of it) is sent back as the `data` of
+   * a frame of the same `type` and `id`; nothing is sent for `undefined` to a frame without an `id`. A thrown
+   * `ChannelError` is sent as an `error` frame of its code, anything else is logged and sent as `INTERNAL`.
    */
   handler: (frame: Frame, sender: FrameSender) => unknown
 }

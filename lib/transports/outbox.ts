@@ -127,8 +127,17 @@ export class Outbox {
     this.#events.onPumped()
   }
 
-  /** Some frames of each source in turn, until all have told all or the socket is full. */
   #drain (): void {
+    // In the next tick a failure would end the process.
+    try {
+      this.#drainAll()
+    } catch (err) {
+      this.#events.onFailed(err)
+    }
+  }
+
+  /** Some frames of each source in turn, until all have told all or the socket is full. */
+  #drainAll (): void {
     for (let hasMore = true; hasMore;) {
       hasMore = false
       for (let i = 0; i < this.#sources.length; i++) {
@@ -176,6 +185,8 @@ export interface OutboxEvents {
   onPumped(): void
   /** The system has taken a reply. */
   onReplyWritten(): void
+  /** A source has failed. */
+  onFailed(err: unknown): void
   /** A source cannot tell what comes next. */
   onLost(): void
 }

@@ -10,6 +10,8 @@ import { LOST } from './outbox.js'
  */
 export class PlainAnswer {
   isDone = false
+  /** Called when a refusal has been told. */
+  onTold: (() => void) | undefined
   readonly #agentId: string
   readonly #streamHead: string | undefined
   #follower: TurnFollower | undefined
@@ -31,8 +33,6 @@ export class PlainAnswer {
   refuse (frame: ServerFrame): void {
     this.#refusal = encode(frame)
   }
-
-  get isRefused (): boolean { return this.#refusal !== undefined }
 
   next (isBehind: boolean): string | typeof LOST | undefined {
     if (this.#refusal !== undefined) {

@@ -55,7 +55,8 @@ export class PlainChats {
   /** Nothing is being answered. */
   get isIdle (): boolean { return this.#laneByAgent.size === 0 }
 
-  start (frame: ChatFrame, agentId: string): void {
+  /** @param inOrder runs what it is given after what was asked of the session before */
+  start (frame: ChatFrame, agentId: string, inOrder = this.#tools.inOrder): void {
     const { engine, identity: { owner, context }, outbox, hasRoom, onRequest, retryAfterMs } = this.#tools
     if (!hasRoom()) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
     const { sessionId } = frame
@@ -79,16 +80,17 @@ export class PlainChats {
         this.#tools.onFailure(err, 'a chat could not be started')
         this.#answerRefused(agentId, answer, 'INTERNAL', {})
       })
-    if (chat.isNamed) this.#tools.inOrder(chat.key, begin)
+    if (chat.isNamed) inOrder(chat.key, begin)
     else void begin()
   }
 
   /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */
   refuse (agentId: string, code: ErrorCode, extra: ErrorExtra): void {
     const answer = new PlainAnswer(agentId, true)
-    this.#lane(agentId).add(answer)
     this.#tools.onRequest(1)
     this.#answerRefused(agentId, answer, code, extra)
+    this.#lane(agentId).add(answer)
+    this.#tools.outbox.wake()
   }
 
   /** Called after frames were sent: what has been answered needs no lane. */
@@ -132,6 +134,10 @@ export class PlainChats {
   }
 
   #answerRefused (agentId: string, answer: PlainAnswer, code: ErrorCode, extra: ErrorExtra): void {
+    const { hasRoom, onRequest } = this.#tools
+    // It may wait long behind a running answer: as long as there are few, the client is heard meanwhile.
+    if (hasRoom()) onRequest(-1)
+    else answer.onTold = () => { onRequest(-1) }
     if (this.#isClosed) return
     answer.refuse(errorFrame(code, { ...extra, agentId, done: true }))
     this.#tools.outbox.wake()
@@ -140,7 +146,7 @@ export class PlainChats {
   #lane (agentId: string): PlainLane {
     let lane = this.#laneByAgent.get(agentId)
     if (lane === undefined) {
-      lane = new PlainLane(() => { this.#tools.onRequest(-1) })
+      lane = new PlainLane()
       this.#laneByAgent.set(agentId, lane)
       this.#tools.outbox.add(lane)
     }

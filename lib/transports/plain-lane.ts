@@ -6,11 +6,6 @@ import type { PlainAnswer } from './plain-answer.js'
  */
 export class PlainLane implements FrameSource {
   readonly #answers: PlainAnswer[] = []
-  readonly #onRefusalSent: () => void
-
-  constructor (onRefusalSent: () => void) {
-    this.#onRefusalSent = onRefusalSent
-  }
 
   /** Answers that have not been told to their end. */
   get length (): number { return this.#answers.length }
@@ -25,7 +20,7 @@ export class PlainLane implements FrameSource {
     const frame = first.next(isBehind)
     if (first.isDone) {
       this.#answers.shift()
-      if (first.isRefused) this.#onRefusalSent()
+      first.onTold?.()
     }
     return frame
   }

@@ -25,6 +25,7 @@ export interface RequestsLimits {
   maxTurnsPerConnection: number
   maxSubscriptions: number
   maxHistoryPageBytes: number
+  maxEventBytes: number
   authorizeTimeoutMs: number
   handlerTimeoutMs: number
   retryAfterMs: number
@@ -47,6 +48,8 @@ export interface Asker {
   readonly outbox: Outbox
   isOpen: () => boolean
   reply: (frame: ServerFrame | string) => void
+  /** Settles when the peer has taken enough of its replies for one more that may be large; `undefined` when it has. */
+  room: () => Promise<void> | undefined
   /** One request more, or one less, is without an answer. */
   onRequest: (change: 1 | -1) => void
   onFailure: (err: unknown, text: string) => void
@@ -62,6 +65,8 @@ export class Requests {
   readonly #gate: FrameGate
   readonly #chats: PlainChats
   readonly #feeds: Feeds
+  /** Of what the host's handlers still work on. */
+  readonly #handling = new Set<AbortController>()
   /** The peer has used a frame that plain clients do not know. */
   isBeyondPlain = false
 
@@ -72,7 +77,8 @@ export class Requests {
     const { identity, outbox, onRequest, onFailure, reply } = asker
     this.#gate = new FrameGate({
       owner: identity.owner,
-      authorize,
+      // Which turn a `cancel` means is known when those before it are answered.
+      authorize: authorize && ((frame, owner) => authorize(this.#meantBy(frame), owner)),
       authorizeTimeoutMs: limits.authorizeTimeoutMs,
       clock,
       onVerdict: (frame, isAllowed) => { this.#onVerdict(frame, isAllowed) },
@@ -89,7 +95,7 @@ export class Requests {
       maxOwnSessions: limits.maxOwnSessions,
       inOrder: (key, task) => { this.#feeds.inOrder(key, task) }
     })
-    this.#feeds = new Feeds({ ...shared, maxSubscriptions: limits.maxSubscriptions, reply })
+    this.#feeds = new Feeds({ ...shared, maxSubscriptions: limits.maxSubscriptions, reply, room: asker.room })
   }
 
   /** Nothing that the connection follows runs. */
@@ -119,6 +125,7 @@ export class Requests {
   close (): void {
     this.#chats.close()
     this.#feeds.close()
+    for (const controller of this.#handling) controller.abort(new Error('the connection is closed'))
   }
 
   endOwnSessions (): void {
@@ -156,7 +163,8 @@ export class Requests {
     if (id !== undefined) return this.#feeds.chat({ ...frame, id }, key)
     if (!this.#feeds.followsAll(key)) return this.#chats.start(frame, agentId)
     this.#feeds.plainChat(frame, key, {
-      start: () => { this.#chats.start(frame, agentId) },
+      // In its place: what came after it waits for this.
+      start: () => { this.#chats.start(frame, agentId, (_, task) => { void task() }) },
       refuse: (code, extra) => { this.#chats.refuse(agentId, code, extra) }
     })
   }
@@ -187,6 +195,14 @@ export class Requests {
     else void cancel()
   }
 
+  /** A frame as the host is asked about it: with the agent and session of the turn that it is to cancel. */
+  #meantBy (frame: ClientFrame | HostFrame): ClientFrame | HostFrame {
+    if (frame.type !== 'cancel') return frame
+    const cancel = frame as ClientFrameOf<'cancel'>
+    const { key, isNamed } = this.#meant(cancel)
+    return key === undefined || !isNamed ? cancel : { ...cancel, agentId: key.agentId, sessionId: key.sessionId }
+  }
+
   /** A turn is looked for in the session that is named, else among the connection's own. */
   #meant ({ agentId, sessionId, turnId }: ClientFrameOf<'cancel'>): { key: SessionKey | undefined, isNamed: boolean } {
     if (sessionId !== undefined) return { key: this.#key(agentId, sessionId), isNamed: true }
@@ -202,6 +218,7 @@ export class Requests {
     const { limit = HISTORY_PAGE, before } = frame
     onRequest(1)
     try {
+      await this.#asker.room()
       const page = await historyPage(engine, key, before === undefined ? { limit } : { limit, before }, limits.maxHistoryPageBytes)
       const { agentId, sessionId } = key
       const more = page.before === undefined ? {} : { before: page.before }
@@ -215,29 +232,43 @@ export class Requests {
   }
 
   async #handle (frame: HostFrame): Promise<void> {
-    const { clock, hostTypes, limits } = this.#tools
-    const { onRequest, onFailure, isOpen, reply } = this.#asker
+    const { clock, limits } = this.#tools
+    const { onFailure, onRequest, isOpen, reply } = this.#asker
+    const controller = new AbortController()
     onRequest(1)
+    const answer = this.#callHandler(frame, controller)
     try {
-      // A throw of the handler is a rejection like any other.
-      const answer = new Promise<unknown>((resolve) => { resolve(hostTypes.handlerOf(frame.type)?.(frame, this.#sender())) })
       const data = await within(clock, limits.handlerTimeoutMs, `the handler of ${frame.type}`, answer)
       if (!isOpen() || (data === undefined && frame.id === undefined)) return
-      reply(JSON.stringify({ type: frame.type, ...idOf(frame), data }))
+      const json = JSON.stringify({ type: frame.type, ...idOf(frame), data })
+      if (Buffer.byteLength(json) > limits.maxEventBytes) throw new RangeError(`more than ${limits.maxEventBytes} bytes (maxEventBytes)`)
+      reply(json)
     } catch (err) {
+      controller.abort(err)
       if (!(err instanceof ChannelError)) onFailure(err, 'a handler of the host failed')
       const { code, retryAfterMs, details } = err instanceof ChannelError ? err : new ChannelError('INTERNAL')
       const extra = { ...(retryAfterMs === undefined ? {} : { retryAfterMs }), ...(details === undefined ? {} : { details }) }
       if (isOpen()) this.#refuse(frame, code, extra)
     } finally {
-      onRequest(-1)
+      // It counts until it is done, also after its time: what it goes on doing is not bounded otherwise.
+      const done = (): void => { onRequest(-1) }
+      answer.then(done, done)
     }
   }
 
-  #sender (): FrameSender {
+  async #callHandler (frame: HostFrame, controller: AbortController): Promise<unknown> {
+    this.#handling.add(controller)
+    try {
+      return await this.#tools.hostTypes.handlerOf(frame.type)?.(frame, this.#sender(controller.signal))
+    } finally {
+      this.#handling.delete(controller)
+    }
+  }
+
+  #sender (signal: AbortSignal): FrameSender {
     const { id, identity: { owner, context }, facts: { agentId, sessionId } } = this.#asker
     const log = this.#tools.log.child({ connectionId: id, owner })
-    return { owner, context, connectionId: id, agentId: agentId ?? DEFAULT_AGENT_ID, sessionId, log }
+    return { owner, context, connectionId: id, agentId: agentId ?? DEFAULT_AGENT_ID, sessionId, signal, log }
   }
 
   /** With the agent and session that it goes to: the host must not be asked about another one than is meant. */

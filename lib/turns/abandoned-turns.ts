@@ -8,6 +8,9 @@ export class AbandonedTurns {
   readonly #tools: Pick<EngineTools, 'limits'>
   readonly #sessions: LiveSessions
   readonly #stop: (session: LiveSession, turn: LiveTurn) => void
+  /** Turns about which the journal is being asked. */
+  readonly #asked = new Set<LiveTurn>()
+  #lookedAt = -Infinity
 
   constructor (tools: Pick<EngineTools, 'limits'>, sessions: LiveSessions, stop: (session: LiveSession, turn: LiveTurn) => void) {
     this.#tools = tools
@@ -17,13 +20,19 @@ export class AbandonedTurns {
 
   /** To be called now and then. */
   look (now: number): void {
-    if (this.#tools.limits.onDisconnect === 'continue') return
+    const { onDisconnect, disconnectGraceMs } = this.#tools.limits
+    // A journal over a network is asked about each turn: not more often than it takes to be right.
+    if (onDisconnect === 'continue' || now - this.#lookedAt < disconnectGraceMs / 4) return
+    this.#lookedAt = now
     for (const session of this.#sessions.all()) {
-      for (const turn of turnsOf(session)) {
-        // One that is being offered has no reader yet.
-        if (turn.chat.isForReaders === true && turn.chat.isNamed && turn.offering === undefined) this.#lookAt(session, turn, now)
-      }
+      for (const turn of turnsOf(session)) if (this.#isToJudge(turn)) this.#lookAt(session, turn, now)
     }
+  }
+
+  /** One that is being offered has no reader yet. */
+  #isToJudge (turn: LiveTurn): boolean {
+    const { isForReaders, isNamed } = turn.chat
+    return isForReaders === true && isNamed && turn.offering === undefined && !this.#asked.has(turn)
   }
 
   #lookAt (session: LiveSession, turn: LiveTurn, now: number): void {
@@ -34,10 +43,15 @@ export class AbandonedTurns {
     try {
       const readers = session.home.journal.readers(session.key, turn.chat.turnId)
       if (!isPromiseLike(readers)) judge(readers)
-      else readers.then(judge, (err: unknown) => { this.#failed(turn, err) })
+      else this.#wait(turn, readers.then(judge))
     } catch (err) {
       this.#failed(turn, err)
     }
+  }
+
+  #wait (turn: LiveTurn, judged: PromiseLike<void>): void {
+    this.#asked.add(turn)
+    void judged.then(undefined, (err: unknown) => { this.#failed(turn, err) }).then(() => { this.#asked.delete(turn) })
   }
 
   #failed (turn: LiveTurn, err: unknown): void {

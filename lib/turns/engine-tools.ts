@@ -14,6 +14,7 @@ export interface EngineLimits extends TurnLimits, LiveTurnLimits {
   disconnectGraceMs: number
   maxQueuedTurns: number
   cancelGraceMs: number
+  retryAfterMs: number
 }
 
 /** Where sessions live: a journal for what happens, a store for what was said. */

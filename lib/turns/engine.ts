@@ -1,5 +1,5 @@
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
-import type { Claimed, EndedTurn, FollowFrom, Offer, TurnCursor, TurnEnd } from '../journal/journal.js'
+import type { Claimed, EndedTurn, FollowFrom, Offer, Position, TurnCursor, TurnEnd } from '../journal/journal.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { MessagePage, PageRequest, SessionMessage } from '../sessions/session-store.js'
@@ -7,7 +7,7 @@ import type { EngineLimits, EngineTools, SessionHome } from './engine-tools.js'
 import { TurnFollower } from './follow.js'
 import { SessionFollower, type FollowedSession } from './follow-session.js'
 import {
-  storedChat, type Accepted, type Chat, type Duplicate, type LiveSession, type LiveTurn, type Refused, type Started,
+  storedChat, turnsOf, type Accepted, type Chat, type Duplicate, type LiveSession, type LiveTurn, type Refused, type Started,
   type StartedOnce
 } from './live-session.js'
 import { LiveSessions } from './live-sessions.js'
@@ -16,9 +16,6 @@ import { ABORTED, failedEnd } from './turn-end.js'
 import { within } from './within.js'
 
 export type { Chat, EngineLimits, EngineTools, SessionHome, Started, StartedOnce }
-
-/** What a chat is told to wait that found no room. */
-const NO_ROOM_RETRY_MS = 1_000
 
 /**
  * Takes chats, and runs each session's turns one after another: journal first, executor next, history last. It knows
@@ -80,18 +77,14 @@ export class Engine {
    */
   async cancel (key: SessionKey, isNamed: boolean, turnId?: string): Promise<string[]> {
     const { journal } = this.#sessions.home(isNamed)
-    const session = this.#sessions.find(key, isNamed)
     let stopped: string[]
     try {
       stopped = await journal.cancel(key, turnId, ABORTED)
     } catch (err) {
-      // What runs here can be stopped all the same.
-      const running = session?.running
-      const isMeant = running !== undefined && (turnId === undefined || running.turn.chat.turnId === turnId)
-      if (!isMeant || !running.run.stop(ABORTED, new Error('the turn was cancelled'))) throw err
-      this.#sessions.report(running.turn.chat, err, 'the journal did not cancel a session\'s turns')
-      return [running.turn.chat.turnId]
+      return await this.#cancelHere(this.#sessions.find(key, isNamed), turnId, err)
     }
+    // Not before: a chat that came while the journal was asked may be among them.
+    const session = this.#sessions.find(key, isNamed)
     for (const id of stopped) {
       // Of a turn whose right to run is on its way it is not known whether it waited.
       if (session?.taking === undefined) this.#displaced(session, id)
@@ -118,16 +111,17 @@ export class Engine {
     return this.#inTime(store.messages(key, page))
   }
 
-  /** What a turn of a named session has answered that ended a while ago, and how it ended. */
-  async recall (key: SessionKey, turnId: string, { end, isWhole }: EndedTurn): Promise<{ text: string, end: TurnEnd }> {
+  /** As far as the history has it: what a turn of a named session has answered that ended a while ago, and how it ended. */
+  async recall (key: SessionKey, turnId: string, { end, isWhole }: EndedTurn): Promise<Recalled> {
     const messages: SessionMessage[] = await this.#inTime(this.#sessions.home(true).store.turn(key, turnId))
-    const answer = messages.find(({ role }) => role === 'assistant')?.content ?? ''
+    const answer = messages.find(({ role }) => role === 'assistant')?.content
+    if (answer === undefined) return { text: undefined, end }
     return isWhole ? { text: '', end: { ...end, content: answer } } : { text: answer, end }
   }
 
   /** Tells all who follow a named session something that belongs to no turn. */
-  async publish (key: SessionKey, name: string, json: string): Promise<void> {
-    await this.#sessions.home(true).journal.publish(key, name, json)
+  async publish (key: SessionKey, name: string, json: string): Promise<Position> {
+    return await this.#sessions.home(true).journal.publish(key, name, json)
   }
 
   /** Ends a connection's own session: stops its turns, forgets what was said. */
@@ -179,7 +173,7 @@ export class Engine {
     }
     const refused = this.#refusal(chat)
     const turn = refused === undefined ? this.#sessions.enter(chat) : undefined
-    if (turn === undefined) return await this.known(chat) ?? refused ?? noRoom('RATE_LIMITED')
+    if (turn === undefined) return await this.known(chat) ?? refused ?? this.#noRoom('RATE_LIMITED')
     const offering = this.#offer(turn, attach)
     turn.offering = offering
     const started = await offering
@@ -194,7 +188,7 @@ export class Engine {
 
   #refusal (chat: Chat): Refused | undefined {
     const { agents } = this.#tools
-    if (this.isDraining) return noRoom('SHUTTING_DOWN')
+    if (this.isDraining) return this.#noRoom('SHUTTING_DOWN')
     if (agents.find(chat.key.agentId) === undefined) return { accepted: false, code: 'AGENT_NOT_FOUND' }
     const details = agents.metadataFault(chat.key.agentId, chat.metadata)
     return details === undefined ? undefined : { accepted: false, code: 'VALIDATION_FAILED', details }
@@ -226,7 +220,7 @@ export class Engine {
     const offered = session.home.journal.offer(chat.key, storedChat(chat, clock.date()), terms)
     const offer = isPromiseLike(offered) ? await offered : offered
     if ('claimed' in offer) return answerOf(offer.claimed)
-    if (!offer.accepted) return noRoom(offer.code)
+    if (!offer.accepted) return this.#noRoom(offer.code)
     for (const turnId of offer.displaced) this.#displaced(session, turnId)
     const attached = attach(turn, offer)
     const follower = isPromiseLike(attached) ? await attached : attached
@@ -249,10 +243,30 @@ export class Engine {
     return isPromiseLike(followed) ? followed.then(made) : made(followed)
   }
 
+  /** What runs and waits here can be ended all the same, whatever the journal has done. */
+  async #cancelHere (session: LiveSession | undefined, turnId: string | undefined, failure: unknown): Promise<string[]> {
+    const stopped: string[] = []
+    for (const turn of session === undefined ? [] : turnsOf(session)) {
+      if (session === undefined || (turnId !== undefined && turn.chat.turnId !== turnId)) continue
+      this.#sessions.report(turn.chat, failure, 'the journal did not cancel a turn')
+      const { running } = session
+      if (running?.turn !== turn) await this.#sessions.drop(session, turn, ABORTED)
+      else if (!running.run.stop(ABORTED, new Error('the turn was cancelled'))) continue
+      stopped.push(turn.chat.turnId)
+    }
+    if (stopped.length === 0) throw failure
+    return stopped
+  }
+
   /** A turn that waited here has its end. */
   #displaced (session: LiveSession | undefined, turnId: string): void {
     const turn = session?.waiting.get(turnId)
     if (session !== undefined && turn !== undefined) this.#sessions.withdrawn(session, turn)
+  }
+
+  /** What a chat is told that may find room later. */
+  #noRoom (code: Refused['code']): Refused {
+    return { accepted: false, code, retryAfterMs: this.#tools.limits.retryAfterMs }
   }
 
   #inTime<T> (answer: Awaitable<T>): Promise<T> {
@@ -265,8 +279,10 @@ function answerOf (claimed: Claimed): Duplicate | Refused {
   return claimed.isSame ? { accepted: false, ended: claimed.ended } : { accepted: false, code: 'ID_CONFLICT' }
 }
 
-function noRoom (code: Refused['code']): Refused {
-  return { accepted: false, code, retryAfterMs: NO_ROOM_RETRY_MS }
+/** `text` is undefined where the history has no answer of the turn: none was given, or it was forgotten. */
+export interface Recalled {
+  text: string | undefined
+  end: TurnEnd
 }
 
 /** Opens what the turn of an accepted chat is read with. */

@@ -6,6 +6,7 @@ import type { SessionFollower } from './follow-session.js'
 import type { Chat, LiveSession, LiveTurn, TimedHome } from './live-session.js'
 import { LiveTurns } from './live-turns.js'
 import { TimedJournal } from './timed-journal.js'
+import { failedEnd } from './turn-end.js'
 import { toError } from './within.js'
 
 /** The sessions that have something to do on this node, and their turns' ways in and out. */
@@ -105,7 +106,10 @@ export class LiveSessions {
     } catch (err) {
       this.report(turn.chat, err, 'the journal did not take a chat back')
     }
-    this.withdrawn(session, turn)
+    const { running } = session
+    // It was given the right to run before anybody knew that it was taken.
+    if (running?.turn === turn) running.run.stop(failedEnd('STORE_UNAVAILABLE'), new Error('the chat was refused'))
+    else this.withdrawn(session, turn)
   }
 
   withdrawn (session: LiveSession, turn: LiveTurn): void {

@@ -1,10 +1,10 @@
 import { setImmediate as tick } from 'node:timers/promises'
 
-import type { Entry, Followed, Journal, SessionCursor, TurnCursor } from '../../lib/journal/journal.js'
 import type { SessionKey } from '../../lib/protocol/session-key.js'
-import type { BrokenJournal } from './broken-writers.js'
-
-type Next = Entry | 'lost' | undefined
+import type { BrokenJournal } from './broken-journal.js'
+import {
+  isEntry, throughCursors, throughSessionCursors, throughTurnCursors, turnCursor, withCursor, type Next
+} from './changed-cursors.js'
 
 /** Journals that break one sentence about what is read: 1, 3, 8 to 10, 15, 16, 18 and 19. */
 export const BROKEN_READERS: readonly BrokenJournal[] = [
@@ -303,57 +303,3 @@ export const BROKEN_READERS: readonly BrokenJournal[] = [
     }
   }
 ]
-
-/** What a cursor answers instead; `again` asks it once more. */
-type Instead = (entry: Next, again: () => Next) => Next
-
-function throughCursors (inner: Journal, instead: Instead): Partial<Journal> {
-  return { ...throughTurnCursors(inner, () => instead), ...throughSessionCursors(inner, () => instead) }
-}
-
-function throughTurnCursors (inner: Journal, make: () => Instead): Partial<Journal> {
-  return {
-    async followTurn (...given) {
-      const cursor = await inner.followTurn(...given)
-      const instead = make()
-      const next = (): Next => instead(cursor?.next(), next)
-      return cursor && turnCursor(cursor, { next })
-    }
-  }
-}
-
-function throughSessionCursors (inner: Journal, make: () => Instead): Partial<Journal> {
-  return {
-    async follow (...given) {
-      return withCursor(await inner.follow(...given), (cursor) => {
-        const instead = make()
-        const next = (mergeUnits: number): Next => instead(cursor.next(mergeUnits), () => next(mergeUnits))
-        return { next }
-      })
-    }
-  }
-}
-
-function turnCursor (inner: TurnCursor, changes: Partial<TurnCursor>): TurnCursor {
-  return { next: () => inner.next(), text: () => inner.text(), close: () => { inner.close() }, ...changes }
-}
-
-function withCursor (followed: Followed | undefined, change: (cursor: SessionCursor) => Partial<SessionCursor>): Followed | undefined {
-  if (followed === undefined) return undefined
-  const { cursor: inner } = followed
-  const cursor: SessionCursor = {
-    epoch: inner.epoch,
-    get seq () { return inner.seq },
-    get turns () { return inner.turns },
-    set turns (turns) { inner.turns = turns },
-    next: (mergeUnits) => inner.next(mergeUnits),
-    view: (turnId) => inner.view(turnId),
-    close: () => { inner.close() },
-    ...change(inner)
-  }
-  return { ...followed, cursor }
-}
-
-function isEntry (entry: Next): entry is Entry {
-  return entry !== undefined && entry !== 'lost'
-}

@@ -18,9 +18,8 @@ for (const { must, how, breaks } of BROKEN_SESSION_STORES) {
     for (const name of failures.keys()) failed.add(name)
     const ofSentence = suite.filter((test) => test.must.includes(must) && failures.has(test.name))
     t.ok(ofSentence.length > 0, `of ${failures.size} tests that failed`)
-    for (const test of ofSentence) {
-      t.match(failures.get(test.name), { message: `session store contract, sentence ${test.must.join(', ')}: ` })
-    }
+    const saysWhich = new RegExp(`session store contract, sentence (\\d+, )*${must}[,:]`)
+    t.strictSame(ofSentence.filter(({ name }) => !saysWhich.test(String(failures.get(name)))), [])
   })
 }
 

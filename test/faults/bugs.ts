@@ -32,7 +32,7 @@ export const BUGS: Record<string, Plant> = {
   'a chat that is sent again runs again': {
     journal: (journal) => new class extends JournalDouble {
       override offer (key: SessionKey, { bodyHash, ...chat }: StoredChat, terms: Parameters<Journal['offer']>[2]) {
-        void bodyHash
+        bodyHash
         return super.offer(key, chat, terms)
       }
 
@@ -60,7 +60,7 @@ export const BUGS: Record<string, Plant> = {
   'a cancelled turn is answered as stopped, and runs on': {
     journal: (journal) => new class extends JournalDouble {
       override take (key: SessionKey, onStop: () => boolean) {
-        void onStop
+        onStop
         return super.take(key, () => true)
       }
     }(journal)

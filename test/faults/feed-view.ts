@@ -77,7 +77,9 @@ export class FeedView {
     const isOver = status === 'duplicate' && turn.end !== undefined && (turn.epoch !== epoch || (turn.endSeq ?? 0) <= seq)
     if (status === 'duplicate') {
       const known = this.#truth.textOf(turn, turn.epoch === epoch ? seq : Infinity)
-      const isRecalled = isOver && content === this.#truth.answerOf(turn)
+      // Told from the history, which has whole messages too, and nothing of a turn without an answer.
+      const answer = this.#truth.answerOf(turn)
+      const isRecalled = isOver && (content === answer || (content === undefined && answer === ''))
       if (content !== known && !isRecalled) this.#fault('text', `of ${id} up to ${seq} there was ${quoted(known)}, its ack says ${quoted(content)}`)
     } else if (this.#told.has(id)) this.#fault('order', `${id} was told before its ack`)
     this.session.turns.set(id, { text: content ?? '', isWhole: true, end: undefined, isAgain: status === 'duplicate' })

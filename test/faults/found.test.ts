@@ -1,11 +1,9 @@
 import t from 'tap'
 
-import { memoryJournal } from '../../lib/index.js'
-import type { Followed, FollowFrom } from '../../lib/journal/journal.js'
-import type { SessionKey } from '../../lib/protocol/session-key.js'
-import { serve } from '../helpers/app.js'
+import { memoryJournal, type Journal } from '../../lib/index.js'
+import { readableLog, serve } from '../helpers/app.js'
 import type { ChannelClient, Frame } from '../helpers/channel-client.js'
-import { deferred, type Deferred } from '../helpers/deferred.js'
+import { deferred } from '../helpers/deferred.js'
 import { eventually } from '../helpers/eventually.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
 
@@ -44,38 +42,77 @@ t.test('who subscribes from where its own turns have ended misses nothing', asyn
   await client.close()
 })
 
-/** Two clients with a turn each in one session whose reader, the first of them, has fallen out of the journal. */
-async function fallenBehind (t: Parameters<typeof serve>[0], journal: SlowJournal | ReturnType<typeof memoryJournal>) {
-  const gates = new Map<string, Deferred<void>>(['mine', 'other'].map((id) => [id, deferred()]))
+/** A turn that says at once, when it may, more than its session holds. */
+async function bursting (t: Parameters<typeof serve>[0], journal: Journal) {
+  const [start, end] = [deferred(), deferred()]
   const host = await serve(t, {
     journal,
     async * agentExecutor (turn) {
-      for (let i = 0; i < 20; i++) yield { type: 'event' as const, name: 'progress', data: i }
-      yield `text of ${turn.id}`
-      await gates.get(turn.id)?.promise
+      if (turn.id !== 'mine') return
+      await start.promise
+      for (let i = 0; i < 6; i++) yield { type: 'event' as const, name: 'progress', data: i }
+      yield 'text'
+      await end.promise
     }
   })
-  return { ...host, gates }
+  return { ...host, start, end }
 }
 
 t.test('a reader of its own turns is not told of others when it has fallen behind', async (t) => {
-  // It used to be told what others ran, and never how that ended.
-  const { connect, gates, app } = await fallenBehind(t, memoryJournal({ maxEntries: 8 }))
+  // It used to be told what others run, and never how that ended.
+  const { connect, start, end } = await bursting(t, memoryJournal({ maxEntries: 4 }))
   const [one, other] = [await connect(), await connect()]
-  other.send(chat('other'))
-  await other.until('stream')
   one.send(chat('mine'))
-  one.send(chat('mine too'))
-  t.match([(await one.next('ack')).status, (await one.next('ack')).status], ['queued', 'queued'])
-  gates.get('other')?.resolve()
-  await other.next('stream')
-  // All of what ran in one run of the event loop is more than the journal holds.
-  const told = await one.until('subscribed')
-  const { turns } = told.at(-1) as unknown as { turns: Array<{ id: string }> }
-  t.strictSame(turns.map(({ id }) => id), ['mine', 'mine too'])
-  await one.next('stream').catch(() => undefined)
-  gates.get('mine')?.resolve()
-  await eventually(() => app.channel.stats().turns === 0)
-  await Promise.all([one.terminate(), other.close()])
-  while (one.unread().length > 0) await one.next()
+  await one.until('event')
+  other.send(chat('other'))
+  t.match(await other.next('ack'), { status: 'queued' })
+  start.resolve()
+  const { turns } = await one.next('subscribed')
+  t.strictSame(turns, [{ id: 'mine', status: 'running', message: 'mine', content: 'text' }])
+  end.resolve()
+  t.match(await one.next('stream'), { id: 'mine', done: true })
+  await untilEnd(other)
+  await Promise.all([one.close(), other.close()])
+})
+
+t.test('what a client asks while its feed goes on from a new place is answered after it was told of that', async (t) => {
+  // With a journal over a network the ack said where the feed was before the client knew that it had jumped there.
+  const journal = new SlowJournal({ maxEntries: 4 })
+  const { connect, start, end } = await bursting(t, journal)
+  const client = await connect()
+  client.send(chat('mine'))
+  await client.until('event')
+  const gate = deferred()
+  journal.after = (method) => method === 'follow' ? gate.promise : undefined
+  start.resolve()
+  // The first append is on its way while the others gather.
+  t.match(await client.next('event'), { seq: 2 })
+  await eventually(() => journal.calls.follow === 2)
+  client.send(chat('more'))
+  await client.fence()
+  gate.resolve()
+  const { seq } = await client.next('subscribed')
+  t.match(await client.next('ack'), { id: 'more', status: 'queued', seq })
+  end.resolve()
+  t.match((await untilEnd(client)).at(-1), { id: 'mine', done: true })
+  await untilEnd(client)
+  await client.close()
+})
+
+t.test('a chat that has ended is acknowledged again where its session has no room to be read', async (t) => {
+  // It used to be STORE_UNAVAILABLE, with an error in the log, though nothing had failed.
+  const { lines, logger } = readableLog()
+  const { connect } = await serve(t, { journal: memoryJournal({ maxSessions: 1 }), fastify: { logger }, agentExecutor: () => ['one', 'two'] })
+  const client = await connect()
+  client.send(chat('a'))
+  const { epoch } = await client.next('ack')
+  const seq = (await untilEnd(client)).at(-1)?.seq
+  client.send({ type: 'subscribe', sessionId: 'live' })
+  await client.next('subscribed')
+  client.send(chat('a'))
+  const { status, content, ...position } = await client.next('ack')
+  t.match({ status, content, ...position }, { status: 'duplicate', content: 'onetwo', epoch, seq })
+  t.match(await client.next('stream'), { id: 'a', content: '', done: true, seq, finishReason: 'stop' })
+  t.strictSame(lines.filter(({ level }) => Number(level) >= 50), [])
+  await client.close()
 })

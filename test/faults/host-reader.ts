@@ -17,8 +17,8 @@ export class HostReader {
     const read = async (): Promise<void> => {
       let isFirst = true
       for await (const frame of app.channel.follow(key, { signal: this.#abort.signal })) {
-        if (frame.type === 'subscribed') view.onSubscribed(frame as Frame, isFirst ? {} : undefined)
-        else view.take(frame as Frame)
+        if (frame.type === 'subscribed') view.onSubscribed(frame, isFirst ? {} : undefined)
+        else view.take(frame)
         isFirst = false
       }
     }

@@ -53,7 +53,7 @@ export class CursorDouble implements SessionCursor {
 /** With a journal that is followed through cursors of another kind. */
 export function withCursor (followed: Awaitable<Followed | undefined>, made: (followed: Followed) => SessionCursor): Followed | undefined {
   if (followed instanceof Object && 'then' in followed) throw new TypeError('only for journals that answer at once')
-  const found = followed as Followed | undefined
+  const found = followed
   return found && { ...found, cursor: made(found) }
 }
 

@@ -38,7 +38,9 @@ export class PlainLanes {
   }
 
   get isQuiet (): boolean {
-    return [...this.#lanes.values()].every((lane) => lane.length === 0) && [...this.#fed.values()].every(({ size }) => size === 0)
+    // What a feed has skipped is in the history.
+    const isOpen = (message: string): boolean => this.#client.truth.turnOf(message)?.end === undefined
+    return [...this.#lanes.values()].every((lane) => lane.length === 0) && [...this.#fed.values()].every((messages) => ![...messages].some(isOpen))
   }
 
   describe (): unknown {

@@ -94,7 +94,7 @@ export class RecordingJournal extends JournalDouble {
   }
 
   override follow (key: SessionKey, ...given: [Parameters<Journal['follow']>[1], () => void]): ReturnType<Journal['follow']> {
-    const followed = this.inner.follow(key, ...given) as Exclude<ReturnType<Journal['follow']>, Promise<unknown>>
+    const followed = this.inner.follow(key, ...given)
     if (followed !== undefined && 'cursor' in followed) this.#truth.session(key).epoch = followed.cursor.epoch
     return followed
   }

@@ -61,7 +61,7 @@ async function run (seed: number, report: Report, plant: Plant, { patienceMs, st
 }
 
 function hostOf ({ app }: Bench): Parameters<typeof act>[2] {
-  return { publish: (session, name, data) => app.channel.publish(session, name, data) }
+  return { publish: async (session, name, data) => { await app.channel.publish(session, name, data) } }
 }
 
 /** All come back, and wait until everything is answered and told. */

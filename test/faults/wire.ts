@@ -1,6 +1,6 @@
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import type { TSchema } from '@sinclair/typebox'
-import { WebSocket } from 'ws'
+import { type WebSocket } from 'ws'
 
 import { serverFrameSchemas } from '../../lib/protocol/server-frames.js'
 import { sessionKeyText, type SessionKey } from '../../lib/protocol/session-key.js'

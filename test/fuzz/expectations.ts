@@ -1,6 +1,7 @@
-import { FAILURE, NOTE, digestOf, noteAnswer, slowRecord } from './agents.js'
+import { FAILURE, NOTE, digestOf, noteAnswer } from './agents.js'
 import { AGENTS, FeedModel } from './feed-model.js'
 import { shapeFault } from './frame-shapes.js'
+import { historyFault } from './history-fault.js'
 import { HOST_TYPE, type Fields, type Verdict } from './oracle.js'
 import { OpenChat, SessionViews, type SessionView } from './session-view.js'
 
@@ -274,24 +275,6 @@ export class Expectations {
 
 function keyOf (agentId: unknown, sessionId: unknown): string {
   return JSON.stringify([agentId, sessionId])
-}
-
-/** Each turn once, the question before its answer, and that what the agent says to it. */
-function historyFault (messages: Fields[], agentId: unknown): string | undefined {
-  const questionByTurn = new Map<unknown, Fields>()
-  const answered = new Set<unknown>()
-  for (const message of messages) {
-    const { role, content, turnId, at, complete } = message
-    if (!Number.isInteger(at) || typeof content !== 'string' || typeof turnId !== 'string') return 'no message'
-    const question = questionByTurn.get(turnId)
-    if (answered.has(turnId) || (question !== undefined) !== (role === 'assistant' && question !== undefined)) return 'a turn twice, or its answer first'
-    if (role === 'user') questionByTurn.set(turnId, message)
-    else answered.add(turnId)
-    if (question === undefined || complete !== true) continue
-    const answer = digestOf(String(question['content']), question['metadata'])
-    if (content !== (agentId === 'slow' ? slowRecord(answer) : answer.toWellFormed())) return `not the answer ${JSON.stringify(answer)}`
-  }
-  return undefined
 }
 
 function chatFault (frame: Fields, chat: ExpectedChat): string | undefined {

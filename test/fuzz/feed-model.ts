@@ -37,7 +37,7 @@ export class FeedModel {
   get hasUnnamed (): boolean { return this.#unnamed.length > 0 }
 
   /** Nothing more is to be told. */
-  get isOver (): boolean { return !this.#isWhole && !this.willBeWhole && this.open === 0 }
+  get isOver (): boolean { return !this.#isWhole && !this.willBeWhole && this.open === 0 && this.#doubtful.length === 0 }
 
   /** Whether a frame of that id, other than a chat, waits for its answer here. */
   hasAsked (id: unknown, isChat: boolean): boolean {
@@ -162,7 +162,7 @@ export class FeedModel {
     if (asked?.kind !== 'unsubscribe' || asked.id !== id) return 'nobody asked, or not yet'
     this.#onAnswered()
     this.#isWhole = false
-    for (const turnId of [...this.#turns.keys()]) if (!this.#isOwn(turnId)) this.#turns.delete(turnId)
+    for (const turnId of [...this.#turns.keys()]) if (!this.#mayBeOwn(turnId)) this.#turns.delete(turnId)
     return undefined
   }
 
@@ -175,7 +175,7 @@ export class FeedModel {
     if (type === 'event' && frame['name'] === 'turn-started') return this.#takeStart(frame)
     const turn = this.#turns.get(id)
     if (turn === undefined) return done === true ? this.#takeUnseenEnd(frame) : 'a turn that is not told here'
-    if (!this.#isWhole && !this.#isOwn(id)) return 'a turn of somebody else\'s'
+    if (!this.#isWhole && !this.#mayBeOwn(id)) return 'a turn of somebody else\'s'
     if (done === true) return this.#takeEnd(frame, turn)
     if (type === 'event') return frame['name'] === 'progress' && Number.isInteger(frame['data']) ? undefined : 'no event of that agent'
     if (type === 'message') return frame['content'] === NOTE && this.#view.agentId === 'slow' && ++turn.notes === 1 ? undefined : 'no message of that agent'
@@ -186,7 +186,7 @@ export class FeedModel {
 
   #takeStart ({ id, data }: Fields): string | undefined {
     this.#name(id, data as Fields)
-    if (!this.#isWhole && !this.#isOwn(id)) return 'a turn of somebody else\'s has begun'
+    if (!this.#isWhole && !this.#mayBeOwn(id)) return 'a turn of somebody else\'s has begun'
     const answer = this.#answerOf(data as Fields)
     const turn = this.#turns.get(id)
     if (turn === undefined) this.#turns.set(id, turnOf(answer, '', true))
@@ -197,7 +197,7 @@ export class FeedModel {
   /** The end of a turn that never ran, and of which nothing was told. */
   #takeUnseenEnd ({ id, finishReason, content }: Fields): string | undefined {
     const [chat] = this.#unnamed
-    if (!this.#isWhole && chat === undefined) return 'the end of somebody else\'s turn'
+    if (!this.#isWhole && chat === undefined && !this.#mayBeOwn(id)) return 'the end of somebody else\'s turn'
     if (finishReason !== 'aborted' || content !== '') return 'the end of a turn of which nothing was told'
     this.#ended.add(id)
     if (chat === undefined) return undefined
@@ -210,7 +210,7 @@ export class FeedModel {
   #takeEnd (frame: Fields, turn: FeedTurn): string | undefined {
     const { id } = frame
     const isJoined = this.#isJoined(id)
-    const isOwn = this.#isOwn(id)
+    const isOwn = this.#mayBeOwn(id)
     this.#turns.delete(id)
     this.#ended.add(id)
     for (const chat of this.#own) if (chat.id === id) this.#answered(chat)
@@ -257,6 +257,11 @@ export class FeedModel {
 
   #isOwn (id: unknown): boolean {
     return this.#own.some((chat) => chat.id === id)
+  }
+
+  /** Also where another turn was taken for the one that this connection has begun. */
+  #mayBeOwn (id: unknown): boolean {
+    return this.#isOwn(id) || (isServerMade(id) && this.#doubtful.length > 0)
   }
 
   #isJoined (id: unknown): boolean {

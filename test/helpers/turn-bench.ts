@@ -34,7 +34,8 @@ export const LIMITS: EngineLimits = {
   maxEventBytes: 1_000,
   maxTurns: 100,
   maxTurnsPerOwner: 50,
-  maxQueuedBytes: 100_000
+  maxQueuedBytes: 100_000,
+  retryAfterMs: 1_000
 }
 
 export interface BenchOptions<C extends Clock> {

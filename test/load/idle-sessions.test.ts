@@ -10,7 +10,7 @@ const COUNT = Number(env['IDLE_SESSIONS'] ?? 10_000)
 /** Of which so many are followed. */
 const FOLLOWED = COUNT / 10
 
-t.test('an idle session costs less than 1 KiB once it is trimmed, also one that is followed', async (t) => {
+t.test('idle sessions cost less than 1 KiB each once they are trimmed, though some are followed', async (t) => {
   const server = await startServer({ kind: 'sessions', sessions: COUNT })
   t.teardown(() => { server.kill() })
   await server.ask('run')
@@ -29,7 +29,7 @@ t.test('an idle session costs less than 1 KiB once it is trimmed, also one that 
   t.equal(full?.['sessions'], COUNT + FOLLOWED, 'all are held, and those of the first round that are followed')
   t.match(trimmed, { sessions: 2 * FOLLOWED, followers: 2 * FOLLOWED, entries: 0, bytes: 0, claims: 0, turns: 0 })
   t.ok(each.trimmed < 1024, 'less than 1 KiB, over all')
-  t.ok((end.heap - start.heap) / FOLLOWED < 2 * 1024, 'less than 2 KiB for one that is followed, its reader included')
+  t.ok((end.heap - start.heap) / FOLLOWED < 8 * 1024, 'less than 8 KiB for one that is followed, its reader and its iteration included')
   await server.close()
 })
 

@@ -32,6 +32,11 @@ const held: Executor = async function * () {
   yield 'ended'
 }
 
+/** A history that is kept elsewhere. */
+const elsewhere: SessionStore = {
+  append () {}, messages: () => ({ messages: [] }), turn: () => [], list: () => ({ sessions: [] }), delete: () => false
+}
+
 const clock = new ManualClock()
 const sessions = config.kind === 'sessions' ? await startSessions() : undefined
 const target = sessions ?? (config.kind === 'bare' ? await startBare() : await startChannel())
@@ -71,11 +76,11 @@ async function startChannel () {
   }
 }
 
-/** Sessions without sockets, whose time is turned by `trim`, and whose history is kept elsewhere. */
+/** Sessions without sockets, whose time is turned by `trim`. */
 async function startSessions () {
   const app = Fastify()
   const limits = { maxSessions: 1_000_000, maxTotalBytes: 2 ** 32, maxClaims: 1_000_000 }
-  const options = { clock, journal: memoryJournal({ clock, ...limits }), sessionStore: forgetfulStore, agentExecutor: () => 'x'.repeat(200) }
+  const options = { clock, journal: memoryJournal({ clock, ...limits }), sessionStore: elsewhere, agentExecutor: () => 'x'.repeat(200) }
   app.register(wsChannel, options)
   await app.ready()
   const followed: Array<Promise<unknown>> = []
@@ -102,14 +107,6 @@ async function startSessions () {
 
 async function follow (frames: AsyncIterable<unknown>): Promise<void> {
   for await (const frame of frames) if (frame === undefined) break
-}
-
-const forgetfulStore: SessionStore = {
-  append () {},
-  messages: () => ({ messages: [] }),
-  turn: () => [],
-  list: () => ({ sessions: [] }),
-  delete () {}
 }
 
 /** What everything is compared with: `ws` alone, with the heartbeat that its own documentation shows. */

@@ -75,7 +75,8 @@ t.test('an interrupt ends all that runs and waits; who follows sees each end, an
     for (const frame of [end(3, { id: 'b' }, 'aborted'), end(4, { id: 'c' }, 'aborted'), end(5, {}, 'aborted')]) t.strictSame(await each.next(), frame)
   }
   for (const frame of [turnStarted('d', 6, { id: 'd' }), piece('y', 7, { id: 'd' }), end(8, { id: 'd' })]) t.strictSame(await watcher.next(), frame)
-  t.strictSame((await app.sessionStore.messages(KEY, { limit: 9 })).messages.map(({ role, content, complete }) => [role, content, complete]), [
+  const { messages } = await app.sessionStore.messages(KEY, { limit: 9 })
+  t.strictSame(messages.map(({ role, content, complete }) => [role, content, complete]), [
     ['user', 'a', true], ['assistant', 'part', false], ['user', 'd', true], ['assistant', 'y', true]
   ])
   await watcher.close()

@@ -124,7 +124,7 @@ t.test('the connection\'s own session is cancelled without a name, and its name 
 t.test('a journal that fails to cancel is STORE_UNAVAILABLE, but what runs here stops all the same', async (t) => {
   const journal = new SlowJournal()
   const { client, chat, close } = await open(t, { journal })
-  journal.before = (method) => { if (method === 'cancel') throw new Error('boom') }
+  journal.before = (method) => { if (method === 'cancel') throw new Error('boom'); return undefined }
   client.send({ type: 'cancel', id: 'c', sessionId: 's' })
   t.strictSame(await client.next(), refused('STORE_UNAVAILABLE', { id: 'c' }))
   chat('a')

@@ -103,6 +103,18 @@ t.test('a frame whose handling throws is an INTERNAL error, and the connection l
   t.end()
 })
 
+t.test('a feed that fails closes its connection 1011, and the process lives on', async (t) => {
+  const follower = { epoch: 'e', seq: 0, next () { throw new Error('boom') }, narrow () {}, view: () => undefined, close () {} }
+  const { accept, lines } = makeConnections({ followSession: () => ({ follower: follower as never, recovered: false, turns: [] }) })
+  const socket = accept()
+  socket.receive(Buffer.from('{"type":"subscribe","sessionId":"s"}'))
+  await settled()
+  t.match(socket.sent, [/"type":"subscribed"/])
+  t.same(socket.closings, [1011])
+  t.match(lines.find(({ level }) => level === 50), { msg: 'a connection could not be told what it follows', err: { message: 'boom' } })
+  socket.emit('close')
+})
+
 t.test('messages may come as whatever `binaryType` makes of them', (t) => {
   const { accept } = makeConnections({})
   const socket = accept()

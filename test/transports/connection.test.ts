@@ -538,7 +538,7 @@ t.test('authorize has the last word on every frame but ping, one after the other
     identify: () => 'ada',
     agentExecutor: ({ message }) => message,
     authorize (frame, owner) {
-      const message = 'message' in frame ? frame.message : ''
+      const message = 'message' in frame ? String(frame.message) : ''
       asked.push(`${owner} ${message}`)
       if (message === 'throw') throw new Error('boom')
       if (message === 'reject') return Promise.reject(new Error('boom'))

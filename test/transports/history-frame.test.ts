@@ -15,7 +15,7 @@ function said (turn: number, role: 'user' | 'assistant', content = `${role} ${tu
 async function open (t: Test, count: number, options: WsChannelOptions & { clock?: ManualClock } = {}) {
   const store = memorySessionStore()
   const messages = Array.from({ length: count }, (_, i) => [said(i, 'user'), said(i, 'assistant')]).flat()
-  for (const message of messages) await store.append(KEY, [message])
+  for (const message of messages) store.append(KEY, [message])
   const host = await serve(t, { sessionStore: store, agentExecutor: () => 'x', ...options })
   const client = await host.connect()
   const ask = async (more: object = {}) => {
@@ -82,7 +82,7 @@ t.test('a page is at most maxHistoryPageBytes: fewer messages, and their cursor 
   }
   t.strictSame(told, messages)
   const large = said(9, 'user', '好'.repeat(500))
-  await store.append(KEY, [large])
+  store.append(KEY, [large])
   const page = await ask()
   t.strictSame(page.messages, [large], 'one that is larger by itself is told alone')
   t.strictSame((await ask({ before: page.before })).messages, messages.slice(-3))

@@ -16,7 +16,8 @@ async function open (t: Test, options: WsChannelOptions & { clock?: ManualClock 
   const host = await serve(t, { agentExecutor: stage.executor, ...options })
   const { channel } = host.app
   const start = (id: string, more: object = {}) => channel.startTurn({ ...SESSION, id, message: id, ...more })
-  return { ...host, stage, channel, start, follow: (followOptions?: FollowOptions) => new Following(channel.follow(SESSION, followOptions)) }
+  const follow = (followOptions?: FollowOptions): Following => new Following(channel.follow(SESSION, followOptions))
+  return { ...host, stage, channel, start, follow }
 }
 
 /** What an iteration has given, one by one. */
@@ -26,7 +27,7 @@ class Following {
 
   async next (): Promise<ServerFrame | 'done'> {
     const { value, done } = await this.frames.next()
-    return done === true ? 'done' : value as ServerFrame
+    return done === true ? 'done' : value
   }
 }
 
@@ -71,10 +72,10 @@ t.test('with an id a chat runs once, without one it has one of ours', async (t) 
 })
 
 t.test('what a client would be refused the host is too, by a ChannelError of the same code', async (t) => {
-  const { app, channel, stage, start } = await open(t, {
-    agentExecutor: { main: (turn) => stage2.executor(turn) }, maxQueuedTurns: 1, maxEventBytes: 10, journal: memoryJournal({ maxSessions: 2 })
+  const { executor } = new Stage()
+  const { app, channel, start } = await open(t, {
+    agentExecutor: { main: executor }, maxQueuedTurns: 1, maxEventBytes: 10, journal: memoryJournal({ maxSessions: 2 })
   })
-  const stage2 = stage
   await start('a')
   await start('b')
   const cases: Array<[name: string, asked: () => Promise<unknown>, expected: object]> = [
@@ -172,7 +173,8 @@ t.test('an iteration ends by leaving it, or by its signal, and is no reader any 
 for (const isOurs of [true, false]) {
   t.test(`a drain ends an iteration once nothing that it follows runs, with a journal of ${isOurs ? 'the channel\'s' : 'the host\'s'} own`, async (t) => {
     // Whoever followed a session of a host's journal used to wait for ever; one of the channel's until it was closed.
-    const { app, channel, stage, start, follow } = await open(t, { drainTimeoutMs: 60_000, ...(isOurs ? {} : { journal: memoryJournal() }) })
+    const journal = isOurs ? undefined : memoryJournal()
+    const { app, channel, stage, start, follow } = await open(t, { drainTimeoutMs: 60_000, journal })
     const idle = new Following(channel.follow({ ...SESSION, sessionId: 'idle' }))
     t.match(await idle.next(), { turns: [] })
     await start('a')
@@ -200,7 +202,7 @@ t.test('a session that cannot be followed any more ends the iteration with STORE
   t.match(await following.next(), { type: 'subscribed' })
   const lost = t.rejects(following.next(), { code: 'STORE_UNAVAILABLE' })
   await tick()
-  journal.before = (method) => { if (method === 'follow') throw new Error('boom') }
+  journal.before = (method) => { if (method === 'follow') throw new Error('boom'); return undefined }
   await journal.forget({ owner: 'anonymous', agentId: 'main', sessionId: 's' })
   await lost
   t.equal(channel.stats().followers, 0)

@@ -137,7 +137,7 @@ t.test('a ChannelError of a handler is sent as it is; anything else is INTERNAL,
     invalid () { throw new ChannelError('VALIDATION_FAILED', { details: { path: '/a', rule: 'no' } }) },
     throws () { throw new Error('secret') },
     rejects: () => Promise.reject(new Error('secret')),
-    odd: () => Promise.reject('secret'),
+    odd: () => ({ then (resolve: unknown, reject: (reason: unknown) => void) { reject('secret') } }),
     cyclic: () => cyclic,
     big: () => 1n
   }

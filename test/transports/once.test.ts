@@ -165,8 +165,25 @@ t.test('a turn without an answer in the store is told by its end', async (t) => 
   await forget()
   chat()
   const told = await client.next('ack')
-  t.strictSame(told, ack('duplicate', told.epoch, 0, { content: '' }))
+  t.strictSame(told, ack('duplicate', told.epoch, 0), 'what the client has of it is not replaced by nothing')
   t.strictSame(await client.next(), end(0))
+  await close()
+})
+
+t.test('an ended turn of a session for which the journal has no room any more is told with its own place', async (t) => {
+  const { stage, client, chat, connect, app, close } = await open(t, { journal: memoryJournal({ maxSessions: 1 }) })
+  stage.act('a').say('x').end()
+  chat()
+  const { epoch } = await client.next('ack')
+  for (const frame of [turnStarted('a', 1), piece('x', 2), end(3)]) t.strictSame(await client.next(), frame)
+  await eventually(() => app.channel.stats().followers === 0)
+  const other = await connect()
+  other.send({ type: 'subscribe', sessionId: 'other' })
+  await other.next('subscribed')
+  chat()
+  t.strictSame(await client.next(), ack('duplicate', epoch, 3, { content: 'x' }))
+  t.strictSame(await client.next(), end(3))
+  await other.close()
   await close()
 })
 
@@ -280,7 +297,7 @@ t.test('a journal that does not say whether it knows a chat is STORE_UNAVAILABLE
   chat()
   await client.next('ack')
   t.strictSame(await client.next(), turnStarted('a', 1))
-  journal.before = (method) => { if (method === 'claimed') throw new Error('boom') }
+  journal.before = (method) => { if (method === 'claimed') throw new Error('boom'); return undefined }
   chat({ id: 'b' })
   t.strictSame(await client.next(), refused('STORE_UNAVAILABLE', { id: 'b' }))
   stage.act('a').end()

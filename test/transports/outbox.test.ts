@@ -52,11 +52,12 @@ class Source implements FrameSource {
 
 function makeOutbox (highWaterBytes = 100) {
   const [socket, clock] = [new FakeSocket(), new ManualClock()]
-  const events = { pumped: 0, replies: 0, lost: 0 }
+  const events = { pumped: 0, replies: 0, lost: 0, failures: [] as unknown[] }
   const outbox = new Outbox(socket as unknown as ChannelSocket, { highWaterBytes }, clock, {
     onPumped () { events.pumped++ },
     onReplyWritten () { events.replies++ },
-    onLost () { events.lost++ }
+    onLost () { events.lost++ },
+    onFailed (err) { events.failures.push(err) }
   })
   return { socket, clock, events, outbox }
 }
@@ -138,6 +139,28 @@ t.test('a source that cannot go on ends the pump', async (t) => {
   outbox.add(new Source('a', LOST, 'b'))
   await nextTick()
   t.same([socket.sent, events.lost], [['a'], 1])
+})
+
+t.test('a source that fails is told of, and ends no process', async (t) => {
+  const { socket, events, outbox } = makeOutbox()
+  const boom = new Error('boom')
+  outbox.add({ next () { throw boom } })
+  await nextTick()
+  t.same([socket.sent, events.failures, events.pumped], [[], [boom], 1])
+})
+
+t.test('while it is held nothing is taken from the sources, and replies go out', async (t) => {
+  const { socket, events, outbox } = makeOutbox()
+  outbox.add(new Source('a'))
+  for (let holds = 0; holds < 2; holds++) outbox.hold()
+  await nextTick()
+  outbox.reply('b')
+  outbox.release()
+  await nextTick()
+  t.same([socket.sent, events.pumped], [['b'], 0])
+  outbox.release()
+  await nextTick()
+  t.same([socket.sent, events.pumped], [['b', 'a'], 1])
 })
 
 t.test('a flush sends all there is, above the high-water mark too', async (t) => {

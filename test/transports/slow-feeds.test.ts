@@ -18,14 +18,17 @@ const ofTurn = (id: string) => ({ ...PLACE, id })
 
 function open (journalOptions: MemoryJournalOptions = {}, journal?: Journal) {
   const [clock, stage] = [new ManualClock(), new Stage()]
-  const bench = new TurnBench(stage.executor, { clock, journal: journal ?? memoryJournal({ clock, ...journalOptions }), limits: { idleTimeoutMs: 600_000 } })
+  const bench = new TurnBench(stage.executor, {
+    clock, journal: journal ?? memoryJournal({ clock, ...journalOptions }), limits: { idleTimeoutMs: 600_000 }
+  })
   const failures: unknown[] = []
   const done = { turns: 0 }
   const makeFeed = (): Feed => new Feed(KEY, {
     engine: bench.engine, wake () {}, onTurnDone () { done.turns++ }, onFailure (err, text) { failures.push([String(err), text]) }
   })
   const start = async (id: string): Promise<void> => {
-    const started = await bench.engine.startOnce({ key: KEY, isNamed: true, turnId: id, message: id, bodyHash: bodyHash({ message: id }) }, () => {})
+    const chat = { key: KEY, isNamed: true, turnId: id, message: id, bodyHash: bodyHash({ message: id }) }
+    const started = await bench.engine.startOnce(chat, () => {})
     if (!started.accepted) throw new Error('refused')
     await ticks()
   }
@@ -138,8 +141,8 @@ t.test('a turn that is read whole and whose text is kept no longer is told by a 
   stage.act('a').end()
   await start('b')
   await ticks()
-  const frames = readAll(feed)
-  t.strictSame(frames, [{ ...subscribed(epoch, Number((frames[0] as { seq: number }).seq), false), ...PLACE }])
+  const [cut, ...rest] = readAll(feed) as Array<{ seq: number }>
+  t.strictSame([cut, ...rest], [{ ...subscribed(epoch, cut?.seq ?? -1, false), ...PLACE }])
   t.equal(done.turns, 1)
   feed.close()
 })
@@ -175,7 +178,7 @@ for (const isAtOnce of [true, false]) {
     const { feed } = await following(opened)
     const { bench, failures } = opened
     if (isAtOnce) Reflect.set(bench.journal, 'follow', () => { throw new Error('boom') })
-    else journal.before = (method) => { if (method === 'follow') throw new Error('boom') }
+    else journal.before = (method) => { if (method === 'follow') throw new Error('boom'); return undefined }
     await bench.journal.forget(KEY)
     if (!isAtOnce) {
       t.equal(feed.next(false), undefined)
@@ -261,6 +264,7 @@ function connection (opened: ReturnType<typeof open>) {
     identity: { owner: KEY.owner },
     outbox: outbox as unknown as Outbox,
     hasRoom: () => true,
+    room: () => undefined,
     maxSubscriptions: 10,
     retryAfterMs: 1_000,
     reply (frame) { replies.push(typeof frame === 'string' ? JSON.parse(frame) : frame) },

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { memoryJournal, type WsChannelOptions } from '../../lib/index.js'
 import { serve } from '../helpers/app.js'
 import { eventually } from '../helpers/eventually.js'
-import { ManualClock } from '../helpers/manual-clock.js'
+import { type ManualClock } from '../helpers/manual-clock.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
 import {
   ack, end, event, failedEnd, piece, queued, refused, running, subscribed, turnStarted, waiting, wholeEnd
@@ -229,7 +229,7 @@ t.test('more subscriptions than allowed, or than the journal has room for, are R
 t.test('a journal that cannot be followed is STORE_UNAVAILABLE, and the subscription takes no place', async (t) => {
   const journal = new SlowJournal()
   const { phone, subscribe, close } = await open(t, { journal, maxSubscriptions: 1 })
-  journal.before = (method) => { if (method === 'follow') throw new Error('boom') }
+  journal.before = (method) => { if (method === 'follow') throw new Error('boom'); return undefined }
   subscribe({ id: 'x' })
   t.strictSame(await phone.next(), refused('STORE_UNAVAILABLE', { retryAfterMs: 1_000, id: 'x' }))
   journal.before = () => undefined
@@ -248,5 +248,61 @@ t.test('events that the host publishes come to all who follow, without an id', a
   laptop.send({ type: 'subscribe', sessionId: 's', epoch, after: 0 })
   t.strictSame(await laptop.next(), subscribed(epoch, 0, true))
   t.strictSame(await laptop.next(), { type: 'event', agentId: 'main', sessionId: 's', seq: 1, name: 'news', data: { a: [1] } })
+  await close()
+})
+
+t.test('what an earlier feed of the connection has told is not told again, whatever position is given', async (t) => {
+  const { stage, laptop, phone, subscribe, close } = await open(t)
+  stage.act('a').say('x').end()
+  phone.send({ type: 'chat', id: 'a', message: 'a' })
+  const { epoch } = await phone.next('ack')
+  for (const frame of [turnStarted('a', 1), piece('x', 2), end(3)]) t.strictSame(await phone.next(), frame)
+  await phone.fence()
+  subscribe({ epoch, after: 2 })
+  t.strictSame(await phone.next(), subscribed(epoch, 3, false))
+  const leave = async (): Promise<void> => {
+    phone.send({ type: 'unsubscribe', sessionId: 's' })
+    t.strictSame(await phone.next(), { type: 'unsubscribed', agentId: 'main', sessionId: 's' })
+    await phone.fence()
+  }
+  await leave()
+  stage.act('b').end()
+  laptop.send({ type: 'chat', id: 'b', message: 'b' })
+  t.strictSame(await laptop.next(), ack('started', epoch, 3, { id: 'b' }))
+  for (const frame of [turnStarted('b', 4, { id: 'b' }), end(5, { id: 'b' })]) t.strictSame(await laptop.next(), frame)
+  subscribe({ epoch, after: 3 })
+  for (const frame of [subscribed(epoch, 3, true), turnStarted('b', 4, { id: 'b' }), end(5, { id: 'b' })]) t.strictSame(await phone.next(), frame)
+  await leave()
+  subscribe({ epoch, after: 4 })
+  t.strictSame(await phone.next(), subscribed(epoch, 5, false))
+  await close()
+})
+
+t.test('so many feeds that have ended are remembered; after that no position is trusted but of those', async (t) => {
+  const { app, laptop, phone, close } = await open(t, { maxFramesPerSecond: 10_000, agentExecutor: () => 'x' })
+  await app.channel.publish(KEY, 'news')
+  laptop.send({ type: 'subscribe', sessionId: 's' })
+  const { epoch } = await laptop.next('subscribed')
+  const ask = async (i: number): Promise<string> => {
+    phone.send({ type: 'chat', id: 'a', sessionId: `other ${i}`, message: 'x' })
+    const { epoch: theirs } = await phone.next('ack')
+    await phone.next('event')
+    await phone.next('message')
+    return theirs
+  }
+  const forgotten = await ask(0)
+  for (const isTrusted of [true, false]) {
+    phone.send({ type: 'subscribe', sessionId: 's', epoch, after: 0 })
+    t.strictSame(await phone.next(), subscribed(epoch, isTrusted ? 0 : 1, isTrusted))
+    if (!isTrusted) break
+    t.match(await phone.next('event'), { name: 'news', seq: 1 })
+    phone.send({ type: 'unsubscribe', sessionId: 's' })
+    await phone.next('unsubscribed')
+    for (let i = 1; i < 258; i++) await ask(i)
+  }
+  phone.send({ type: 'subscribe', sessionId: 'other 0', epoch: forgotten, after: 2 })
+  t.match(await phone.next('subscribed'), { epoch: forgotten, seq: 2, recovered: false })
+  phone.send({ type: 'unsubscribe', sessionId: 'other 0' })
+  await phone.next('unsubscribed')
   await close()
 })

@@ -2,6 +2,7 @@ import t from 'tap'
 
 import { AgentError } from '../../lib/index.js'
 import { serve } from '../helpers/app.js'
+import type { Frame } from '../helpers/channel-client.js'
 import { deferred } from '../helpers/deferred.js'
 import { eventually } from '../helpers/eventually.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
@@ -114,11 +115,11 @@ t.test('a refused chat gets one error with its id, no ack, and no done', async (
   const { epoch } = await client.next('ack')
   t.strictSame(await client.next(), turnStarted('x', 1))
   chat('r', { onBusy: 'reject' })
-  t.strictSame(await client.next(), refused('SESSION_BUSY', { retryAfterMs: 1_000, id: 'r' }))
+  t.strictSame(await client.next(), refused('SESSION_BUSY', { retryAfterMs: 1_234, id: 'r' }))
   chat('q')
   t.strictSame(await client.next(), queued(1, epoch, 1, { id: 'q' }))
   other.send({ type: 'chat', id: 'f', message: 'x' })
-  t.strictSame(await other.next(), refused('QUEUE_FULL', { retryAfterMs: 1_000, id: 'f' }))
+  t.strictSame(await other.next(), refused('QUEUE_FULL', { retryAfterMs: 1_234, id: 'f' }))
   chat('l', { sessionId: 'elsewhere' })
   t.strictSame(await client.next(), refused('RATE_LIMITED', { retryAfterMs: 1_234, id: 'l' }))
   other.send({ type: 'chat', id: 'a', message: 'another' })
@@ -149,7 +150,7 @@ for (const [name, journal] of [['in memory', () => undefined], ['over a network'
     const client = await connect({ query: '?sessionId=s' })
     client.send({ type: 'chat', id: 'a', message: 'one' })
     client.send({ type: 'chat', id: 'b', message: 'two' })
-    const frames = []
+    const frames: Frame[] = []
     for (let ends = 0; ends < 2;) {
       const frame = await client.next()
       if (frame['done'] === true) ends++
@@ -224,7 +225,7 @@ t.test('a journal that takes no chat is STORE_UNAVAILABLE, and leaves no claim',
   const { app, connect } = await serve(t, { agentExecutor: () => 'x', journal })
   const client = await connect({ query: '?sessionId=s' })
   for (const [when, method] of [['after', 'offer'], ['before', 'follow']] as const) {
-    journal[when] = (called) => { if (called === method) throw new Error('boom') }
+    journal[when] = (called) => { if (called === method) throw new Error('boom'); return undefined }
     client.send({ type: 'chat', id: 'a', message: 'x' })
     t.strictSame(await client.next(), refused('STORE_UNAVAILABLE', { id: 'a' }), method)
     await client.fence()

@@ -149,6 +149,19 @@ await t.test('over a journal that answers later', async (t) => {
     await one.finish(t)
   })
 
+  await t.test('a cancel ends what waits here, also where the journal fails and nothing runs here', async (t) => {
+    const { one, journal } = slow()
+    const terms = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } } as const
+    await journal.offer(KEY, { turnId: 'theirs', message: '', acceptedAt: 0 }, terms)
+    await journal.take(KEY, () => false)
+    const reader = await one.start({ message: 'a' })
+    await ticks(5)
+    journal.before = (method): undefined => { if (method === 'cancel') throw new Error('no disk') }
+    t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
+    t.match(await reader.ended.promise, { finishReason: 'aborted' })
+    await one.finish(t)
+  })
+
   await t.test('a cancel of a turn of another id stops nothing here when the journal fails', async (t) => {
     const { one, desk, journal } = slow()
     await one.start({ message: 'a' })

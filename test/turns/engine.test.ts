@@ -404,24 +404,27 @@ await t.test('a journal that fails', async (t) => {
     await one.finish(t)
   })
 
-  await t.test('to cancel or withdraw: cancel stops what runs here, else says so; drain ends all the same', async (t) => {
+  await t.test('to cancel or withdraw: cancel ends what runs and waits here, else says so; drain ends all the same', async (t) => {
     const { journal, clock } = failing((method): undefined => { if (method === 'cancel' || method === 'withdraw') throw new Error('no disk') })
     const desk = new Desk()
     const one = new TurnBench(desk.executor, { journal, clock })
-    const [a, b] = [await one.start({ message: 'a' }), await one.start({ message: 'b' })]
+    const [a, b, c] = [await one.start({ message: 'a' }), await one.start({ message: 'b' }), await one.start({ message: 'c' })]
     await ticks(5)
-    await t.rejects(one.engine.cancel(KEY, true, 't2'), { message: 'no disk' })
-    t.strictSame(one.log.lines, [])
-    t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
-    t.match(one.log.lines, [{ level: 'error', fields: { err: /no disk/, turnId: 't1' }, text: 'the journal did not cancel a session\'s turns' }])
+    t.strictSame(await one.engine.cancel(KEY, true, 't2'), ['t2'])
+    t.strictSame(b.short, ['end aborted'])
+    t.match(one.log.lines, [
+      { level: 'error', fields: { err: /no disk/, turnId: 't2' }, text: 'the journal did not cancel a turn' },
+      { level: 'error', fields: { err: /no disk/, turnId: 't2' }, text: 'the journal did not withdraw a chat' }
+    ])
+    t.strictSame(await one.engine.cancel(KEY, true, 't1'), ['t1'])
     t.match(await a.ended.promise, { finishReason: 'aborted' })
     await t.rejects(one.engine.cancel(KEY, true, 't1'), { message: 'no disk' }, 'its end is decided')
     await t.rejects(one.engine.cancel({ ...KEY, owner: 'bob' }, true), { message: 'no disk' })
-    t.equal(b.ends.length, 0)
+    t.equal(c.ends.length, 0)
     await one.engine.drain(1_000)
-    b.read()
-    t.strictSame(b.short, ['end SHUTTING_DOWN'])
-    t.match(one.log.lines.at(-1), { text: 'the journal did not withdraw a chat' })
+    c.read()
+    t.strictSame(c.short, ['end SHUTTING_DOWN'])
+    t.match(one.log.lines.at(-1), { fields: { turnId: 't3' }, text: 'the journal did not withdraw a chat' })
     await desk.answer('a', '')
     await one.finish(t)
   })

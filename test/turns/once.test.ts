@@ -2,16 +2,14 @@ import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 
 import { agentsOf, type Agents } from '../../lib/agent/agents.js'
-import type { EndedTurn } from '../../lib/journal/journal.js'
 import type { MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
-import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
 import type { Chat, StartedOnce } from '../../lib/turns/engine.js'
 import { deferred } from '../helpers/deferred.js'
 import { Desk } from '../helpers/desk.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { SessionReader } from '../helpers/session-reader.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
-import { JOURNALS, KEY, LIMITS, ticks, TurnBench, type BenchOptions } from '../helpers/turn-bench.js'
+import { JOURNALS, KEY, ticks, TurnBench, type BenchOptions } from '../helpers/turn-bench.js'
 
 const CHAT: Chat = { key: KEY, isNamed: true, turnId: 'x', message: 'a', bodyHash: 'hash of a' }
 const REFUSED = { accepted: false, retryAfterMs: 1_000 } as const
@@ -185,90 +183,7 @@ for (const [kind, makeJournal] of JOURNALS) {
       t.strictSame(desk.called, ['a'])
     })
   })
-
-  await t.test(`a named session, with a journal ${kind}`, async (t) => {
-    await t.test('tells again what an ended turn answered, in pieces or whole, and nothing of one that said nothing', async (t) => {
-      const { one, desk } = bench()
-      for (const [turnId, message] of [['x', 'a'], ['y', 'b'], ['z', 'c']] as const) {
-        await one.engine.startOnce({ ...CHAT, turnId, message }, () => {})
-      }
-      await desk.answer('a', ['do', 'ne'])
-      await desk.answer('b', 'whole')
-      await desk.answer('c', [])
-      await one.idle()
-      const told = await Promise.all(['x', 'y', 'z'].map(async (turnId) => await one.engine.recall(KEY, turnId, await endedOf(one, turnId))))
-      t.strictSame(told, [
-        { text: 'done', end: { finishReason: 'stop' } },
-        { text: '', end: { finishReason: 'stop', content: 'whole' } },
-        { text: '', end: { finishReason: 'stop' } }
-      ])
-      await forget(one)
-    })
-
-    await t.test('has a history by pages, and nobody else\'s', async (t) => {
-      const { one, desk } = bench()
-      await one.start({ message: 'a' })
-      await desk.answer('a', 'done')
-      await one.idle()
-      t.match(await one.engine.history(KEY, { limit: 1 }), { messages: [{ role: 'assistant', content: 'done' }], before: String })
-      t.strictSame(await one.engine.history({ ...KEY, owner: 'bob' }, { limit: 1 }), { messages: [] })
-      await one.finish(t)
-    })
-
-    await t.test('tells its readers what is published, between its turns and within them', async (t) => {
-      const { one, desk } = bench()
-      const reader = await new SessionReader().follow(one.engine)
-      t.match(reader.followed, { recovered: false, turns: [], follower: { seq: 0 } })
-      await one.engine.publish(KEY, 'note', '1')
-      await one.engine.startOnce(CHAT, () => {})
-      await ticks(10)
-      await one.engine.publish(KEY, 'note', '2')
-      await desk.answer('a', '')
-      await one.idle()
-      reader.read()
-      t.strictSame(reader.short, ['- event note', 'x event turn-started', '- event note', 'x end stop'])
-      t.match(reader.entries[0], { json: '1', seq: 1 })
-      reader.close()
-      await finish(t, one)
-    })
-
-    await t.test('is followed by as many as there is room for', async (t) => {
-      const { one } = bench({ ofJournal: { maxSessions: 1 } })
-      const reader = await new SessionReader().follow(one.engine)
-      const other = await new SessionReader().follow(one.engine, {}, { ...KEY, sessionId: 's2' })
-      t.equal(other.followed, undefined)
-      t.ok((await new SessionReader().follow(one.engine)).followed)
-      reader.close()
-      await forget(one)
-    })
-
-    await t.test('is told no more than its readers\' own turns, where they want no other', async (t) => {
-      const { one, desk } = bench()
-      const turns = new Set(['y'])
-      const reader = await new SessionReader().follow(one.engine, { turns })
-      await one.engine.startOnce(CHAT, () => {})
-      await one.engine.startOnce({ ...CHAT, turnId: 'y' }, () => {})
-      await desk.answer('a', ['b'])
-      await one.idle()
-      t.strictSame(reader.short, ['y event turn-started', 'y text b', 'y end stop'])
-      reader.close()
-      await finish(t, one)
-    })
-  })
 }
-
-await t.test('a session store that hangs', async (t) => {
-  const clock = new ManualClock()
-  const never = (): Promise<never> => new Promise(() => {})
-  const store = Object.assign(memorySessionStore(), { messages: never, turn: never })
-  const one = new TurnBench(() => '', { clock, store })
-  const ended: EndedTurn = { end: { finishReason: 'stop' }, isWhole: false, epoch: 'e', seq: 1 }
-  for (const ask of [() => one.engine.history(KEY, { limit: 1 }), () => one.engine.recall(KEY, 'x', ended)]) {
-    const failed = t.rejects<unknown>(ask(), { message: `the session store took longer than ${LIMITS.storeTimeoutMs} ms` })
-    clock.advance(LIMITS.storeTimeoutMs)
-    await failed
-  }
-})
 
 await t.test('a journal that fails', async (t) => {
   const failing = (...methods: Array<Parameters<SlowJournal['before']>[0]>): { one: TurnBench, journal: SlowJournal, desk: Desk } => {
@@ -301,6 +216,25 @@ await t.test('a journal that fails', async (t) => {
     await desk.answer('b', '')
     await finish(t, one)
     t.strictSame(desk.called, ['b'])
+  })
+
+  await t.test('to tell a reader where it is, when its turn runs already: the chat is refused, and its turn stopped', async (t) => {
+    const { one, desk } = failing()
+    await one.start({ message: 'first' })
+    await ticks(5)
+    const gate = deferred()
+    const starting = one.engine.startOnce(CHAT, () => gate.promise)
+    await desk.answer('first', '')
+    await ticks(20)
+    t.strictSame(desk.called, ['first', 'a'])
+    const reader = await new SessionReader().follow(one.engine)
+    gate.reject(new Error('no room'))
+    t.strictSame(await starting, { accepted: false, code: 'STORE_UNAVAILABLE' })
+    await desk.answer('a', 'late')
+    await one.idle()
+    t.strictSame(reader.short, ['x end STORE_UNAVAILABLE'])
+    reader.close()
+    await finish(t, one)
   })
 
   await t.test('to write an end: whoever follows the session is told it once', async (t) => {
@@ -343,12 +277,6 @@ await t.test('a journal that fails', async (t) => {
     reader.close()
   })
 })
-
-async function endedOf (one: TurnBench, turnId: string): Promise<EndedTurn> {
-  const known = await one.engine.known({ ...CHAT, turnId })
-  if (known === undefined || known.code !== undefined || known.ended === undefined) throw new Error('has not ended')
-  return known.ended
-}
 
 async function forget (one: TurnBench): Promise<void> {
   await one.journal.forget(KEY)
