@@ -12,6 +12,9 @@ export interface Clock {
   after(ms: number, task: () => void): () => void
 }
 
+/** The longest that a timer of Node's can wait; one that is to wait longer does not wait at all. */
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   date: () => Date.now(),
@@ -21,7 +24,7 @@ export const systemClock: Clock = {
     return () => { clearInterval(timer) }
   },
   after (ms, task) {
-    const timer = setTimeout(task, ms)
+    const timer = setTimeout(task, Math.min(ms, MAX_TIMEOUT_MS))
     timer.unref()
     return () => { clearTimeout(timer) }
   }

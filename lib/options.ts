@@ -1,5 +1,5 @@
 import type { AgentExecutor } from './agent/executor.js'
-import type { Clock } from './clock.js'
+import { MAX_TIMEOUT_MS, type Clock } from './clock.js'
 import { FST_WS_CHANNEL_OPTION } from './errors.js'
 import type { Journal } from './journal/journal.js'
 import { BUSY_POLICIES, DISCONNECT_POLICIES, type BusyPolicy, type DisconnectPolicy } from './protocol/names.js'
@@ -171,9 +171,6 @@ const SETUP: ReadonlyArray<keyof ChannelSetup> = [
 const OTHERS: readonly string[] = ['logLevel', 'logSerializers']
 /** For this package's tests. */
 const HIDDEN = 'clock'
-
-/** The longest that a timer of Node's can wait. */
-export const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 /**
  * Checks the options and fills in the defaults.

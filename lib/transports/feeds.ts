@@ -176,6 +176,12 @@ export class Feeds {
     }
   }
 
+  /** Where the client is in a session of which it has no feed, and in which a turn has ended. */
+  #placeOf (key: SessionKey, ended: Position): Position {
+    const left = this.#leftAt.get(sessionKeyText(key))
+    return left !== undefined && (left.epoch !== ended.epoch || left.seq > ended.seq) ? left : ended
+  }
+
   /** Whether an earlier feed of this connection may have told what follows that position. */
   #hasTold (key: SessionKey, { epoch, seq }: Position): boolean {
     const left = this.#leftAt.get(sessionKeyText(key))
@@ -214,7 +220,7 @@ export class Feeds {
       return reply(feed.frames.ack(id, { status: 'duplicate', ...feed.position, content: view.text }))
     }
     // Where there is no room to read a session, nothing runs in it.
-    const position = feed.isOpen ? feed.position : ended
+    const position = feed.isOpen ? feed.position : ended && this.#placeOf(feed.key, ended)
     const told = view?.end !== undefined
       ? { text: view.text, end: view.end }
       : ended && await engine.recall(feed.key, id, ended)

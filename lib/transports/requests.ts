@@ -67,6 +67,8 @@ export class Requests {
   readonly #feeds: Feeds
   /** Of what the host's handlers still work on. */
   readonly #handling = new Set<AbortController>()
+  /** Pages of history are told one after another: each may be large. */
+  #lastHistory: Promise<void> | undefined
   /** The peer has used a frame that plain clients do not know. */
   isBeyondPlain = false
 
@@ -145,7 +147,7 @@ export class Requests {
       case 'chat': return this.#chat(frame)
       case 'subscribe': return this.#feeds.subscribe(frame, this.#key(frame.agentId, frame.sessionId))
       case 'unsubscribe': return this.#feeds.unsubscribe(frame, this.#key(frame.agentId, frame.sessionId))
-      case 'history': return void this.#history(frame)
+      case 'history': return this.#history(frame)
       case 'cancel': return this.#cancel(frame)
       case 'ping': return this.#asker.reply(frame.id === undefined ? { type: 'pong' } : { type: 'pong', id: frame.id })
     }
@@ -211,12 +213,17 @@ export class Requests {
     return { key: this.#chats.ownSession(this.#agentId(agentId)), isNamed: false }
   }
 
-  async #history (frame: ClientFrameOf<'history'>): Promise<void> {
+  #history (frame: ClientFrameOf<'history'>): void {
+    this.#asker.onRequest(1)
+    const told = Promise.resolve(this.#lastHistory).then(() => this.#tellHistory(frame))
+    this.#lastHistory = told
+  }
+
+  async #tellHistory (frame: ClientFrameOf<'history'>): Promise<void> {
     const { engine, limits } = this.#tools
     const { onRequest, onFailure, isOpen, reply } = this.#asker
     const key = this.#key(frame.agentId, frame.sessionId)
     const { limit = HISTORY_PAGE, before } = frame
-    onRequest(1)
     try {
       await this.#asker.room()
       const page = await historyPage(engine, key, before === undefined ? { limit } : { limit, before }, limits.maxHistoryPageBytes)

@@ -49,7 +49,9 @@ export interface Bench {
 }
 
 /** An app with a channel, and clients that are not connected yet. */
-export async function openBench (seed: number, scenario: Scenario, report: Report, plant: Plant, clock: ManualClock, isOver: () => boolean): Promise<Bench> {
+export async function openBench (
+  seed: number, scenario: Scenario, report: Report, plant: Plant, clock: ManualClock, isOver: () => boolean
+): Promise<Bench> {
   const truth = new Truth()
   const calls = new Map<string, number>()
   const linkByPort = new Map<number, Link>()
@@ -72,7 +74,17 @@ export async function openBench (seed: number, scenario: Scenario, report: Repor
   const { port } = app.server.address() as AddressInfo
   const books = new Map(OWNERS.map((owner) => [owner as string, new Map<string, Chat>()]))
   const client = (owner: string, name: string, sessions: SessionKey[]): Client => new Client({
-    name, owner, seed, port, linkByPort, truth, report, isOver, sessions, chats: books.get(owner) ?? new Map<string, Chat>(), window: scenario.window
+    name,
+    owner,
+    seed,
+    port,
+    linkByPort,
+    truth,
+    report,
+    isOver,
+    sessions,
+    chats: books.get(owner) ?? new Map<string, Chat>(),
+    window: scenario.window
   })
   const clients = OWNERS.flatMap((owner) => Array.from({ length: scenario.clientsPerOwner }, (_, i) => (
     client(owner, `${owner}/${i}`, sessionsOf(owner, scenario)))))

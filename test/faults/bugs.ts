@@ -17,7 +17,8 @@ export const BUGS: Record<string, Plant> = {
     journal: (journal) => new class extends JournalDouble {
       override follow (...given: Parameters<Journal['follow']>) {
         const followed = super.follow(...given) as Followed | undefined
-        return followed && { ...followed, turns: followed.turns.map((turn) => turn.text === undefined ? turn : { ...turn, text: turn.text.slice(0, -1) }) }
+        const turns = followed?.turns.map((turn) => turn.text === undefined ? turn : { ...turn, text: turn.text.slice(0, -1) })
+        return followed && turns && { ...followed, turns }
       }
     }(journal)
   },
@@ -31,9 +32,10 @@ export const BUGS: Record<string, Plant> = {
   },
   'a chat that is sent again runs again': {
     journal: (journal) => new class extends JournalDouble {
-      override offer (key: SessionKey, { bodyHash, ...chat }: StoredChat, terms: Parameters<Journal['offer']>[2]) {
-        bodyHash
-        return super.offer(key, chat, terms)
+      override offer (key: SessionKey, chat: StoredChat, terms: Parameters<Journal['offer']>[2]) {
+        const unclaimed = { ...chat }
+        delete unclaimed.bodyHash
+        return super.offer(key, unclaimed, terms)
       }
 
       override claimed () { return undefined }
@@ -59,8 +61,7 @@ export const BUGS: Record<string, Plant> = {
   },
   'a cancelled turn is answered as stopped, and runs on': {
     journal: (journal) => new class extends JournalDouble {
-      override take (key: SessionKey, onStop: () => boolean) {
-        onStop
+      override take (key: SessionKey) {
         return super.take(key, () => true)
       }
     }(journal)

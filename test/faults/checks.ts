@@ -1,6 +1,7 @@
 import { setImmediate as tick } from 'node:timers/promises'
 
 import type { SessionMessage } from '../../lib/sessions/session-store.js'
+import type { Frame } from '../helpers/channel-client.js'
 import type { Client } from './client.js'
 import { quoted, type SessionView } from './feed-view.js'
 import type { HostReader } from './host-reader.js'
@@ -120,16 +121,17 @@ async function checkHistory (bench: Bench, client: Client, wire: Wire, view: Ses
 
 async function pages ({ isOver }: Bench, client: Client, wire: Wire, view: SessionView): Promise<SessionMessage[]> {
   const told: SessionMessage[] = []
-  let before: string | undefined
-  do {
-    let hasCome = false
-    client.history(wire, view, 1 + client.random.below(40), (frame) => {
-      hasCome = true
-      told.unshift(...frame.messages as SessionMessage[])
-      before = frame.before as string | undefined
-    }, before)
-    while (!hasCome && !wire.isClosed && !isOver()) await tick()
-    if (!hasCome) throw new Error('no page of history came')
-  } while (before !== undefined)
-  return told
+  const limit = 1 + client.random.below(40)
+  const page = (before?: string): Promise<Frame> => new Promise((resolve, reject) => {
+    client.history(wire, view, limit, resolve, before)
+    void until(() => wire.requests.size === 0 || wire.isClosed || isOver()).then(() => { reject(new Error('no page of history came')) })
+  })
+  for (let frame = await page(); ; frame = await page(frame.before as string)) {
+    told.unshift(...frame.messages as SessionMessage[])
+    if (frame.before === undefined) return told
+  }
+}
+
+async function until (isSo: () => boolean): Promise<void> {
+  while (!isSo()) await tick()
 }

@@ -57,7 +57,7 @@ export class Client implements WireOwner {
     this.report = report
     this.chats = chats
     this.#options = options
-    this.random = new Random(seed * 1_000 + [...name].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7))
+    this.random = new Random(seed * 1_000 + numberOf(name))
     for (const key of sessions) this.sessions.set(sessionKeyText(key), new SessionView(key))
     this.#proxy = new FaultProxy(port, linkByPort, this.random, () => { report.count('cuts') })
   }
@@ -117,8 +117,10 @@ export class Client implements WireOwner {
   async settle (): Promise<Wire | undefined> {
     this.link?.hurry()
     for (const text of this.sessions.keys()) this.follows.add(text)
-    if (this.#proxy.plan.cutUpAfter < Infinity || this.#proxy.plan.cutDownAfter < Infinity || this.random.perMille(400)) this.link?.destroy()
-    while (this.wire?.isClosed === false && this.link?.isDestroyed === true && !this.#options.isOver()) await tick()
+    const { cutUpAfter, cutDownAfter } = this.#proxy.plan
+    if (Math.min(cutUpAfter, cutDownAfter) < Infinity || this.random.perMille(400)) this.link?.destroy()
+    const isClosing = (): boolean => this.wire?.isClosed === false && this.link?.isDestroyed === true
+    while (isClosing() && !this.#options.isOver()) await tick()
     const wire = await this.connected(CLEAN)
     if (wire === undefined) return undefined
     for (const [text, session] of this.sessions) {
@@ -132,7 +134,8 @@ export class Client implements WireOwner {
     if (wire !== undefined && !wire.isClosed) {
       if (this.random.perMille(500)) wire.ws.close(1000)
       else wire.ws.terminate()
-      while (!wire.isClosed && !this.#options.isOver()) await tick()
+      const isOpen = (): boolean => !wire.isClosed
+      while (isOpen() && !this.#options.isOver()) await tick()
     }
     this.#proxy.close()
   }
@@ -159,12 +162,13 @@ export class Client implements WireOwner {
       wire.chat(chat)
     }
     for (const [text, { turns }] of this.sessions) {
-      for (const [id, { end, isAgain }] of turns) {
+      for (const [id, turn] of turns) {
         const chat = this.chats.get(id)
-        if (end !== undefined || chat === undefined || wire.chats.has(id)) continue
+        if (turn.end !== undefined || chat === undefined || wire.chats.has(id)) continue
+        if (turn.isJoined === true) turn.isWhole = false
         // The text of some comes at their end only, or from an ack; the end of others may have come with an ack, and be lost.
-        const isOwn = chat.by === this.name && (!chat.isStreamed || !this.follows.has(text) || !mayFollow)
-        if (isOwn || isAgain === true) wire.chat(chat)
+        const isUnfollowed = chat.by === this.name && (!this.follows.has(text) || !mayFollow)
+        if (isUnfollowed || turn.isJoined === true || turn.isAgain === true) wire.chat(chat)
       }
     }
   }
@@ -179,4 +183,10 @@ export class Client implements WireOwner {
       window: this.#options.window
     }
   }
+}
+
+function numberOf (name: string): number {
+  let number = 7
+  for (let i = 0; i < name.length; i++) number = number * 31 + name.charCodeAt(i)
+  return number
 }

@@ -125,7 +125,7 @@ export function narrow (socket: Socket, linkByPort: ReadonlyMap<number, Link>): 
   const { remotePort = 0 } = socket
   const room = (bytes: number, done: (err?: Error | null) => void) => (err?: Error | null): void => {
     const link = linkByPort.get(remotePort)
-    if (link === undefined || err != null) done(err)
+    if (link === undefined || (err !== undefined && err !== null)) done(err)
     else link.take(bytes, done)
   }
   socket._write = (chunk: Buffer | string, encoding, done) => { write(chunk, encoding, room(Buffer.byteLength(chunk), done)) }
@@ -188,11 +188,16 @@ class Pipe {
     else this.#from.resume()
   }
 
+  /** `false`: it was closed first. */
+  async #thawed (): Promise<boolean> {
+    await new Promise<void>((resolve) => { this.#thaw = resolve })
+    return !this.isClosed
+  }
+
   async #forward (chunk: Buffer): Promise<void> {
     const { cutAfter, plan, random, cut } = this.#options
     for (let at = 0; at < chunk.length && !this.isClosed;) {
-      if (this.#isFrozen) await new Promise<void>((resolve) => { this.#thaw = resolve })
-      if (this.isClosed) return
+      if (this.#isFrozen && !await this.#thawed()) return
       const size = Math.min(1 + random.below(plan.maxChunk), chunk.length - at)
       if (this.forwarded + size >= cutAfter) {
         this.#to.write(chunk.subarray(at, at + cutAfter - this.forwarded), cut)

@@ -29,6 +29,8 @@ export interface TurnView {
   end: string | undefined
   /** Its chat was acknowledged as a duplicate: the end may have been told before, or right behind the ack, and never again. */
   isAgain?: boolean
+  /** Its text is told at its end: what is told of it to who comes back begins somewhere. */
+  isJoined?: boolean
 }
 
 /** A chat that a client has sent, as far as its feeds need to know it. */
@@ -69,9 +71,11 @@ export class FeedView {
   }
 
   onAck (frame: Frame, chat: SentChat): void {
-    const { id, epoch, seq, status, content } = frame as unknown as { id: string, epoch: string, seq: number, status: string, content?: string }
-    this.#moveTo(epoch, seq)
+    const { id, epoch, seq, status, content } = frame as unknown as Ack
     const turn = this.#turn(id)
+    // A session that has no room to be followed has no feed: then the place of the turn's end is told, and nothing moves.
+    const isWithoutFeed = this.own.size === 0 && !this.isWhole && status === 'duplicate' && turn?.epoch === epoch && turn.endSeq === seq
+    if (!isWithoutFeed || seq >= this.seq) this.#moveTo(epoch, seq)
     if (turn === undefined) return this.#fault('answers', `acknowledged, and never taken: ${JSON.stringify(frame)}`)
     if (turn.chat.message !== chat.message) this.#fault('once', `acknowledged for another message: ${JSON.stringify(frame)}`)
     const isOver = status === 'duplicate' && turn.end !== undefined && (turn.epoch !== epoch || (turn.endSeq ?? 0) <= seq)
@@ -82,7 +86,7 @@ export class FeedView {
       const isRecalled = isOver && (content === answer || (content === undefined && answer === ''))
       if (content !== known && !isRecalled) this.#fault('text', `of ${id} up to ${seq} there was ${quoted(known)}, its ack says ${quoted(content)}`)
     } else if (this.#told.has(id)) this.#fault('order', `${id} was told before its ack`)
-    this.session.turns.set(id, { text: content ?? '', isWhole: true, end: undefined, isAgain: status === 'duplicate' })
+    this.session.turns.set(id, { text: content ?? '', isWhole: true, end: undefined, isAgain: status === 'duplicate', isJoined: !chat.isStreamed })
     if (isOver) this.#retold = { id, seq }
     else this.#begin(id, !chat.isStreamed)
   }
@@ -147,7 +151,8 @@ export class FeedView {
     this.#isOpen = true
     this.epoch = epoch
     this.seq = seq
-    this.session.position = { epoch, seq }
+    // Of an ended turn, where there is no feed, the place of its end is told.
+    if (this.session.position?.epoch !== epoch || this.session.position.seq < seq) this.session.position = { epoch, seq }
   }
 
   #recovered (frame: Frame, asked: { epoch?: string, after?: number } | undefined): void {
@@ -178,7 +183,7 @@ export class FeedView {
       const isRunning = (turn.startSeq ?? Infinity) <= seq && !isEndedBy(turn)
       const text = isRunning ? this.#truth.textOf(turn, seq) : undefined
       if ((status === 'running') !== isRunning || content !== text) this.#fault('cut', `at ${seq} ${id} had ${quoted(text)}, told was ${status} ${quoted(content)}`)
-      this.session.turns.set(id, { text: content ?? '', isWhole: true, end: undefined })
+      this.session.turns.set(id, { ...this.session.turns.get(id), text: content ?? '', isWhole: true, end: undefined })
     }
     for (const turn of this.#truth.turns.values()) {
       const isMeant = isForAll || this.own.has(turn.chat.turnId)
@@ -205,7 +210,7 @@ export class FeedView {
     if (frame.type === 'event') {
       if (frame.name !== 'turn-started') return
       this.open.add(id)
-      this.session.turns.set(id, { text: '', isWhole: true, end: undefined })
+      this.session.turns.set(id, { ...this.session.turns.get(id), text: '', isWhole: true, end: undefined })
       return
     }
     let view = this.session.turns.get(id)
@@ -275,6 +280,14 @@ export class FeedView {
     const { owner, agentId, sessionId } = this.session.key
     this.#report.fault(check, `${owner}/${agentId}/${sessionId}${this.isWhole ? '' : ' (own turns)'}: ${text}`)
   }
+}
+
+interface Ack {
+  id: string
+  epoch: string
+  seq: number
+  status: string
+  content?: string
 }
 
 interface Subscribed {

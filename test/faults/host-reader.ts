@@ -1,4 +1,3 @@
-import type { Frame } from '../helpers/channel-client.js'
 import { FeedView, SessionView } from './feed-view.js'
 import { sessionsOf, type Bench } from './bench.js'
 

@@ -35,7 +35,7 @@ export async function runKills (count: number, plant: Plant = {}): Promise<Kills
     const giveUpAt = performance.now() + 120_000
     const scenario = { ...scenarioOf(seed), clientsPerOwner: 0 }
     delete scenario.journal.maxSessions
-    scenario.options = { ...scenario.options, onDisconnect: 'continue', maxAnswerBytes: 1 << 22 }
+    scenario.options = { ...scenario.options, onBusy: 'queue', onDisconnect: 'continue', maxAnswerBytes: 1 << 22 }
     const bench = await openBench(seed, scenario, report, plant, clock, () => performance.now() > giveUpAt)
     const time = passTime(clock, scenario.stepMs, () => hasEnded)
     for (let run = 0; run < Math.min(left, RUNS_PER_APP); run++) await killOne(bench, kills, run)
@@ -64,7 +64,8 @@ async function killOne (bench: Bench, kills: Kills, run: number): Promise<void> 
   // Now and then it is cut off once more before it comes back for good.
   if (client.random.perMille(300)) await cutOffMidway(client, undefined, () => false)
   await client.settle()
-  const isQuiet = (): boolean => client.wire?.isQuiet === true && turn()?.end !== undefined && client.unanswered(client.wire).length === 0
+  const isOver = (): boolean => turn() !== undefined && [...truth.session(key).turns.values()].every(({ end }) => end !== undefined)
+  const isQuiet = (): boolean => client.wire?.isQuiet === true && isOver() && client.unanswered(client.wire).length === 0
   while (!isQuiet() && !bench.isOver()) {
     if (client.wire?.isClosed !== false) await client.settle()
     await tick()
@@ -95,7 +96,9 @@ async function cutOffMidway (client: Client, chat: Chat | undefined, hasEnded: (
 }
 
 /** Where the feed could not go on, the text is in the history: it must be there, and be the same. */
-async function checkHistory ({ app, truth, report }: Bench, { id, key, message }: Chat, text: string, end: string | undefined): Promise<void> {
+async function checkHistory (
+  { app, truth, report }: Bench, { id, key, message }: Chat, text: string, end: string | undefined
+): Promise<void> {
   const turn = truth.turnOf(message)
   const [question, answer] = await app.sessionStore.turn(key, id)
   const kept = turn === undefined ? '' : truth.session(key).answerOf(turn)

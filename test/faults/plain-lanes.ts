@@ -40,7 +40,8 @@ export class PlainLanes {
   get isQuiet (): boolean {
     // What a feed has skipped is in the history.
     const isOpen = (message: string): boolean => this.#client.truth.turnOf(message)?.end === undefined
-    return [...this.#lanes.values()].every((lane) => lane.length === 0) && [...this.#fed.values()].every((messages) => ![...messages].some(isOpen))
+    const isFedOver = [...this.#fed.values()].every((messages) => ![...messages].some(isOpen))
+    return isFedOver && [...this.#lanes.values()].every((lane) => lane.length === 0)
   }
 
   describe (): unknown {

@@ -4,6 +4,7 @@ import { ManualClock } from '../helpers/manual-clock.js'
 import { act } from './actions.js'
 import { checkLeftovers, openBench, passTime, type Bench, type Plant } from './bench.js'
 import { checkAtEnd } from './checks.js'
+import type { Client } from './client.js'
 import { HostReader } from './host-reader.js'
 import { Report } from './report.js'
 import { scenarioOf } from './scenario.js'
@@ -18,13 +19,13 @@ export interface SeedOptions {
 }
 
 /** Runs one seed from an app of its own to its end. Reports what it finds, and never rejects. */
-export async function runSeed (seed: number, { plant = {}, trace, patienceMs = 60_000, stopsAtFault = false }: SeedOptions = {}): Promise<Report> {
-  const report = new Report(trace)
+export async function runSeed (seed: number, options: SeedOptions = {}): Promise<Report> {
+  const report = new Report(options.trace)
   const onUnhandled = (err: unknown): void => { report.fault('log', `unhandled: ${String(err)}`) }
   process.on('unhandledRejection', onUnhandled)
   process.on('uncaughtException', onUnhandled)
   try {
-    await run(seed, report, plant, { patienceMs, stopsAtFault })
+    await run(seed, report, options)
   } catch (err) {
     report.fault('stuck', err instanceof Error ? err.stack ?? err.message : String(err))
   } finally {
@@ -36,7 +37,7 @@ export async function runSeed (seed: number, { plant = {}, trace, patienceMs = 6
   return report
 }
 
-async function run (seed: number, report: Report, plant: Plant, { patienceMs, stopsAtFault }: { patienceMs: number, stopsAtFault: boolean }): Promise<void> {
+async function run (seed: number, report: Report, { plant = {}, patienceMs = 60_000, stopsAtFault = false }: SeedOptions): Promise<void> {
   const scenario = scenarioOf(seed)
   plant.scenario?.(scenario)
   const clock = new ManualClock()
@@ -68,7 +69,8 @@ function hostOf ({ app }: Bench): Parameters<typeof act>[2] {
 async function settle (bench: Bench): Promise<void> {
   const { clients, truth, isOver, report } = bench
   await Promise.all(clients.map((client) => client.settle()))
-  const isQuiet = (): boolean => clients.every(({ wire }) => wire?.isClosed === true || wire?.isQuiet === true) && truth.openTurns().length === 0
+  const isToldAll = ({ wire }: Client): boolean => wire !== undefined && !wire.isClosed && wire.isQuiet
+  const isQuiet = (): boolean => clients.every(isToldAll) && truth.openTurns().length === 0
   while (!isOver()) {
     // One that was cut off while it settled comes back again.
     for (const client of clients) if (client.wire?.isClosed === true) await client.settle()

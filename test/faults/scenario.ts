@@ -22,16 +22,20 @@ const NO_LIMIT = 1e9
 export function scenarioOf (seed: number): Scenario {
   const random = new Random(seed)
   const isSmall = random.perMille(600)
+  const size = 16 + random.below(49)
   const journal = {
-    maxEntries: isSmall ? 16 + random.below(49) : 1024,
+    maxEntries: isSmall ? size : 1024,
     maxBytes: random.perMille(300) ? 3_000 + random.below(30_000) : 1 << 24,
     maxAgeMs: NO_LIMIT,
     dedupWindowMs: NO_LIMIT,
     ...(random.perMille(120) ? { maxSessions: 2 + random.below(3) } : {})
   }
+  const isDelayed = random.perMille(300)
+  // What is written in one round trip, there is room for: else a plain chat can be over and forgotten before it is followed.
+  if (isDelayed) journal.maxEntries = Math.max(48, journal.maxEntries)
   return {
     journal,
-    isDelayed: random.perMille(300),
+    isDelayed,
     window: random.pick([1_000, 4_000, 16_000, 1 << 20]),
     clientsPerOwner: 2 + random.below(3),
     steps: 6 + random.below(18),

@@ -24,7 +24,14 @@ export class Truth {
   accepted (key: SessionKey, chat: StoredChat, epoch: string): TurnTruth {
     const session = this.session(key)
     const turn: TurnTruth = {
-      key, chat, epoch, accepts: (session.turns.get(chat.turnId)?.accepts ?? 0) + 1, startSeq: undefined, endSeq: undefined, end: undefined, isStopped: false
+      key,
+      chat,
+      epoch,
+      accepts: (session.turns.get(chat.turnId)?.accepts ?? 0) + 1,
+      startSeq: undefined,
+      endSeq: undefined,
+      end: undefined,
+      isStopped: false
     }
     session.turns.set(chat.turnId, turn)
     this.#turnByMessage.set(chat.message, turn)

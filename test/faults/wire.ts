@@ -78,7 +78,8 @@ export class Wire {
 
   /** Everything is answered, and told to its end. */
   get isQuiet (): boolean {
-    return this.requests.size === 0 && this.chats.size === 0 && this.lanes.isQuiet && [...this.feeds.values()].every(({ isUpToDate }) => isUpToDate)
+    const isAnswered = this.requests.size === 0 && this.chats.size === 0 && this.lanes.isQuiet
+    return isAnswered && [...this.feeds.values()].every(({ isUpToDate }) => isUpToDate)
   }
 
   /** What keeps it from being quiet, for people. */

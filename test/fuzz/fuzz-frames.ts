@@ -11,6 +11,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 
 import { memoryJournal, wsChannel, type ChannelStats } from '../../lib/index.js'
 import { fuzzAgents, fuzzAuthorize, fuzzHandler, HostNote } from './agents.js'
+import { MAX_PENDING_REQUESTS } from './expectations.js'
 import { FrameMaker } from './frame-maker.js'
 import { HOST_TYPE, type OracleLimits } from './oracle.js'
 import { Peer } from './peer.js'
@@ -95,6 +96,7 @@ async function listen (onFault: (fault: string) => void): Promise<FastifyInstanc
   await app.register(wsChannel, {
     ...LIMITS,
     maxQueuedTurns: MAX_QUEUED_TURNS,
+    maxPendingRequests: MAX_PENDING_REQUESTS,
     agentExecutor: fuzzAgents(LIMITS, onFault),
     authorize: fuzzAuthorize,
     maxFramesPerSecond: NO_LIMIT,

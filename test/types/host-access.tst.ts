@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import { describe, expect, test } from 'tstyche'
 
 import type {
-  Authorize, ChannelError, ClientFrame, ErrorCode, FollowOptions, FrameOf, FrameSender, HostChat, HostFrame, ServerFrame,
+  Authorize, ChannelError, ClientFrame, ErrorCode, FollowOptions, FrameOf, FrameSender, HostChat, HostFrame, Position, ServerFrame,
   SessionRef, StartedTurn, WsChannelOptions
 } from '../../lib/index.js'
 
@@ -61,6 +61,7 @@ describe('define', () => {
     expect<FrameSender['owner']>().type.toBe<string>()
     expect<FrameSender['sessionId']>().type.toBe<string | undefined>()
     expect<FrameSender['context']>().type.toBe<unknown>()
+    expect<FrameSender['signal']>().type.toBe<AbortSignal>()
   })
 })
 
@@ -98,7 +99,7 @@ describe('the host\'s own code', () => {
     expect(channel.cancel(session)).type.toBe<Promise<string[]>>()
     expect(channel.cancel).type.toBeCallableWith({ ...session, turnId: 't1' })
     expect(channel.cancel).type.not.toBeCallableWith({ turnId: 't1' })
-    expect(channel.publish(session, 'note', { a: 1 })).type.toBe<Promise<void>>()
+    expect(channel.publish(session, 'note', { a: 1 })).type.toBe<Promise<Position>>()
     expect(channel.publish).type.toBeCallableWith(session, 'note')
     expect(channel.publish).type.not.toBeCallableWith(session)
     expect(channel.publish).type.not.toBeCallableWith(session, 7, {})
