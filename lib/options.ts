@@ -6,7 +6,7 @@ import { BUSY_POLICIES, DISCONNECT_POLICIES, type BusyPolicy, type DisconnectPol
 import type { SessionStore } from './sessions/session-store.js'
 import type { Authorize } from './transports/frame-gate.js'
 import type { Identify } from './transports/identity.js'
-import type { OriginOption } from './transports/origin.js'
+import { originFault, type OriginOption } from './transports/origin.js'
 import type { ChannelRouteOptions } from './transports/route-options.js'
 
 /** What the channel works with, and how it is reached. */
@@ -195,7 +195,7 @@ export function resolveLimits (options: WsChannelOptions & { clock?: Clock }): R
   return limits
 }
 
-function checkSetup ({ prefix, path, onBusy, onDisconnect, identify, authorize, allowedHosts }: ChannelSetup): void {
+function checkSetup ({ prefix, path, onBusy, onDisconnect, identify, authorize, origin, allowedHosts }: ChannelSetup): void {
   for (const [key, value] of Object.entries({ prefix, path })) {
     if (value !== undefined && !(typeof value === 'string' && (value === '' || value.startsWith('/')))) {
       throw new FST_WS_CHANNEL_OPTION(key, 'expected a string that starts with /')
@@ -209,6 +209,8 @@ function checkSetup ({ prefix, path, onBusy, onDisconnect, identify, authorize, 
       throw new FST_WS_CHANNEL_OPTION(key, `expected one of ${policies.join(', ')}`)
     }
   }
+  const wrongOrigin = originFault(origin)
+  if (wrongOrigin !== undefined) throw new FST_WS_CHANNEL_OPTION('origin', wrongOrigin)
   if (allowedHosts !== undefined && !(Array.isArray(allowedHosts) && allowedHosts.every((host) => typeof host === 'string'))) {
     throw new FST_WS_CHANNEL_OPTION('allowedHosts', 'expected an array of host names')
   }

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { isRegExp } from 'node:util/types'
 
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
 
@@ -86,11 +87,27 @@ function matches (origin: string, value: OriginValue | undefined): boolean {
   return listed.some((entry) => matchesOne(origin, entry))
 }
 
-function matchesOne (origin: string, entry: boolean | string | RegExp): boolean {
-  if (typeof entry === 'boolean') return entry
+/** A host in JavaScript may list anything: `search` would make an expression of it that matches nearly every origin. */
+function matchesOne (origin: string, entry: unknown): boolean {
+  if (typeof entry === 'string') return entry === '*' || entry === origin
   // `search` starts at the front whatever a global expression remembers of its last match.
-  return typeof entry === 'string' ? entry === '*' || entry === origin : origin.search(entry) !== -1
+  return isRegExp(entry) ? origin.search(entry) !== -1 : entry === true
 }
+
+/** What is wrong with the option: nobody would notice a list that matches nothing, or everything. */
+export function originFault (option: unknown): string | undefined {
+  if (option === undefined || typeof option === 'function') return undefined
+  const listed: readonly unknown[] = Array.isArray(option) ? option : [option]
+  for (const entry of listed) {
+    if (typeof entry === 'boolean' || isRegExp(entry) || entry === '*' || entry === 'null') continue
+    if (typeof entry !== 'string') return 'expected a boolean, a string, a RegExp, an array of these, or a function'
+    if (!ORIGIN.test(entry)) return `${JSON.stringify(entry)} is no origin as a browser sends it: write \`https://app.example\``
+  }
+  return undefined
+}
+
+/** Scheme, host and perhaps port; nothing behind. */
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]+$/i
 
 function ask (rule: OriginFunction, origin: string): Promise<OriginValue | undefined> {
   return new Promise((resolve, reject) => {

@@ -10,7 +10,6 @@ export class AbandonedTurns {
   readonly #stop: (session: LiveSession, turn: LiveTurn) => void
   /** Turns about which the journal is being asked. */
   readonly #asked = new Set<LiveTurn>()
-  #lookedAt = -Infinity
 
   constructor (tools: Pick<EngineTools, 'limits'>, sessions: LiveSessions, stop: (session: LiveSession, turn: LiveTurn) => void) {
     this.#tools = tools
@@ -20,10 +19,7 @@ export class AbandonedTurns {
 
   /** To be called now and then. */
   look (now: number): void {
-    const { onDisconnect, disconnectGraceMs } = this.#tools.limits
-    // A journal over a network is asked about each turn: not more often than it takes to be right.
-    if (onDisconnect === 'continue' || now - this.#lookedAt < disconnectGraceMs / 4) return
-    this.#lookedAt = now
+    if (this.#tools.limits.onDisconnect === 'continue') return
     for (const session of this.#sessions.all()) {
       for (const turn of turnsOf(session)) if (this.#isToJudge(turn)) this.#lookAt(session, turn, now)
     }

@@ -69,6 +69,7 @@ export class Link {
   readonly #plan: LinkPlan
   readonly #waiting: Array<() => void> = []
   #taken = 0
+  #isGone = false
 
   constructor (client: Socket, server: Socket, plan: LinkPlan, random: Random, onCut: () => void) {
     this.#plan = { ...plan }
@@ -82,8 +83,10 @@ export class Link {
     for (const side of [client, server]) {
       side.setNoDelay(true)
       side.on('error', () => {})
-      side.on('close', () => { this.#down.close(); this.#letGo() })
     }
+    client.on('close', () => { this.destroy() })
+    // What it has sent before still goes on.
+    server.on('close', () => { this.#isGone = true; this.#letGo() })
   }
 
   get isDestroyed (): boolean { return this.#client.destroyed }
@@ -96,6 +99,12 @@ export class Link {
     this.isFrozen = false
     this.#plan.maxChunk = CLEAN.maxChunk
     this.#plan.pausePerMille = 0
+  }
+
+  /** Where its bytes are, for people. */
+  describe (): string {
+    const { forwarded, isClosed, queued } = this.#down
+    return JSON.stringify({ taken: this.#taken, forwarded, queued, waiting: this.#waiting.length, isClosed })
   }
 
   /** The server's system has taken bytes; `done` when there is room for more. */
@@ -113,7 +122,7 @@ export class Link {
   }
 
   #letGo (): void {
-    if (!this.#down.isClosed && this.#taken - this.#down.forwarded > this.#window) return
+    if (!this.#isGone && !this.#down.isClosed && this.#taken - this.#down.forwarded > this.#window) return
     for (const done of this.#waiting.splice(0)) done()
   }
 }
@@ -166,6 +175,8 @@ class Pipe {
     from.on('error', () => { to.destroy() })
     from.on('close', (hasFailed) => { if (hasFailed) to.destroy() })
   }
+
+  get queued (): number { return this.#queue.reduce((sum, { length }) => sum + length, 0) }
 
   set isFrozen (isFrozen: boolean) {
     this.#isFrozen = isFrozen

@@ -78,8 +78,9 @@ async function settle (bench: Bench): Promise<void> {
     if (isQuiet()) return
     await tick()
   }
-  for (const { name, wire, recent } of clients) {
-    if (wire?.isQuiet !== true) report.fault('stuck', `${name} waits for ${wire?.describe() ?? 'a connection'}; last: ${recent.slice(-8).join(' | ')}`)
+  for (const { name, wire, recent, link } of clients) {
+    const state = `${wire?.describe() ?? 'a connection'}, ${link?.describe() ?? 'no link'}`
+    if (wire?.isQuiet !== true) report.fault('stuck', `${name} waits for ${state}; last: ${recent.slice(-8).join(' | ')}`)
   }
   for (const { key, chat } of truth.openTurns()) report.fault('stuck', `no end of ${chat.turnId} in ${JSON.stringify(key)}`)
 }

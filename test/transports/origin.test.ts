@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { isOriginAllowed, type OriginFunction, type OriginOption, type OriginRule } from '../../lib/transports/origin.js'
+import { isOriginAllowed, originFault, type OriginFunction, type OriginOption, type OriginRule } from '../../lib/transports/origin.js'
 
 const LOCAL = { protocol: 'http', host: 'localhost:9527' }
 const PUBLIC = { protocol: 'https', host: 'api.example.com' }
@@ -97,4 +97,18 @@ t.test('a function that fails refuses with its error', async (t) => {
   await t.rejects(ask((_origin, callback) => { callback(new Error('database is down')) }), { message: 'database is down' })
   await t.rejects(ask(() => { throw new Error('broken') }), { message: 'broken' })
   await t.rejects(ask(async () => { throw new Error('rejected') }), { message: 'rejected' })
+})
+
+// An object used to become the expression `/[object Object]/`, which let nearly every page in.
+t.test('what is no origin, expression or boolean lets nobody in, and is said at start', async (t) => {
+  const wrong: unknown[] = [{}, { origin: ['https://good.example'] }, [{}], new Set(['https://good.example']), 5, null, [5]]
+  for (const origin of wrong) {
+    t.equal(isOriginAllowed('https://evil.example', PUBLIC, { origin: origin as OriginOption }), false)
+    t.match(originFault(origin), /expected a boolean, a string, a RegExp/)
+  }
+  for (const origin of ['https://good.example/', 'good.example', ['https://good.example', '']]) {
+    t.match(originFault(origin), /is no origin as a browser sends it/)
+  }
+  const right: unknown[] = [undefined, true, false, '*', 'null', 'https://good.example:8443', 'chrome-extension://abc', /good/, [/a/, 'null'], () => true]
+  for (const origin of right) t.equal(originFault(origin), undefined)
 })
