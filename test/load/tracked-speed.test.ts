@@ -78,17 +78,25 @@ await t.test('what a session holds is told to whoever joins in one pass and few 
   const third = await connect(t, server.url)
   let frames = 0
   let reads = 0
+  let units = 0
+  let seq = 0
   // The stream under the socket: what was written at once comes in few reads.
   const stream = Reflect.get(third, '_socket') as NodeJS.ReadableStream
   stream.on('data', () => { reads++ })
   await new Promise<void>((resolve) => {
     third.on('message', (data: Buffer) => {
       frames++
+      const frame = JSON.parse(data.toString()) as { content?: string, seq: number }
+      units += frame.content?.length ?? 0
+      seq = frame.seq
       if (data.includes('"done":true')) resolve()
     })
     third.send(JSON.stringify({ type: 'subscribe', agentId: 'burst', sessionId: 's', epoch, after: 0 }))
   })
   t.comment(`${frames} frames in ${reads} reads`)
-  t.equal(frames, 1 + PIECES, '`subscribed`, then every entry')
+  // On a busy machine the reader may fall behind, and pieces come as one.
+  t.ok(frames <= 1 + PIECES)
+  t.equal(units, (PIECES - 2) * 100, 'the whole text')
+  t.equal(seq, PIECES, 'and every entry')
   t.ok(reads <= 40, 'and few reads')
 })
