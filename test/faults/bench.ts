@@ -58,7 +58,7 @@ export async function openBench (
   const app = fastify({ logger: { level: 'error', stream: new ErrorLog(report) } })
   app.server.on('connection', (socket) => { narrow(socket, linkByPort) })
   const random = new Random(seed + 77)
-  const recording = new RecordingJournal(memoryJournal({ ...scenario.journal, clock }), truth, (fault) => { report.fault('order', fault) })
+  const recording = new RecordingJournal(memoryJournal({ ...scenario.journal, clock }), truth, report.fault.bind(report))
   const planted = plant.journal?.(recording, random) ?? recording
   const store = memorySessionStore({ clock })
   const options = {

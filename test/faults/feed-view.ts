@@ -93,6 +93,7 @@ export class FeedView {
 
   onSubscribed (frame: Frame, asked: { epoch?: string, after?: number } | undefined): void {
     const { epoch, seq, recovered, turns } = frame as unknown as Subscribed
+    if (!this.#truth.epochs.has(epoch)) return this.#fault('owner', `of another session: ${quoted(frame)}`)
     if (asked === undefined && recovered) this.#fault('cut', 'recovered, unasked')
     if (recovered) this.#recovered(frame, asked)
     else this.#anew(epoch, seq, turns, this.isWhole || asked !== undefined)

@@ -116,3 +116,21 @@ t.test('a chat that has ended is acknowledged again where its session has no roo
   t.strictSame(lines.filter(({ level }) => Number(level) >= 50), [])
   await client.close()
 })
+
+t.test('a chat that comes while the journal is asked for a cancel, and is cancelled, does not stay in the engine', async (t) => {
+  // The engine looked for it in the session as it was before, which was none: it counted as a live turn for ever.
+  const journal = new SlowJournal()
+  const [cancelling, taking] = [deferred(), deferred()]
+  journal.before = (method) => method === 'cancel' ? cancelling.promise : method === 'take' ? taking.promise : undefined
+  const { connect, app } = await serve(t, { journal, agentExecutor: () => ['never'] })
+  const cancelled = app.channel.cancel({ owner: 'anonymous', sessionId: 's' })
+  const client = await connect()
+  client.send(chat('a'))
+  await client.next('ack')
+  cancelling.resolve()
+  t.strictSame(await cancelled, ['a'])
+  t.match(await client.next('stream'), { id: 'a', done: true, finishReason: 'aborted' })
+  taking.resolve()
+  await eventually(() => app.channel.stats().turns === 0)
+  await client.close()
+})

@@ -2,15 +2,16 @@ import { TURN_STARTED } from '../../lib/protocol/names.js'
 import type { SessionKey } from '../../lib/protocol/session-key.js'
 import type { Entry, Journal, NewEntry, Offer, Position, Run, StoredChat, TurnEnd } from '../../lib/journal/journal.js'
 import { JournalDouble } from './journal-double.js'
+import type { Report } from './report.js'
 import type { SessionTruth, Truth } from './truth.js'
 
 /** Tells a `Truth` of all that a journal in memory takes, from what it is asked and answers. */
 export class RecordingJournal extends JournalDouble {
   readonly #truth: Truth
-  readonly #onFault: (fault: string) => void
+  readonly #onFault: Report['fault']
   readonly #batches = new Map<Run, number>()
 
-  constructor (inner: Journal, truth: Truth, onFault: (fault: string) => void) {
+  constructor (inner: Journal, truth: Truth, onFault: Report['fault']) {
     super(inner)
     this.#truth = truth
     this.#onFault = onFault
@@ -27,8 +28,9 @@ export class RecordingJournal extends JournalDouble {
       this.#write(session, epoch, seq - displaced.length + 1 + index, turnId, { kind: 'end', end: terms.displacedEnd })
     }
     if (terms.onBusy === 'interrupt' && running !== undefined) this.#stopped(session, running)
+    if (session.turns.has(chat.turnId)) this.#onFault('once', `${chat.turnId} was accepted twice in ${JSON.stringify(key)}`)
     this.#truth.accepted(key, chat, epoch)
-    session.epoch = epoch
+    session.enter(epoch)
     return offer
   }
 
@@ -95,7 +97,7 @@ export class RecordingJournal extends JournalDouble {
 
   override follow (key: SessionKey, ...given: [Parameters<Journal['follow']>[1], () => void]): ReturnType<Journal['follow']> {
     const followed = this.inner.follow(key, ...given)
-    if (followed !== undefined && 'cursor' in followed) this.#truth.session(key).epoch = followed.cursor.epoch
+    if (followed !== undefined && 'cursor' in followed) this.#truth.session(key).enter(followed.cursor.epoch)
     return followed
   }
 
@@ -103,7 +105,7 @@ export class RecordingJournal extends JournalDouble {
     try {
       session.write(epoch, seq, turnId, entry satisfies Omit<Entry, 'turnId' | 'seq'>)
     } catch (err) {
-      this.#onFault(`the journal: ${String(err)}`)
+      this.#onFault('order', `the journal: ${String(err)}`)
     }
   }
 

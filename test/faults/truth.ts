@@ -54,10 +54,17 @@ export class SessionTruth {
   /** The id of the turn that has the right to run. */
   running: string | undefined
   epoch: string | undefined
+  readonly epochs = new Set<string>()
   readonly #entries = new Map<string, Entry[]>()
 
   constructor (key: SessionKey) {
     this.key = key
+  }
+
+  /** Its journal is of that epoch now. */
+  enter (epoch: string): void {
+    this.epoch = epoch
+    this.epochs.add(epoch)
   }
 
   top (epoch = this.epoch): number {
@@ -65,7 +72,7 @@ export class SessionTruth {
   }
 
   write (epoch: string, seq: number, turnId: string | undefined, entry: NewEntry): void {
-    this.epoch = epoch
+    this.enter(epoch)
     let entries = this.#entries.get(epoch)
     if (entries === undefined) this.#entries.set(epoch, entries = [])
     if (entries[seq - 1] !== undefined) throw new Error(`two entries ${seq} in ${epoch}`)
