@@ -9,12 +9,11 @@ import type { Engine } from '../turns/engine.js'
 export async function historyPage (
   engine: Pick<Engine, 'history'>, key: SessionKey, asked: PageRequest, maxBytes: number
 ): Promise<MessagePage> {
-  for (let { limit } = asked; ;) {
-    const page = await engine.history(key, { ...asked, limit })
-    const fitting = countFitting(page.messages, maxBytes)
-    if (fitting === page.messages.length) return page
-    limit = fitting
+  let page = await engine.history(key, asked)
+  for (let fits = countFitting(page.messages, maxBytes); fits < page.messages.length; fits = countFitting(page.messages, maxBytes)) {
+    page = await engine.history(key, { ...asked, limit: fits })
   }
+  return page
 }
 
 /** How many of the newest messages fit; one does always. */

@@ -84,9 +84,9 @@ export class HostAccess {
 
   async * follow (session: SessionRef, { epoch, after, signal }: FollowOptions = {}): AsyncGenerator<ServerFrame, void, undefined> {
     const { engine, onFailure } = this.#tools
-    let resume = (): void => {}
-    const wake = (): void => { resume() }
-    const feed = new Feed(this.#key(session), { engine, wake, onTurnDone: () => {}, onFailure })
+    let resume: (() => void) | undefined
+    const wake = (): void => { resume?.() }
+    const feed = new Feed(this.#key(session), { engine, wake, onTurnDone: wake, onFailure })
     const position = this.#position(session, epoch, after)
     signal?.addEventListener('abort', wake)
     this.#wakes.add(wake)
@@ -139,9 +139,8 @@ export class HostAccess {
   }
 
   #chat (frame: object): ChatFrame {
-    const read = this.#read(frame)
-    if (read.type === 'chat') return read
-    throw invalid('/type', 'expected a chat')
+    // What is read has the type that it was given.
+    return this.#read(frame) as ChatFrame
   }
 
   #position ({ agentId, sessionId }: SessionRef, epoch: string | undefined, after: number | undefined): Position | undefined {

@@ -1,4 +1,4 @@
-/** What is checked. The letters are those of the brief in README of this folder's `run.ts`. */
+/** What is checked. */
 export type Check =
   | 'text' | 'ends' | 'order' | 'cut' | 'once' | 'history' | 'answers' | 'leftovers' | 'schema' | 'owner' | 'stuck' | 'log' | 'script'
 
