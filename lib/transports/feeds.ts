@@ -23,8 +23,8 @@ export interface FeedsTools {
   /** What is told to wait that is one too many. */
   retryAfterMs: number
   reply: (frame: ServerFrame | string) => void
-  /** Settles when the client has taken enough of its replies for one more that may be large; `undefined` when it has. */
-  room: () => Promise<void> | undefined
+  /** Makes an answer that may be large: when the client has taken enough of those before. Rejects as the task does. */
+  large: (task: () => Promise<void>) => Promise<void>
   /** One request more, or one less, is without an answer. */
   onRequest: (change: 1 | -1) => void
   onFailure: (err: unknown, text: string) => void
@@ -92,7 +92,7 @@ export class Feeds {
         const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
         this.#tools.reply(feed.frames.ack(id, ack))
       } else if (started.code === undefined) {
-        await this.#tellAgain(frame, feed, started.ended)
+        await this.#tools.large(() => this.#tellAgain(frame, feed, started.ended))
       } else {
         this.#refuse(id, started.code, started)
       }
@@ -120,11 +120,13 @@ export class Feeds {
     this.#subscriptions.set(text, subscription)
     this.#ask(key, id, async (feed) => {
       try {
-        const asked = epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
-        const position = asked !== undefined && this.#hasTold(key, asked) ? undefined : asked
-        const subscribed = await feed.subscribe(position, id)
-        if (subscribed === undefined) this.#refuse(id, 'RATE_LIMITED', this.#wait())
-        else this.#tools.reply(subscribed)
+        await this.#tools.large(async () => {
+          const asked = epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
+          const position = asked !== undefined && this.#hasTold(key, asked) ? undefined : asked
+          const subscribed = await feed.subscribe(position, id)
+          if (subscribed === undefined) this.#refuse(id, 'RATE_LIMITED', this.#wait())
+          else this.#tools.reply(subscribed)
+        })
       } finally {
         // What was asked since counts.
         if (!feed.isWhole && this.#subscriptions.get(text) === subscription) this.#subscriptions.delete(text)
@@ -244,13 +246,11 @@ export class Feeds {
 
   /** Asks something of a session, after what was asked before. */
   #ask (key: SessionKey, id: string | undefined, task: (feed: Feed) => Promise<void>): void {
-    const { onRequest, onFailure, room } = this.#tools
+    const { onRequest, onFailure } = this.#tools
     const feed = this.#feed(key)
     onRequest(1)
     feed.run(async () => {
       try {
-        const hasRoom = room()
-        if (hasRoom !== undefined) await hasRoom
         if (!this.#isClosed) await task(feed)
       } catch (err) {
         onFailure(err, 'what a client asked of a session could not be done')

@@ -67,8 +67,8 @@ export class Requests {
   readonly #feeds: Feeds
   /** Of what the host's handlers still work on. */
   readonly #handling = new Set<AbortController>()
-  /** Pages of history are told one after another: each may be large. */
-  #lastHistory: Promise<void> | undefined
+  /** Answers that may hold a whole text are made one after another. */
+  #lastLarge: Promise<unknown> | undefined
   /** The peer has used a frame that plain clients do not know. */
   isBeyondPlain = false
 
@@ -97,7 +97,7 @@ export class Requests {
       maxOwnSessions: limits.maxOwnSessions,
       inOrder: (key, task) => { this.#feeds.inOrder(key, task) }
     })
-    this.#feeds = new Feeds({ ...shared, maxSubscriptions: limits.maxSubscriptions, reply, room: asker.room })
+    this.#feeds = new Feeds({ ...shared, maxSubscriptions: limits.maxSubscriptions, reply, large: (task) => this.#large(task) })
   }
 
   /** Nothing that the connection follows runs. */
@@ -137,7 +137,7 @@ export class Requests {
   #onVerdict (frame: ClientFrame | HostFrame, isAllowed: boolean): void {
     if (!this.#asker.isOpen()) return
     if (!isAllowed) return this.#refuse(frame, 'FORBIDDEN')
-    if (this.#tools.hostTypes.handlerOf(frame.type) !== undefined) void this.#handle(frame)
+    if (this.#tools.hostTypes.handlerOf(frame.type) !== undefined) this.#answerByHost(frame)
     // Types that the host has defined and those of the protocol are apart.
     else this.#answer(frame as ClientFrame)
   }
@@ -215,8 +215,14 @@ export class Requests {
 
   #history (frame: ClientFrameOf<'history'>): void {
     this.#asker.onRequest(1)
-    const told = Promise.resolve(this.#lastHistory).then(() => this.#tellHistory(frame))
-    this.#lastHistory = told
+    void this.#large(() => this.#tellHistory(frame))
+  }
+
+  /** Each when the peer has taken enough of those before: a packet may ask for a thousand, of as many sessions. */
+  async #large (task: () => Promise<void>): Promise<void> {
+    const done = Promise.resolve(this.#lastLarge).then(() => this.#asker.room()).then(task)
+    this.#lastLarge = Promise.allSettled([done])
+    await done
   }
 
   async #tellHistory (frame: ClientFrameOf<'history'>): Promise<void> {
@@ -225,7 +231,6 @@ export class Requests {
     const key = this.#key(frame.agentId, frame.sessionId)
     const { limit = HISTORY_PAGE, before } = frame
     try {
-      await this.#asker.room()
       const page = await historyPage(engine, key, before === undefined ? { limit } : { limit, before }, limits.maxHistoryPageBytes)
       const { agentId, sessionId } = key
       const more = page.before === undefined ? {} : { before: page.before }
@@ -236,6 +241,13 @@ export class Requests {
     } finally {
       onRequest(-1)
     }
+  }
+
+  #answerByHost (frame: HostFrame): void {
+    this.#handle(frame).catch((err: unknown) => {
+      this.#asker.onFailure(err, 'the failure of a handler could not be told')
+      if (this.#asker.isOpen()) this.#refuse(frame, 'INTERNAL')
+    })
   }
 
   async #handle (frame: HostFrame): Promise<void> {

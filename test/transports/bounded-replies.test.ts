@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { WebSocket } from 'ws'
 import t from 'tap'
 
+import type { Executor } from '../../lib/agent/executor.js'
 import type { ClientFrame } from '../../lib/protocol/client-frames.js'
 import type { HostFrame } from '../../lib/protocol/host-frame.js'
 import { serve } from '../helpers/app.js'
@@ -13,6 +14,8 @@ import { ManualClock } from '../helpers/manual-clock.js'
 import { Stage } from './stage.js'
 
 const TEXT = 'x'.repeat(2 * 1024 * 1024)
+/** As many as are heard before a connection is paused, and one more. */
+const SESSIONS = 17
 
 /** A client's frame as it goes over the wire: text, final, masked with zeros, of at most 125 bytes. */
 function rawFrame (frame: object): Buffer {
@@ -25,18 +28,25 @@ function rawFrame (frame: object): Buffer {
 for (const [name, ask] of Object.entries({
   subscribe: (n: number) => ({ type: 'subscribe', id: `a${n}`, sessionId: 's' }),
   'the same chat': () => ({ type: 'chat', id: 'q', sessionId: 's', message: 'long' }),
+  // Each used to find room, since none had been answered yet.
+  'subscribe to several sessions': (n: number) => ({ type: 'subscribe', id: `a${n}`, sessionId: `s${n % SESSIONS}` }),
+  'chats of several sessions again': (n: number) => ({ type: 'chat', id: 'q', sessionId: `s${n % SESSIONS}`, message: 'long' }),
   history: (n: number) => ({ type: 'history', id: `a${n}`, sessionId: 'told' })
 })) {
   t.test(`one small packet of many frames (${name}) makes no more replies than a client takes`, async (t) => {
-    const stage = new Stage()
-    const { connect, app, url } = await serve(t, { agentExecutor: stage.executor, maxHistoryPageBytes: 4 * 1024 * 1024 })
+    const over = deferred()
+    const agentExecutor: Executor = async function * ({ message }) {
+      yield TEXT
+      if (message === 'long') await over.promise
+    }
+    const { connect, app, url } = await serve(t, { agentExecutor, maxHistoryPageBytes: 4 * 1024 * 1024 })
     const other = await connect()
     const said = { owner: 'anonymous' }
-    stage.act('long').say(TEXT)
-    await app.channel.startTurn({ ...said, id: 'q', sessionId: 's', message: 'long' })
-    stage.act('said').say(TEXT).end()
+    for (const sessionId of ['s', ...Array.from({ length: SESSIONS }, (_, n) => `s${n}`)]) {
+      await app.channel.startTurn({ ...said, id: 'q', sessionId, message: 'long' })
+    }
     await app.channel.startTurn({ ...said, id: 'p', sessionId: 'told', message: 'said' })
-    await eventually(() => app.channel.stats().turns === 1)
+    await eventually(() => app.channel.stats().turns === SESSIONS + 1)
 
     const accepted = deferred<Socket>()
     app.server.once('connection', (socket: Socket) => { accepted.resolve(socket) })
@@ -57,7 +67,7 @@ for (const [name, ask] of Object.entries({
     stream.resume()
     await eventually(() => answers >= 95)
     t.ok(answers >= 95, 'and each is answered once it does')
-    stage.act('long').end()
+    over.resolve()
     await other.close()
   })
 }

@@ -110,6 +110,22 @@ t.test('a handler may answer later, anything that is JSON, or nothing', async (t
   await client.close()
 })
 
+// The rejection used to be nobody's, which ends the process.
+t.test('a refusal of a handler that is no JSON is INTERNAL, and logged', async (t) => {
+  const details: { path: string, rule: string, self?: unknown } = { path: '/a', rule: 'goes round' }
+  details.self = details
+  const log = readableLog()
+  const { connect } = await serve(t, {
+    fastify: { logger: log.logger },
+    after (app) { app.channel.define('ask', { schema: {}, handler: () => { throw new ChannelError('SESSION_BUSY', { details }) } }) }
+  })
+  const client = await connect()
+  client.send({ type: 'ask', id: '1' })
+  t.strictSame(await client.next('error'), refused('INTERNAL', { id: '1' }))
+  t.ok(log.lines.some(({ msg }) => msg === 'the failure of a handler could not be told'))
+  await client.close()
+})
+
 t.test('a bad frame of a host\'s type is VALIDATION_FAILED with its id, and counts as one', async (t) => {
   const got: unknown[] = []
   const { connect } = await serve(t, {

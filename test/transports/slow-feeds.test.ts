@@ -264,7 +264,7 @@ function connection (opened: ReturnType<typeof open>) {
     identity: { owner: KEY.owner },
     outbox: outbox as unknown as Outbox,
     hasRoom: () => true,
-    room: () => undefined,
+    large: (task) => task(),
     maxSubscriptions: 10,
     retryAfterMs: 1_000,
     reply (frame) { replies.push(typeof frame === 'string' ? JSON.parse(frame) : frame) },
