@@ -4,11 +4,9 @@ import { runInNewContext } from 'node:vm'
 
 import t from 'tap'
 
-import type { Awaitable } from '../../lib/awaitable.js'
-import type { Followed, FollowFrom, Journal, OfferTerms, Run, TurnEnd } from '../../lib/journal/journal.js'
-import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
-import type { SessionKey } from '../../lib/protocol/session-key.js'
+import type { Followed, FollowFrom, OfferTerms, Run, TurnEnd } from '../../lib/journal/journal.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { key, open, type SyncJournal } from '../helpers/sync-journal.js'
 
 const TERMS: OfferTerms = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } }
 const STOP: TurnEnd = { finishReason: 'stop' }
@@ -149,21 +147,6 @@ await t.test('ended turns', async (t) => {
 function collectGarbage (): void {
   setFlagsFromString('--expose-gc')
   runInNewContext('gc()')
-}
-
-function open (options: MemoryJournalOptions = {}): SyncJournal {
-  return memoryJournal({ clock: new ManualClock(), ...options }) as SyncJournal
-}
-
-/** The one in memory answers at once. */
-type SyncJournal = {
-  [Name in keyof Journal]: Journal[Name] extends (...given: infer Given) => Awaitable<infer Result>
-    ? Name extends 'pace' ? Journal[Name] : (...given: Given) => Result
-    : Journal[Name]
-}
-
-function key (sessionId: string): SessionKey {
-  return { owner: 'ann', agentId: 'main', sessionId }
 }
 
 function offer (journal: SyncJournal, name: string, turnId: string): void {

@@ -1,11 +1,9 @@
 import t from 'tap'
 
-import type { Awaitable } from '../../lib/awaitable.js'
-import type { Journal, Offer, OfferTerms, Run, TurnEnd } from '../../lib/journal/journal.js'
-import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
+import type { Offer, OfferTerms, Run, TurnEnd } from '../../lib/journal/journal.js'
 import { ANONYMOUS } from '../../lib/protocol/names.js'
-import type { SessionKey } from '../../lib/protocol/session-key.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { key, open, type SyncJournal } from '../helpers/sync-journal.js'
 
 const TERMS: OfferTerms = { onBusy: 'queue', maxQueued: 2, displacedEnd: { finishReason: 'aborted' } }
 const ABORTED: TurnEnd = { finishReason: 'aborted' }
@@ -283,21 +281,6 @@ await t.test('a chat that is taken back', async (t) => {
     t.equal(clock.pending, 0)
   })
 })
-
-function open (options: MemoryJournalOptions = {}): SyncJournal {
-  return memoryJournal({ clock: new ManualClock(), ...options }) as SyncJournal
-}
-
-/** The one in memory answers at once. */
-type SyncJournal = {
-  [Name in keyof Journal]: Journal[Name] extends (...given: infer Given) => Awaitable<infer Result>
-    ? Name extends 'pace' ? Journal[Name] : (...given: Given) => Result
-    : Journal[Name]
-}
-
-function key (sessionId: string): SessionKey {
-  return { owner: 'ann', agentId: 'main', sessionId }
-}
 
 function goesOn (): boolean {
   return false

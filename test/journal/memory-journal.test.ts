@@ -4,11 +4,11 @@ import type { Awaitable } from '../../lib/awaitable.js'
 import type {
   Entry, Journal, NewEntry, Offer, OfferTerms, Run, StoredChat, TurnCursor, TurnEnd
 } from '../../lib/journal/journal.js'
-import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
+import { memoryJournal } from '../../lib/journal/memory-journal.js'
 import { MERGE_UNITS } from '../../lib/journal/turn-text.js'
-import type { SessionKey } from '../../lib/protocol/session-key.js'
 import { deferred } from '../helpers/deferred.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { key, open, short } from '../helpers/sync-journal.js'
 
 const TERMS: OfferTerms = { onBusy: 'queue', maxQueued: 2, displacedEnd: { finishReason: 'aborted' } }
 const STOP: NewEntry = { kind: 'end', end: { finishReason: 'stop' } }
@@ -739,21 +739,6 @@ await t.test('a journal', async (t) => {
   })
 })
 
-function open (options: MemoryJournalOptions = {}): SyncJournal {
-  return memoryJournal({ clock: new ManualClock(), ...options }) as SyncJournal
-}
-
-/** The one in memory answers at once. */
-type SyncJournal = {
-  [Name in keyof Journal]: Journal[Name] extends (...given: infer Given) => Awaitable<infer Result>
-    ? Name extends 'pace' ? Journal[Name] : (...given: Given) => Result
-    : Journal[Name]
-}
-
-function key (sessionId: string): SessionKey {
-  return { owner: 'ann', agentId: 'main', sessionId }
-}
-
 function goesOn (): boolean {
   return false
 }
@@ -854,15 +839,6 @@ function readText (cursor: TurnCursor, length: number): string[] {
     pieces.push(entry.content)
   }
   return pieces
-}
-
-function short (entry: Entry): string {
-  switch (entry.kind) {
-    case 'text':
-    case 'message': return `${entry.seq} ${entry.content}`
-    case 'event': return `${entry.seq} ${entry.name}`
-    case 'end': return `${entry.seq} end ${entry.end.finishReason}`
-  }
 }
 
 function watch (promise: Promise<void> | undefined): { promise: Promise<void>, now: () => Promise<string> } {

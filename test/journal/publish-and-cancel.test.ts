@@ -1,10 +1,8 @@
 import t from 'tap'
 
-import type { Awaitable } from '../../lib/awaitable.js'
-import type { Entry, Journal, Offer, OfferTerms, Run, TurnCursor, TurnEnd } from '../../lib/journal/journal.js'
-import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
-import type { SessionKey } from '../../lib/protocol/session-key.js'
+import type { Offer, OfferTerms, Run, TurnCursor, TurnEnd } from '../../lib/journal/journal.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { key, open, short, type SyncJournal } from '../helpers/sync-journal.js'
 
 const TERMS: OfferTerms = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } }
 const ABORTED: TurnEnd = { finishReason: 'aborted' }
@@ -176,21 +174,6 @@ await t.test('the readers of a turn are those of it, of its session, and of sets
   t.equal(journal.readers(S, 't1'), 0)
 })
 
-function open (options: MemoryJournalOptions = {}): SyncJournal {
-  return memoryJournal({ clock: new ManualClock(), ...options }) as SyncJournal
-}
-
-/** The one in memory answers at once. */
-type SyncJournal = {
-  [Name in keyof Journal]: Journal[Name] extends (...given: infer Given) => Awaitable<infer Result>
-    ? Name extends 'pace' ? Journal[Name] : (...given: Given) => Result
-    : Journal[Name]
-}
-
-function key (sessionId: string): SessionKey {
-  return { owner: 'ann', agentId: 'main', sessionId }
-}
-
 function offer (journal: SyncJournal, turnId: string, terms: Partial<OfferTerms> = {}): Extract<Offer, { accepted: true }> {
   const offered = journal.offer(S, { turnId, message: turnId, acceptedAt: 0 }, { ...TERMS, ...terms })
   if (!offered.accepted) throw new Error(JSON.stringify(offered))
@@ -227,13 +210,4 @@ function read (cursor: TurnCursor | undefined): string[] {
     told.push(short(entry))
   }
   return told
-}
-
-function short (entry: Entry): string {
-  switch (entry.kind) {
-    case 'text':
-    case 'message': return `${entry.seq} ${entry.content}`
-    case 'event': return `${entry.seq} ${entry.name}`
-    case 'end': return `${entry.seq} end ${entry.end.finishReason}`
-  }
 }

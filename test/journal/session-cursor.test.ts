@@ -1,12 +1,9 @@
 import t from 'tap'
 
-import type { Awaitable } from '../../lib/awaitable.js'
-import type {
-  Entry, Followed, FollowFrom, Journal, NewEntry, OfferTerms, Run, SessionCursor, TurnEnd
-} from '../../lib/journal/journal.js'
-import { memoryJournal, type MemoryJournalOptions } from '../../lib/journal/memory-journal.js'
+import type { Entry, Followed, FollowFrom, NewEntry, OfferTerms, Run, SessionCursor, TurnEnd } from '../../lib/journal/journal.js'
 import { MERGE_UNITS } from '../../lib/journal/turn-text.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { open, short, type SyncJournal } from '../helpers/sync-journal.js'
 
 const TERMS: OfferTerms = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } }
 const STOP: NewEntry = { kind: 'end', end: { finishReason: 'stop' } }
@@ -531,17 +528,6 @@ await t.test('a session\'s reader', async (t) => {
   })
 })
 
-function open (options: MemoryJournalOptions = {}): SyncJournal {
-  return memoryJournal({ clock: new ManualClock(), ...options }) as SyncJournal
-}
-
-/** The one in memory answers at once. */
-type SyncJournal = {
-  [Name in keyof Journal]: Journal[Name] extends (...given: infer Given) => Awaitable<infer Result>
-    ? Name extends 'pace' ? Journal[Name] : (...given: Given) => Result
-    : Journal[Name]
-}
-
 function offer (journal: SyncJournal, turnId: string): void {
   if (!journal.offer(S, { turnId, message: `${turnId}?`, acceptedAt: 0 }, TERMS).accepted) throw new Error('refused')
 }
@@ -598,13 +584,4 @@ function readEntries (cursor: SessionCursor, mergeUnits = 0): Entry[] {
 
 function read (cursor: SessionCursor, mergeUnits = 0): string[] {
   return readEntries(cursor, mergeUnits).map(short)
-}
-
-function short (entry: Entry): string {
-  switch (entry.kind) {
-    case 'text':
-    case 'message': return `${entry.seq} ${entry.content}`
-    case 'event': return `${entry.seq} ${entry.name}`
-    case 'end': return `${entry.seq} end ${entry.end.finishReason}`
-  }
 }
