@@ -92,7 +92,7 @@ export class Feeds {
         const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
         this.#tools.reply(feed.frames.ack(id, ack))
       } else if (started.code === undefined) {
-        await this.#tools.large(() => this.#tellAgain(frame, feed, started.ended))
+        await this.#tools.large(() => this.#tellAgain(frame, chat, feed, started.ended))
       } else {
         this.#refuse(id, started.code, started)
       }
@@ -212,10 +212,12 @@ export class Feeds {
   }
 
   /** A chat that was sent before: `ack` with its text so far, and what follows that, or how it ended. */
-  async #tellAgain ({ id, stream }: TrackedChat, feed: Feed, ended: EndedTurn | undefined): Promise<void> {
+  async #tellAgain ({ id, stream }: TrackedChat, chat: Chat, feed: Feed, known: EndedTurn | undefined): Promise<void> {
     const { engine, reply } = this.#tools
     await feed.join()
-    const view = this.#isClosed || !feed.isOpen ? undefined : feed.view(id) ?? await this.#viewAnew(feed, id, ended)
+    const view = this.#isClosed || !feed.isOpen ? undefined : feed.view(id) ?? await this.#viewAnew(feed, id, known)
+    // It may have run when it was asked for, and be over and forgotten when its turn to be told has come.
+    const ended = known ?? (view === undefined && !this.#isClosed ? endOf(await engine.known(chat)) : undefined)
     if (this.#isClosed) return
     if (view !== undefined && view.end === undefined) {
       this.#addOwn(feed, id, stream !== false)
@@ -230,8 +232,8 @@ export class Feeds {
     if (told === undefined || position === undefined) return this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
     const { text, end } = told
     const { epoch, seq } = position
-    const known = text === undefined ? {} : { content: text }
-    reply(feed.frames.ack(id, { status: 'duplicate', epoch, seq, ...known }))
+    const content = text === undefined ? {} : { content: text }
+    reply(feed.frames.ack(id, { status: 'duplicate', epoch, seq, ...content }))
     reply(feed.frames.end(id, end, seq, stream === false ? text : undefined))
   }
 
@@ -290,6 +292,10 @@ export class Feeds {
   #wait (): { retryAfterMs: number } {
     return { retryAfterMs: this.#tools.retryAfterMs }
   }
+}
+
+function endOf (known: Awaited<ReturnType<Engine['known']>>): EndedTurn | undefined {
+  return known?.code === undefined ? known?.ended : undefined
 }
 
 function extraOf ({ retryAfterMs, details }: ErrorExtra): ErrorExtra {

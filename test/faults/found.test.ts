@@ -134,3 +134,26 @@ t.test('a chat that comes while the journal is asked for a cancel, and is cancel
   await eventually(() => app.channel.stats().turns === 0)
   await client.close()
 })
+
+t.test('a chat that ran when it was sent again, and is over and forgotten when that is answered, is told from the history', async (t) => {
+  // It was asked once whether it had ended: a reader who took its time in between got STORE_UNAVAILABLE.
+  const journal = new SlowJournal({ maxEntries: 4 })
+  const { connect, app, start, end } = await bursting(t, journal)
+  const [one, again] = [await connect(), await connect()]
+  one.send(chat('mine'))
+  await one.until('event')
+  const gate = deferred()
+  journal.before = (method) => method === 'follow' ? gate.promise : undefined
+  again.send(chat('mine'))
+  await eventually(() => journal.calls.follow === 2)
+  journal.before = () => undefined
+  start.resolve()
+  end.resolve()
+  t.match((await untilEnd(one)).at(-1), { id: 'mine', done: true })
+  for (let i = 0; i < 6; i++) await app.channel.publish({ owner: 'anonymous', sessionId: 's' }, 'news')
+  gate.resolve()
+  t.match(await again.next('subscribed'), { recovered: false, turns: [] })
+  t.match(await again.next('ack'), { id: 'mine', status: 'duplicate', content: 'text' })
+  t.match(await again.next('stream'), { id: 'mine', content: '', done: true, finishReason: 'stop' })
+  await Promise.all([one.close(), again.close()])
+})
