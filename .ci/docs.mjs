@@ -1,9 +1,9 @@
-// `npm run docs`: writes the tables of README.md from the code that they describe, each between two comments such as
+// `npm run docs`: writes the tables of README.md and lib/limits.md from the code that they describe, each between two comments such as
 // <!-- docs:options --> and <!-- /docs:options -->. `--check [file]` writes nothing, and fails when a table is not what it would be.
 // The protocol reference, lib/protocol/reference.md, it writes whole.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, sep } from 'node:path'
-import process, { argv, exit } from 'node:process'
+import { basename, join, sep } from 'node:path'
+import process, { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
 
 import ts from 'typescript'
@@ -36,26 +36,33 @@ const TRACKED_SAYS = 'What the frames of a tracked turn, and all frames of a fol
 const TIMES = [['h', 3_600_000], ['min', 60_000], ['s', 1_000]]
 const SIZES = [['MiB', 1024 * 1024], ['KiB', 1024]]
 
-const TABLES = {
-  options: optionsTable,
-  'journal-options': journalOptionsTable,
-  'client-frames': () => framesTable(clientFrameSchemas(DEFAULT_LIMITS)),
-  'server-frames': () => framesTable(serverFrameSchemas),
-  'error-codes': errorsTable,
-  'close-codes': closesTable
+const PAGES = {
+  'README.md': {
+    options: setupTable,
+    'client-frames': () => framesTable(clientFrameSchemas(DEFAULT_LIMITS)),
+    'server-frames': () => framesTable(serverFrameSchemas),
+    'error-codes': errorsTable,
+    'close-codes': closesTable
+  },
+  'lib/limits.md': { limits: limitsTable, 'journal-options': journalOptionsTable }
 }
 
 const isCheck = argv.includes('--check')
 const named = argv.slice(2).find((argument) => argument !== '--check')
 if (named === undefined || named.endsWith('reference.md')) keepReference(named ?? join(LIB, 'protocol', 'reference.md'))
-if (named?.endsWith('reference.md')) exit()
-const file = named ?? join(ROOT, 'README.md')
-const before = readFileSync(file, 'utf8')
-const after = Object.entries(TABLES).reduce(withTable, before)
-if (!isCheck) writeFileSync(file, after)
-else if (after !== before) {
-  console.error(`${file}: ${staleTables().join(', ')}: not what the code says; run \`npm run docs\``)
-  exit(1)
+for (const [page, tables] of Object.entries(PAGES)) {
+  if (named === undefined || basename(named) === basename(page)) keepTables(named ?? join(ROOT, page), tables)
+}
+
+function keepTables (path, tables) {
+  const before = readFileSync(path, 'utf8')
+  const withTables = (text, names) => names.reduce((text, name) => withTable(path, text, name, tables[name]), text)
+  const after = withTables(before, Object.keys(tables))
+  if (!isCheck) return writeFileSync(path, after)
+  if (after === before) return
+  const stale = Object.keys(tables).filter((name) => withTables(before, [name]) !== before)
+  console.error(`${path}: ${stale.join(', ')}: not what the code says; run \`npm run docs\``)
+  process.exitCode = 1
 }
 
 function keepReference (path) {
@@ -66,28 +73,25 @@ function keepReference (path) {
   process.exitCode = 1
 }
 
-function withTable (text, [name, makeTable]) {
+function withTable (path, text, name, makeTable) {
   const [start, end] = [`<!-- docs:${name} -->\n`, `<!-- /docs:${name} -->`]
   const [head, rest, ...more] = text.split(start)
-  if (rest === undefined || more.length > 0 || !rest.includes(end)) throw new Error(`${file} needs one ${start.trim()} … ${end}`)
+  if (rest === undefined || more.length > 0 || !rest.includes(end)) throw new Error(`${path} needs one ${start.trim()} … ${end}`)
   return `${head}${start}${makeTable()}\n${rest.slice(rest.indexOf(end))}`
 }
 
-function staleTables () {
-  return Object.entries(TABLES).filter((entry) => withTable(before, entry) !== before).map(([name]) => name)
+function setupTable () {
+  return table(['Option', 'Type', 'What it is', 'Default'], propertiesOf('ChannelSetup').map(({ name, type, sentence, byDefault }) => [
+    `\`${name}\``, `\`${type}\``, sentence, /^['[]/.test(byDefault) ? `\`${byDefault}\`` : byDefault
+  ]))
 }
 
-function optionsTable () {
-  return table(['Option', 'Type', 'What it is', 'Default'], [
-    ...propertiesOf('ChannelSetup').map(({ name, type, sentence, byDefault }) => [
-      `\`${name}\``, `\`${type}\``, sentence, /^['[]/.test(byDefault) ? `\`${byDefault}\`` : byDefault
-    ]),
-    ...propertiesOf('ChannelLimits').map(({ name, type, sentence, byDefault }) => {
-      const value = DEFAULT_LIMITS[name]
-      if (Number(byDefault) !== value) throw new Error(`lib/options.ts: ${name} says \`@default ${byDefault}\`, DEFAULT_LIMITS says ${value}`)
-      return [`\`${name}\``, `\`${type}\``, sentence, inUnits(name, value)]
-    })
-  ])
+function limitsTable () {
+  return table(['Option', 'What it is', 'Default'], propertiesOf('ChannelLimits').map(({ name, sentence, byDefault }) => {
+    const value = DEFAULT_LIMITS[name]
+    if (Number(byDefault) !== value) throw new Error(`lib/options.ts: ${name} says \`@default ${byDefault}\`, DEFAULT_LIMITS says ${value}`)
+    return [`\`${name}\``, sentence, inUnits(name, value)]
+  }))
 }
 
 function journalOptionsTable () {

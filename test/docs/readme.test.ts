@@ -23,7 +23,7 @@ t.test('the README is no longer than a newcomer reads', async (t) => {
 })
 
 t.test('its links lead somewhere', async (t) => {
-  for (const file of ['README.md', 'lib/README.md']) {
+  for (const file of ['README.md', 'lib/README.md', 'lib/limits.md']) {
     for (const link of readPage(readFileSync(join(root, file), 'utf8')).links) {
       t.ok(existsSync(join(root, dirname(file), link.replace(/#.*$/, ''))), `${file}: ${link}`)
     }
@@ -37,10 +37,18 @@ t.test('its tables are what the code says', async (t) => {
 
 t.test('a table that says something else than the code is found', async (t) => {
   const file = join(t.testdir(), 'README.md')
-  writeFileSync(file, README.replace('1048576 (1 MiB)', '1048577').replace('4403:', '4404:'))
+  writeFileSync(file, README.replace('`\'/ws\'`', '`\'/wss\'`').replace('4403:', '4404:'))
   const { code, stderr } = await runDocs(t, ['--check', file])
   t.equal(code, 1)
   t.match(stderr, /: options, close-codes: not what the code says/)
+})
+
+t.test('a limit that says something else than the code is found', async (t) => {
+  const file = join(t.testdir(), 'limits.md')
+  writeFileSync(file, readFileSync(join(root, 'lib/limits.md'), 'utf8').replace('1048576 (1 MiB)', '1048577'))
+  const { code, stderr } = await runDocs(t, ['--check', file])
+  t.equal(code, 1)
+  t.match(stderr, /: limits: not what the code says/)
 })
 
 t.test('its blocks are of languages that are tried here', async (t) => {
