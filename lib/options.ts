@@ -84,6 +84,8 @@ export interface ChannelLimits {
   maxPendingRequests?: number | undefined
   /** Bytes in a socket's send buffer above which nothing is added; the rest waits in the journal. @default 65536 */
   highWaterBytes?: number | undefined
+  /** How long pieces that follow a write wait for each other, so that they leave in one; 0 for not at all. @default 2 */
+  coalesceMs?: number | undefined
   /** How long a reader may take nothing before it is closed 1008, and a turn may wait for its readers. @default 30000 */
   slowConsumerTimeoutMs?: number | undefined
   /** How long an executor may take to its first part; then `AGENT_TIMEOUT`. @default 60000 */
@@ -145,6 +147,7 @@ export const DEFAULT_LIMITS: ResolvedLimits = {
   maxPendingReplyBytes: 256 * 1024,
   maxPendingRequests: 16,
   highWaterBytes: 64 * 1024,
+  coalesceMs: 2,
   slowConsumerTimeoutMs: 30_000,
   firstPartTimeoutMs: 60_000,
   idleTimeoutMs: 60_000,
@@ -186,9 +189,10 @@ export function resolveLimits (options: WsChannelOptions & { clock?: Clock }): R
   for (const key of Object.keys(DEFAULT_LIMITS) as Array<keyof ResolvedLimits>) {
     const value = options[key]
     if (value === undefined) continue
-    const isCount = Number.isSafeInteger(value) && value >= 1
+    const least = key === 'coalesceMs' ? 0 : 1
+    const isCount = Number.isSafeInteger(value) && value >= least
     if (!isCount || (key.endsWith('Ms') && value > MAX_TIMEOUT_MS)) {
-      throw new FST_WS_CHANNEL_OPTION(key, `expected a whole number from 1 to ${key.endsWith('Ms') ? MAX_TIMEOUT_MS : 2 ** 53 - 1}`)
+      throw new FST_WS_CHANNEL_OPTION(key, `expected a whole number from ${least} to ${key.endsWith('Ms') ? MAX_TIMEOUT_MS : 2 ** 53 - 1}`)
     }
     limits[key] = value
   }

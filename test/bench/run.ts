@@ -1,0 +1,88 @@
+/**
+ * The benchmark: `npm run bench [-- --rounds 7 --only burst,ping]`. Every target is a process of its own on one processor,
+ * the load comes from another; the targets take turns, and what is compared are ratios within a round. Loopback only.
+ */
+import process, { env } from 'node:process'
+import { parseArgs } from 'node:util'
+
+import { median } from './statistics.js'
+import { pinLoad, startTarget, type Target } from './targets.js'
+import { makeWorkloads, type Measured, type Scale, type Workload } from './workloads.js'
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '7' },
+    only: { type: 'string' },
+    smoke: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false }
+  }
+})
+
+const FULL: Scale = {
+  windowMs: 1_500, connections: 50, paced: 1_000, idle: 10_000, subscribers: 200, followers: 500, pieces: 1_000
+}
+/** A target that does not answer ends the run. */
+const MAX_MEASURE_MS = 60_000
+const SMOKE: Scale = { windowMs: 40, connections: 3, paced: 5, idle: 20, subscribers: 4, followers: 5, pieces: 40 }
+
+if (!pinLoad()) console.log('The load and its targets share their processors: `taskset` is missing, or there is only one.')
+const only = values.only?.split(',')
+const workloads = makeWorkloads(values.smoke ? SMOKE : FULL).filter(({ name }) => only?.includes(name) !== false)
+if (workloads.length === 0) throw new RangeError(`--only: there are ${makeWorkloads(SMOKE).map(({ name }) => name).join(' · ')}`)
+/** To see that everything works, the same process will do for all that is configured alike. */
+const kept = new Map<string, Target>()
+for (const workload of workloads) await run(workload, Number(values.rounds))
+for (const target of kept.values()) await target.stop()
+process.exit()
+
+async function run (workload: Workload, wished: number): Promise<void> {
+  const rounds = values.smoke ? 1 : Math.min(wished, workload.rounds ?? wished)
+  const targets = new Map<string, Target>()
+  try {
+    for (const [name, { config, check }] of Object.entries(workload.targets)) {
+      const target = kept.get(JSON.stringify(config)) ?? await startTarget(config)
+      if (values.smoke) kept.set(JSON.stringify(config), target)
+      targets.set(name, target)
+      await inTime(`the check of ${workload.name}, ${name}`, check?.(target))
+    }
+    const measured = new Map<string, Measured[]>()
+    // The first round warms up.
+    for (let round = values.smoke || workload.rounds === 1 ? 0 : -1; round < rounds; round++) {
+      for (const [name, target] of targets) {
+        if (env['BENCH_TRACE'] !== undefined) console.error(new Date().toISOString(), workload.name, name, round)
+        const result = await inTime(`${workload.name}, ${name}`, workload.targets[name]?.measure(target))
+        if (result !== undefined && round >= 0) measured.set(name, [...measured.get(name) ?? [], result])
+      }
+    }
+    print(workload.name, rounds, measured)
+  } finally {
+    if (!values.smoke) for (const target of targets.values()) await target.stop()
+  }
+}
+
+async function inTime<T> (what: string, work: Promise<T> | undefined): Promise<T | undefined> {
+  const limit = setTimeout(() => { throw new Error(`${what}: not done in ${MAX_MEASURE_MS} ms`) }, MAX_MEASURE_MS)
+  try {
+    return await work
+  } finally {
+    clearTimeout(limit)
+  }
+}
+
+function print (name: string, rounds: number, measured: Map<string, Measured[]>): void {
+  console.log(`\n## ${name} (${rounds} ${rounds === 1 ? 'round' : 'rounds'})`)
+  const [reference = []] = measured.values()
+  for (const [target, results] of measured) {
+    const cells = Object.keys(results[0] ?? {}).map((metric) => {
+      const values = results.map((result) => result[metric] ?? NaN)
+      const ratios = values.map((value, i) => value / (reference[i]?.[metric] ?? NaN))
+      const spread = `${figure(Math.min(...ratios))}–${figure(Math.max(...ratios))}`
+      return `${metric} ${figure(median(values))} (× ${figure(median(ratios))}, ${spread})`
+    })
+    console.log(`- ${target}: ${cells.join('; ')}`)
+  }
+}
+
+function figure (value: number): string {
+  return value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)
+}

@@ -1,0 +1,78 @@
+import { fork, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { availableParallelism } from 'node:os'
+import process, { env } from 'node:process'
+import { fileURLToPath } from 'node:url'
+
+import type { WsChannelOptions } from '../../lib/index.js'
+
+export interface TargetConfig {
+  kind: 'raw-ws' | 'fastify-websocket' | 'channel'
+  /** Time between WebSocket pings. */
+  heartbeatMs: number
+  /** For the channel. */
+  options: WsChannelOptions
+}
+
+/** What a process has used so far, its memory in bytes after a garbage collection. */
+export interface TargetReport {
+  cpuMs: number
+  rss: number
+  heap: number
+}
+
+/** The processors are divided: one for the target that is measured, one for the load. */
+const [TARGETS_CPU, LOAD_CPU] = [0, 1]
+
+/** Keeps this process to its own processor; answers whether that was possible. */
+export function pinLoad (): boolean {
+  return availableParallelism() > 1 && pin(process.pid, LOAD_CPU)
+}
+
+export async function startTarget (config: Partial<TargetConfig> & Pick<TargetConfig, 'kind'>): Promise<Target> {
+  const full: TargetConfig = { heartbeatMs: 25_000, options: {}, ...config }
+  const child = fork(fileURLToPath(new URL('target-server.ts', import.meta.url)), [JSON.stringify(full)], {
+    execArgv: ['--expose-gc', '--import=tsx'],
+    env: { ...env, NODE_V8_COVERAGE: '', _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+  })
+  if (child.pid !== undefined) pin(child.pid, TARGETS_CPU)
+  const { port } = await replyOf<{ port: number }>(child)
+  return new Target(child, port)
+}
+
+export class Target {
+  readonly port: number
+  readonly #child: ChildProcess
+
+  constructor (child: ChildProcess, port: number) {
+    this.#child = child
+    this.port = port
+  }
+
+  async report (): Promise<TargetReport> {
+    const reply = replyOf<TargetReport>(this.#child)
+    this.#child.send('report')
+    return await reply
+  }
+
+  async stop (): Promise<void> {
+    const exited = once(this.#child, 'exit')
+    this.#child.kill('SIGKILL')
+    await exited
+  }
+}
+
+async function replyOf<T> (child: ChildProcess): Promise<T> {
+  const waiting = new AbortController()
+  const { signal } = waiting
+  try {
+    const died = once(child, 'exit', { signal }).then(() => { throw new Error('a target has died') })
+    return await Promise.race([once(child, 'message', { signal }).then(([reply]) => reply as T), died])
+  } finally {
+    waiting.abort()
+  }
+}
+
+function pin (pid: number, cpu: number): boolean {
+  return availableParallelism() > 1 && spawnSync('taskset', ['-acp', `${cpu}`, `${pid}`], { stdio: 'ignore' }).status === 0
+}

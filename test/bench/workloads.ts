@@ -1,0 +1,324 @@
+import { percentile } from './statistics.js'
+import { checkTurn, openMany, Speaker, type Asking, type Kind } from './speakers.js'
+import type { Target, TargetConfig } from './targets.js'
+import { textFrame, type WireClient } from './wire-client.js'
+
+/** What one round measured. Times in milliseconds, memory in KiB, the rest per second of the clock or of the target's processor. */
+export type Measured = Record<string, number>
+
+export interface Workload {
+  name: string
+  /** Targets by name, in the order in which they are measured; the first is what the others are compared with. */
+  targets: Record<string, Scene>
+  /** Rounds, where more would teach nothing. */
+  rounds?: number
+}
+
+/** One target under one load. */
+export interface Scene {
+  config: Partial<TargetConfig> & Pick<TargetConfig, 'kind'>
+  /** Checks strictly what is not looked at closely while it is timed. */
+  check?: (target: Target) => Promise<void>
+  measure: (target: Target) => Promise<Measured>
+}
+
+/** How much there is to do: 1 for real figures, less to see that everything works. */
+export interface Scale {
+  /** Of each timed stretch, in milliseconds. */
+  windowMs: number
+  connections: number
+  paced: number
+  idle: number
+  subscribers: number
+  followers: number
+  pieces: number
+}
+
+const HEARTBEAT_MS = 2_000
+
+export function makeWorkloads (scale: Scale): Workload[] {
+  const { pieces, connections } = scale
+  const turns = (asking: Asking, kind: Kind, followers = 0): Scene['measure'] => measureTurns(scale.windowMs, connections, asking, kind, followers)
+  const burst = (name: string, asking: Asking, more: Record<string, Scene>): Workload => ({
+    name,
+    targets: {
+      ...looped((kind) => scene({ kind }, asking, 'plain', turns(asking, 'plain'))),
+      'ours-plain': scene({ kind: 'channel' }, asking, 'plain', turns(asking, 'plain')),
+      ...more
+    }
+  })
+  const ready: Asking = { agentId: 'ready', pieces }
+  const tracked = (asking: Asking, followers: number): Scene =>
+    scene({ kind: 'channel' }, asking, 'tracked', turns(asking, 'tracked', followers))
+  const uncoalesced = (asking: Asking): Scene =>
+    scene({ kind: 'channel', options: { coalesceMs: 0 } }, asking, 'plain', turns(asking, 'plain'))
+  const immediate: Asking = { agentId: 'immediate', pieces }
+  const short: Asking = { agentId: 'ready', pieces: 8 }
+  return [
+    burst('burst', ready, { 'ours-tracked': tracked(ready, 0), 'ours-tracked, two more devices': tracked(ready, 2) }),
+    burst('burst, a microtask before each piece', { agentId: 'microtask', pieces }, {}),
+    burst('burst, a setImmediate before each piece', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
+    burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
+    { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
+    { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale) })), rounds: 3 },
+    {
+      name: 'idle',
+      targets: everyone((config) => ({ config: { ...config, heartbeatMs: HEARTBEAT_MS }, measure: measureIdle(scale) })),
+      rounds: 3
+    },
+    { name: 'slow', targets: slowScenes(pieces), rounds: 1 },
+    {
+      name: 'replay',
+      targets: {
+        'raw-ws, burst': scene({ kind: 'raw-ws' }, ready, 'plain', turns(ready, 'plain')),
+        ours: { config: { kind: 'channel' }, measure: measureReplay(scale) }
+      }
+    },
+    {
+      name: 'fan-out',
+      targets: {
+        'raw-ws': { config: { kind: 'raw-ws' }, measure: measureFanOut(scale, false) },
+        ours: { config: { kind: 'channel' }, measure: measureFanOut(scale, true) }
+      }
+    },
+    { name: 'a long turn, by the piece', targets: longTurns(pieces), rounds: 3 },
+    { name: 'many sessions, by the turn', targets: manySessions(scale) }
+  ]
+}
+
+function scene (config: Scene['config'], asking: Asking, kind: Kind, measure: Scene['measure']): Scene {
+  return { config, measure, check: (target) => checkOnce(target, kind, { ...asking, pieces: Math.min(asking.pieces, 2_000) }) }
+}
+
+/** The loops written by hand; the first stands there twice, so that its own spread is seen. */
+function looped (make: (kind: 'raw-ws' | 'fastify-websocket') => Scene): Record<string, Scene> {
+  return { 'raw-ws': make('raw-ws'), 'raw-ws again': make('raw-ws'), 'fastify-websocket': make('fastify-websocket') }
+}
+
+function everyone (make: (config: Scene['config']) => Scene): Record<string, Scene> {
+  return { ...looped((kind) => make({ kind })), ours: make({ kind: 'channel' }) }
+}
+
+async function checkOnce (target: Target, kind: Kind, asking: Asking): Promise<void> {
+  const [client] = await openMany(target.port, 1)
+  if (client === undefined) return
+  await checkTurn(client, kind, asking)
+  client.end()
+}
+
+/** Connections that ask one turn after another, each followed by some more. */
+function measureTurns (windowMs: number, connections: number, asking: Asking, kind: Kind, followers: number): Scene['measure'] {
+  return async (target) => {
+    const speakers = (await openMany(target.port, connections)).map((client) => new Speaker(client, kind, asking))
+    const others = await follow(target, speakers, followers)
+    const runs = Promise.all(speakers.map((speaker) => speaker.run()))
+    const count = (): number => speakers.reduce((sum, speaker) => sum + speaker.count(), 0)
+    runs.catch(() => {})
+    await Promise.race([runs, elapse(windowMs / 4)])
+    const [before, startedAt, cpu] = [count(), performance.now(), (await target.report()).cpuMs]
+    for (const { latencies } of speakers) latencies.length = 0
+    await Promise.race([runs, elapse(windowMs)])
+    const [done, seconds] = [count() - before, (performance.now() - startedAt) / 1_000]
+    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    for (const speaker of speakers) speaker.stop()
+    await runs
+    for (const { client } of speakers) client.end()
+    for (const client of others) client.end()
+    const latencies = speakers.flatMap((speaker) => speaker.latencies)
+    const turns = { p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99) }
+    return { 'pieces/s': done / seconds, 'pieces/cpu-s': done / cpuSeconds, ...(asking.pieces < 100 ? turns : {}) }
+  }
+}
+
+async function follow (target: Target, speakers: Speaker[], followers: number): Promise<WireClient[]> {
+  const clients: WireClient[] = []
+  for (const { sessionId } of speakers) {
+    for (const client of await openMany(target.port, followers)) {
+      clients.push(client)
+      await subscribed(client, { agentId: 'ready', sessionId })
+    }
+  }
+  return clients
+}
+
+async function subscribed (client: WireClient, frame: object): Promise<Record<string, unknown>> {
+  const answer = await new Promise<Record<string, unknown>>((resolve) => {
+    client.onFrame = (bytes, start, end) => { resolve(JSON.parse(bytes.toString('utf8', start, end)) as Record<string, unknown>) }
+    client.send(textFrame({ type: 'subscribe', ...frame }))
+  })
+  client.onFrame = () => {}
+  return answer
+}
+
+function measurePings (windowMs: number, connections: number): Scene['measure'] {
+  const ping = textFrame({ type: 'ping' })
+  return async (target) => {
+    const clients = await openMany(target.port, connections)
+    let count = 0
+    for (const client of clients) {
+      client.onFrame = () => { count++; client.send(ping) }
+      client.send(ping)
+    }
+    await elapse(windowMs / 4)
+    const [before, startedAt, cpu] = [count, performance.now(), (await target.report()).cpuMs]
+    await elapse(windowMs)
+    const [done, seconds] = [count - before, (performance.now() - startedAt) / 1_000]
+    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    for (const client of clients) client.end()
+    return { 'pings/s': done / seconds, 'pings/cpu-s': done / cpuSeconds }
+  }
+}
+
+function measurePaced ({ paced, pieces }: Scale): Scene['measure'] {
+  const asking: Asking = { agentId: 'paced', pieces: Math.min(200, pieces) }
+  return async (target) => {
+    const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
+    const before = await target.report()
+    await Promise.all(speakers.map(async (speaker, i) => {
+      await elapse((i * 50) / paced)
+      await speaker.run(1)
+    }))
+    const after = await target.report()
+    for (const { client } of speakers) client.end()
+    const delays = speakers.flatMap((speaker) => speaker.delays)
+    return {
+      'cpu s': (after.cpuMs - before.cpuMs) / 1_000, p50: percentile(delays, 0.5), p99: percentile(delays, 0.99), 'RSS MiB': after.rss / 2 ** 20
+    }
+  }
+}
+
+function measureIdle ({ idle, windowMs }: Scale): Scene['measure'] {
+  return async (target) => {
+    // The first ones make the code warm.
+    for (const client of await openMany(target.port, Math.min(100, idle))) client.end()
+    await elapse(100)
+    const before = await target.report()
+    const clients = await openMany(target.port, idle)
+    await elapse(HEARTBEAT_MS)
+    const opened = await target.report()
+    await elapse(Math.max(windowMs, HEARTBEAT_MS) * 2)
+    const after = await target.report()
+    for (const client of clients) client.end()
+    await elapse(500)
+    return {
+      'RSS KiB each': (after.rss - before.rss) / 1024 / idle,
+      'heap KiB each': (after.heap - before.heap) / 1024 / idle,
+      'cpu ms': after.cpuMs - opened.cpuMs
+    }
+  }
+}
+
+/** A reader that stops: of the loop's memory a fifth of the turn is enough to see. */
+function slowScenes (pieces: number): Record<string, Scene> {
+  const scene = (config: Scene['config'], count: number): Scene => ({
+    config,
+    async measure (target) {
+      const [client] = await openMany(target.port, 1)
+      if (client === undefined) return {}
+      await checkTurn(client, 'plain', { agentId: 'ready', pieces: Math.min(1_000, pieces) })
+      const before = await target.report()
+      client.pause()
+      client.send(textFrame({ type: 'chat', agentId: 'ready', message: `${count}` }))
+      await elapse(1_000)
+      const after = await target.report()
+      client.end()
+      return { 'RSS MiB more': (after.rss - before.rss) / 2 ** 20, 'heap MiB more': (after.heap - before.heap) / 2 ** 20 }
+    }
+  })
+  return { 'raw-ws': scene({ kind: 'raw-ws' }, pieces * 200), ours: scene({ kind: 'channel', options: { highWaterBytes: 64 * 1024 } }, pieces * 1_000) }
+}
+
+/** New subscribers of a session that holds a whole turn, each told all of it. */
+function measureReplay ({ subscribers, pieces }: Scale): Scene['measure'] {
+  let round = 0
+  return async (target) => {
+    const [agentId, sessionId] = ['ready', `replay ${round++}`] as const
+    const [speaker] = await openMany(target.port, 1)
+    const { epoch } = speaker === undefined ? {} : await subscribed(speaker, { agentId, sessionId })
+    await new Promise<void>((resolve) => {
+      if (speaker === undefined) return
+      speaker.onFrame = (bytes, _, end) => { if (isEndOf(bytes, end)) resolve() }
+      // With its beginning and its end the journal holds as many entries as it may.
+      speaker.send(textFrame({ type: 'chat', agentId, sessionId, message: `${pieces - 2}` }))
+    })
+    speaker?.end()
+    const clients = await openMany(target.port, subscribers)
+    const ask = textFrame({ type: 'subscribe', agentId, sessionId, epoch, after: 0 })
+    const [cpu, startedAt] = [(await target.report()).cpuMs, performance.now()]
+    await Promise.all(clients.map((client) => new Promise<void>((resolve, reject) => {
+      let frames = 0
+      client.onFrame = (bytes, _, end) => {
+        frames++
+        if (!isEndOf(bytes, end)) return
+        if (frames === pieces + 1) resolve()
+        else reject(new Error(`${frames} frames for ${pieces} entries`))
+      }
+      client.send(ask)
+    })))
+    const seconds = (performance.now() - startedAt) / 1_000
+    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    for (const client of clients) client.end()
+    const entries = subscribers * pieces
+    return { 'pieces/s': entries / seconds, 'pieces/cpu-s': entries / cpuSeconds }
+  }
+}
+
+function isEndOf (bytes: Buffer, end: number): boolean {
+  return bytes[end - 2] === 0x22 && bytes.toString('latin1', end - 22, end) === '"finishReason":"stop"}'
+}
+
+/** One turn, told to many. */
+function measureFanOut ({ followers, pieces }: Scale, isOurs: boolean): Scene['measure'] {
+  return async (target) => {
+    const [agentId, sessionId] = ['ready', 'fan-out']
+    const clients = await openMany(target.port, followers)
+    if (isOurs) for (const client of clients) await subscribed(client, { agentId, sessionId })
+    const [cpu, startedAt] = [(await target.report()).cpuMs, performance.now()]
+    const told = clients.map((client) => new Promise<void>((resolve, reject) => {
+      let frames = 0
+      client.onFrame = (bytes, _, end) => {
+        frames++
+        if (!(isOurs ? isEndOf(bytes, end) : bytes[end - 3] === 0x75)) return
+        if (frames === pieces + (isOurs ? 2 : 1)) resolve()
+        else reject(new Error(`${frames} frames for ${pieces} pieces`))
+      }
+    }))
+    clients[0]?.send(textFrame({ type: isOurs ? 'chat' : 'broadcast', agentId, sessionId, message: `${pieces}` }))
+    await Promise.all(told)
+    const seconds = (performance.now() - startedAt) / 1_000
+    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    for (const client of clients) client.end()
+    const deliveries = followers * pieces
+    return { 'deliveries/s': deliveries / seconds, 'deliveries/cpu-s': deliveries / cpuSeconds }
+  }
+}
+
+function longTurns (pieces: number): Record<string, Scene> {
+  const total = pieces * 1_000
+  const scene = (each: number): Scene => ({
+    config: { kind: 'channel' },
+    async measure (target) {
+      const [client] = await openMany(target.port, 1)
+      if (client === undefined) return {}
+      const cpu = (await target.report()).cpuMs
+      await new Speaker(client, 'plain', { agentId: 'ready', pieces: each }).run(total / each)
+      const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+      client.end()
+      return { 'pieces/cpu-s': total / cpuSeconds }
+    }
+  })
+  return { [`turns of ${pieces * 10}`]: scene(pieces * 10), [`one of ${total}`]: scene(total) }
+}
+
+function manySessions ({ windowMs, connections, pieces }: Scale): Record<string, Scene> {
+  const scene = (sessions: number): Scene => ({
+    config: { kind: 'channel' },
+    measure: measureTurns(windowMs, connections, { agentId: 'ready', pieces: 8, sessions }, 'plain', 0)
+  })
+  return { '10 sessions': scene(10), [`${pieces * 10} sessions`]: scene(pieces * 10) }
+}
+
+function elapse (ms: number): Promise<void> {
+  return new Promise((resolve) => { setTimeout(resolve, ms) })
+}
+
