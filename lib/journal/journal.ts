@@ -27,7 +27,8 @@ import type { SessionKey } from '../protocol/session-key.js'
  * 8. A turn's cursor MUST give what its turn wrote after its position once, in order: text (pieces may come as one),
  *    whole messages and the end whatever the session still holds, events as far as it holds them. Only when the session
  *    was forgotten, and after all that can be told, it MUST say that there is no more (`lost`).
- * 9. A cursor that answered `undefined` MUST call its `wake` when there is more.
+ * 9. A cursor that answered `undefined` MUST call its `wake` when there is more. It MAY call it again, with `true`, for
+ *    what is not to wait for more to come.
  * 10. What ended MUST stay readable by cursors that are open.
  * 11. A chat with a `bodyHash` MUST be claimed from its acceptance until the dedup window after its end, whatever else
  *    the session forgets, and for as long as the session holds its turn: meanwhile an offer of the same id and hash MUST
@@ -79,9 +80,9 @@ export interface Journal {
   /** Writes an event outside of any turn. `json` is its data, as JSON text. */
   publish(key: SessionKey, name: string, json: string): Awaitable<Position>
   /** Reads one turn, from its start. `undefined` when the journal does not know the turn. */
-  followTurn(key: SessionKey, turnId: string, wake: () => void): Awaitable<TurnCursor | undefined>
+  followTurn(key: SessionKey, turnId: string, wake: Wake): Awaitable<TurnCursor | undefined>
   /** Reads a session, from a position or from now on. `undefined` when there is no room for one more session. */
-  follow(key: SessionKey, from: FollowFrom, wake: () => void): Awaitable<Followed | undefined>
+  follow(key: SessionKey, from: FollowFrom, wake: Wake): Awaitable<Followed | undefined>
   /** How many cursors there are, on all nodes, that read this turn. */
   readers(key: SessionKey, turnId: string): Awaitable<number>
   /**
@@ -204,6 +205,12 @@ export interface TurnError {
   /** An agent's own text, meant for the client; else the table of codes has one. */
   text?: string
 }
+
+/**
+ * Called when a reader has something to read.
+ * @param isUrgent it is the end of a turn, or something that somebody waits to have read
+ */
+export type Wake = (isUrgent?: boolean) => void
 
 /** A reader's place in one turn. */
 export interface TurnCursor {

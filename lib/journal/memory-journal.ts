@@ -5,7 +5,7 @@ import { TURN_STARTED } from '../protocol/names.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import type {
   Claimed, Followed, FollowFrom, Journal, JournalStats, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor,
-  TurnEnd
+  TurnEnd, Wake
 } from './journal.js'
 import { MemoryClaims } from './memory-claims.js'
 import { MemorySessionCursor } from './memory-session-cursor.js'
@@ -134,7 +134,7 @@ class MemoryJournal implements Journal {
       if (entry.kind === 'end') this.#keepEnded(turn, entry.end)
     }
     turn.log.ring.trimOlderThan(now - this.#maxAgeMs)
-    turn.log.wake(turn)
+    turn.log.wake(turn, turn.end !== undefined)
     return true
   }
 
@@ -190,13 +190,13 @@ class MemoryJournal implements Journal {
     return { epoch: log.epoch, seq }
   }
 
-  followTurn (key: SessionKey, turnId: string, wake: () => void): TurnCursor | undefined {
+  followTurn (key: SessionKey, turnId: string, wake: Wake): TurnCursor | undefined {
     // Also one that has ended, as long as it is held: whoever has sent it may come after a cancel.
     const turn = this.#logs.find(key)?.find(turnId)
     return turn === undefined ? undefined : new MemoryTurnCursor(turn, wake, this.#quarterRing)
   }
 
-  follow (key: SessionKey, { position, turns }: FollowFrom, wake: () => void): Followed | undefined {
+  follow (key: SessionKey, { position, turns }: FollowFrom, wake: Wake): Followed | undefined {
     if (!this.#isClosed && !this.#logs.hasRoomFor(key)) return undefined
     const log = this.#open(key)
     const { ring, epoch } = log
@@ -278,7 +278,7 @@ class MemoryJournal implements Journal {
   #writeEnd (turn: MemoryTurn, end: TurnEnd): void {
     turn.write({ kind: 'end', end }, this.#clock.now())
     this.#keepEnded(turn, end)
-    turn.log.wake(turn)
+    turn.log.wake(turn, true)
   }
 
   #keepEnded (turn: MemoryTurn, end: TurnEnd): void {

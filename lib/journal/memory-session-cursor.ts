@@ -1,5 +1,5 @@
 import type { HeldEntry } from './entry-ring.js'
-import type { Entry, SessionCursor, TurnView } from './journal.js'
+import type { Entry, SessionCursor, TurnView, Wake } from './journal.js'
 import { firstHeld, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
 import type { SessionLog } from './session-log.js'
 
@@ -11,7 +11,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
   through = 0
   turns: ReadonlySet<string> | undefined
   readonly #log: SessionLog
-  readonly #wake: () => void
+  readonly #wake: Wake
   readonly #quarterRing: Distance
   /** The turn whose text was read last, and how much of it, in UTF-16 code units. */
   #turn: MemoryTurn | undefined
@@ -20,7 +20,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
   #isLost = false
 
   /** @param seq the last entry that the reader knows: held, or just before one that is, or the newest */
-  constructor (log: SessionLog, seq: number, turns: ReadonlySet<string> | undefined, wake: () => void, quarterRing: Distance) {
+  constructor (log: SessionLog, seq: number, turns: ReadonlySet<string> | undefined, wake: Wake, quarterRing: Distance) {
     this.#log = log
     this.epoch = log.epoch
     this.seq = seq
@@ -46,10 +46,10 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     return entry
   }
 
-  wake (): void {
-    if (!this.#isAsleep) return
+  wake (isUrgent: boolean): void {
+    if (!this.#isAsleep && !isUrgent) return
     this.#isAsleep = false
-    this.#wake()
+    this.#wake(isUrgent)
   }
 
   view (turnId: string): TurnView | undefined {

@@ -1,5 +1,5 @@
 import type { EntryRing, HeldEntry } from './entry-ring.js'
-import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd } from './journal.js'
+import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd, Wake } from './journal.js'
 import { TurnText } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
 
@@ -71,12 +71,14 @@ export class MemoryTurn implements Run {
   }
 
   wakeCursors (): void {
-    for (const cursor of this.cursors) cursor.wake()
+    for (const cursor of this.cursors) cursor.wake(true)
   }
 
   /** See `Journal.pace`. */
   pace (halfRing: Distance): Promise<void> | undefined {
     if (!this.#isFastestBeyond(halfRing)) return undefined
+    // Its readers may wait for more to come.
+    this.log.wake(this, true)
     this.#pausing ??= new Promise((resolve) => { this.#resume = resolve })
     return this.#pausing
   }
@@ -119,10 +121,10 @@ export class MemoryTurnCursor implements TurnCursor {
   #isAsleep = false
   #hasEnd = false
   readonly #turn: MemoryTurn
-  readonly #wake: () => void
+  readonly #wake: Wake
   readonly #quarterRing: Distance
 
-  constructor (turn: MemoryTurn, wake: () => void, quarterRing: Distance) {
+  constructor (turn: MemoryTurn, wake: Wake, quarterRing: Distance) {
     this.#turn = turn
     this.#wake = wake
     this.#quarterRing = quarterRing
@@ -146,10 +148,10 @@ export class MemoryTurnCursor implements TurnCursor {
     this.through = through
   }
 
-  wake (): void {
-    if (!this.#isAsleep) return
+  wake (isUrgent: boolean): void {
+    if (!this.#isAsleep && !isUrgent) return
     this.#isAsleep = false
-    this.#wake()
+    this.#wake(isUrgent)
   }
 
   text (): string {
@@ -238,13 +240,13 @@ export interface TurnLog {
   readonly ring: EntryRing
   readonly cursors: ReadonlySet<SessionReader>
   keepEnded (turn: MemoryTurn): void
-  wake (turn: MemoryTurn): void
+  wake (turn: MemoryTurn, isUrgent?: boolean): void
 }
 
 /** A reader of a session, as far as the pace of a turn goes. */
 export interface SessionReader extends Place {
   isFor (turnId: string | undefined): boolean
-  wake (): void
+  wake (isUrgent: boolean): void
 }
 
 /** A place in the log: an entry, and the ring's size sum up to and including it. */

@@ -80,9 +80,9 @@ export class SessionLog implements TurnLog {
   }
 
   /** Tells the readers of the session, and those of the turn, that there is more. */
-  wake (turn?: MemoryTurn): void {
-    if (turn !== undefined) for (const cursor of turn.cursors) cursor.wake()
-    for (const cursor of this.cursors) cursor.wake()
+  wake (turn?: MemoryTurn, isUrgent = false): void {
+    if (turn !== undefined) for (const cursor of turn.cursors) cursor.wake(isUrgent)
+    for (const cursor of this.cursors) cursor.wake(isUrgent)
   }
 
   #onForgotten ({ seq, kind, turnId }: Entry): void {

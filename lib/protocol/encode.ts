@@ -6,14 +6,17 @@ export function encode (frame: ServerFrame): string {
   return JSON.stringify(frame)
 }
 
+/** What stands behind the content of a piece. */
+export const NOT_DONE = ',"done":false'
+
 /** A piece of an answer: what is sent most. Its head is made once for an agent by {@link streamHead}. */
 export function encodeStreamPiece (head: string, content: string): string {
-  return `${head}${JSON.stringify(content)},"done":false}`
+  return `${head}${JSON.stringify(content)}${NOT_DONE}}`
 }
 
 /** The same in a feed; its tail is made once for a turn by {@link trackedTail}. */
 export function encodeTrackedPiece (head: string, content: string, tail: string, seq: number): string {
-  return `${head}${JSON.stringify(content)},"done":false${tail}${seq}}`
+  return `${head}${JSON.stringify(content)}${NOT_DONE}${tail}${seq}}`
 }
 
 /** @param json the event's data, as JSON text */

@@ -10,7 +10,9 @@ import { SUBPROTOCOL } from '../protocol/names.js'
 import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
 import { toError } from '../turns/within.js'
 import { spend, type Allowances } from './allowance.js'
+import type { Coalescer } from './coalescer.js'
 import { Heartbeat, type HeartbeatLimits } from './heartbeat.js'
+import { frameBytes } from './frame-bytes.js'
 import type { Identity } from './identity.js'
 import { readFrame } from './frame-reader.js'
 import { Outbox, type OutboxEvents } from './outbox.js'
@@ -30,6 +32,8 @@ export interface ConnectionLimits extends HeartbeatLimits, RequestsLimits {
 export interface ConnectionTools extends RequestsTools {
   decode: (data: Buffer) => Decoded
   limits: ConnectionLimits
+  /** What follows a write of a connection waits here for what comes next. */
+  coalescer: Coalescer
   /** What a `ready` frame says, but for the connection's own id. */
   ready: Omit<ServerFrameOf<'ready'>, 'type' | 'protocol' | 'connectionId'>
   onClosed: (connection: Connection) => void
@@ -38,6 +42,10 @@ export interface ConnectionTools extends RequestsTools {
 /** Credentials about to expire are told of so long before. */
 const EXPIRY_NOTICE_MS = 30_000
 const PONG = encode({ type: 'pong' })
+const PONG_BYTES = frameBytes(PONG)
+/** How clients without an `id` write it: what is known need not be parsed. */
+const PING = Buffer.from('{"type":"ping"}')
+const PONGED: Decoded = { ok: true, frame: { type: 'ping' } }
 
 /** One socket: reads frames, asks the engine, and lets the outbox send what the turns say. */
 export class Connection implements OutboxEvents {
@@ -69,7 +77,7 @@ export class Connection implements OutboxEvents {
     this.#allowances = allowances
     this.#socket = new ChannelSocket(socket, facts.stream)
     this.#heartbeat = new Heartbeat(this.#socket, tools.limits, tools.clock.now())
-    this.#outbox = new Outbox(this.#socket, tools.limits, tools.clock, this)
+    this.#outbox = new Outbox(this.#socket, tools.limits, tools.clock, this, tools.coalescer)
     this.#listen(socket)
     if (facts.subprotocol) {
       this.#reply({ type: 'ready', protocol: SUBPROTOCOL, connectionId: this.id, ...tools.ready })
@@ -215,7 +223,7 @@ export class Connection implements OutboxEvents {
   #handle (data: RawData, isBinary: boolean, now: number): void {
     if (!this.#isOpen()) return
     try {
-      const decoded = readFrame(data, isBinary, this.#tools.decode)
+      const decoded = isPing(data, isBinary) ? PONGED : readFrame(data, isBinary, this.#tools.decode)
       if ('close' in decoded) return this.#end(decoded.close)
       const waitMs = spend(this.#allowances.frames, now)
       // What others of its owner have spent is refused, and no reason to close this one.
@@ -232,7 +240,8 @@ export class Connection implements OutboxEvents {
   }
 
   #pong (frame: ClientFrameOf<'ping'>): void {
-    if (frame.id === undefined) this.#outbox.reply(PONG)
+    if (frame.id === undefined && this.#socket.isDirect) this.#outbox.replyBytes(PONG_BYTES)
+    else if (frame.id === undefined) this.#outbox.reply(PONG)
     else this.#reply({ type: 'pong', id: frame.id })
     this.#pauseOrResume()
   }
@@ -322,4 +331,8 @@ export class Connection implements OutboxEvents {
     const about = { connectionId: this.id, owner: this.identity.owner }
     this.#tools.log[level](thrown === undefined ? about : { err: toError(thrown), ...about }, text)
   }
+}
+
+function isPing (data: RawData, isBinary: boolean): boolean {
+  return !isBinary && data instanceof Buffer && data.length === PING.length && data.equals(PING)
 }

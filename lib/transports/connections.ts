@@ -1,15 +1,18 @@
 import type { WebSocket } from 'ws'
 
 import { Allowance, type Allowances } from './allowance.js'
+import { Coalescer } from './coalescer.js'
 import { Connection, type ConnectionLimits, type ConnectionTools } from './connection.js'
 import type { Identity } from './identity.js'
 import { Refusal } from './refusal.js'
+import { SharedFrames } from './shared-frames.js'
 import type { ConnectionFacts } from './websocket-route.js'
 import { ANONYMOUS } from '../protocol/names.js'
 import type { CloseName } from '../protocol/codes.js'
 
 export interface ConnectionsLimits extends ConnectionLimits {
   maxConnections: number
+  coalesceMs: number
   maxConnectionsPerOwner: number
   maxFramesPerSecond: number
   maxFramesPerSecondPerOwner: number
@@ -29,9 +32,15 @@ export class Connections {
   #isDraining = false
   #onEmpty: (() => void) | undefined
 
-  constructor (tools: Omit<ConnectionTools, 'limits' | 'onClosed'>, limits: ConnectionsLimits) {
+  constructor (tools: Omit<ConnectionTools, 'limits' | 'onClosed' | 'coalescer' | 'sharedFrames'>, limits: ConnectionsLimits) {
     this.#limits = limits
-    this.#tools = { ...tools, limits, onClosed: (connection) => { this.#onClosed(connection) } }
+    this.#tools = {
+      ...tools,
+      limits,
+      coalescer: new Coalescer(limits.coalesceMs),
+      sharedFrames: new SharedFrames(),
+      onClosed: (connection) => { this.#onClosed(connection) }
+    }
   }
 
   /** How many there are. */

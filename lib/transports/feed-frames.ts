@@ -1,7 +1,8 @@
 import type { Entry, OpenTurn, TurnEnd } from '../journal/journal.js'
-import { encode, encodeEvent, encodeTrackedPiece, errorFrame, streamHead, trackedTail } from '../protocol/encode.js'
+import { encode, encodeEvent, encodeTrackedPiece, errorFrame, NOT_DONE, streamHead, trackedTail } from '../protocol/encode.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { SessionKey } from '../protocol/session-key.js'
+import { bytesOf, type FrameBatch } from './frame-bytes.js'
 
 /** What a feed's frames look like: those of plain answers, and after their fields `id`, `sessionId` and `seq`. */
 export class FeedFrames {
@@ -11,6 +12,8 @@ export class FeedFrames {
   // Most frames are pieces of the turn that the piece before was of.
   #turnId = ''
   #tail = ''
+  #headBytes: Uint8Array | undefined
+  #tailBytes: Uint8Array | undefined
 
   constructor ({ agentId, sessionId }: SessionKey) {
     this.#agentId = agentId
@@ -19,11 +22,17 @@ export class FeedFrames {
   }
 
   piece ({ content, turnId = '', seq }: EntryOf<'text'>): string {
-    if (turnId !== this.#turnId) {
-      this.#turnId = turnId
-      this.#tail = trackedTail(turnId, this.#sessionId)
-    }
+    this.#enterTurn(turnId)
     return encodeTrackedPiece(this.#head, content, this.#tail, seq)
+  }
+
+  /** Adds the frame of an entry, as bytes. */
+  write (batch: FrameBatch, entry: SharedEntry): void {
+    if (entry.kind !== 'text') return batch.text(entry.kind === 'message' ? this.message(entry) : this.event(entry))
+    this.#enterTurn(entry.turnId ?? '')
+    this.#headBytes ??= bytesOf(`${this.#head}"`)
+    this.#tailBytes ??= bytesOf(`"${NOT_DONE}${this.#tail}`)
+    batch.piece(this.#headBytes, entry.content, this.#tailBytes, entry.seq)
   }
 
   message ({ content, turnId = '', seq }: EntryOf<'message'>): string {
@@ -76,6 +85,13 @@ export class FeedFrames {
     }
   }
 
+  #enterTurn (turnId: string): void {
+    if (turnId === this.#turnId) return
+    this.#turnId = turnId
+    this.#tail = trackedTail(turnId, this.#sessionId)
+    this.#tailBytes = undefined
+  }
+
   #tracked (id: string, seq: number): { id: string, sessionId: string, seq: number } {
     return { id, sessionId: this.#sessionId, seq }
   }
@@ -90,5 +106,8 @@ function openTurn ({ chat: { turnId, message, metadata }, status, text }: OpenTu
     ...(text === undefined ? {} : { content: text })
   }
 }
+
+/** What all readers of a session are told in the same way; an end may come with the whole text. */
+export type SharedEntry = EntryOf<'text'> | EntryOf<'message'> | EntryOf<'event'>
 
 export type EntryOf<Kind extends Entry['kind']> = Extract<Entry, { kind: Kind }>

@@ -1,5 +1,5 @@
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
-import type { Entry, FollowFrom, OpenTurn, Position, TurnView } from '../journal/journal.js'
+import type { Entry, FollowFrom, OpenTurn, Position, TurnView, Wake } from '../journal/journal.js'
 import { encode } from '../protocol/encode.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
@@ -7,12 +7,16 @@ import type { SessionKey } from '../protocol/session-key.js'
 import type { Engine } from '../turns/engine.js'
 import type { FollowedSession, SessionFollower } from '../turns/follow-session.js'
 import { FeedFrames, type EntryOf } from './feed-frames.js'
-import { LOST, type FrameSource } from './outbox.js'
+import type { FrameBatch } from './frame-bytes.js'
+import { LOST, WRITTEN, type FrameSource } from './outbox.js'
+import type { SessionFrames } from './shared-frames.js'
 
 export interface FeedTools {
   engine: Pick<Engine, 'followSession'>
-  /** There may be something new. */
-  wake: () => void
+  /** There may be something new; see `Wake`. */
+  wake: Wake
+  /** What this session's readers are told; closed with the feed. Without it each frame is a text. */
+  shared?: SessionFrames | undefined
   /** A turn of the reader's own has been told to its end, or can no longer be told. */
   onTurnDone: () => void
   onFailure: (err: unknown, text: string) => void
@@ -75,7 +79,9 @@ export class Feed implements FrameSource {
     this.#last = done
   }
 
-  next (isBehind: boolean): string | typeof LOST | undefined {
+  next (isBehind: boolean): string | typeof LOST | undefined
+  next (isBehind: boolean, batch?: FrameBatch): ReturnType<FrameSource['next']>
+  next (isBehind: boolean, batch?: FrameBatch): ReturnType<FrameSource['next']> {
     if (this.#renewal !== undefined) return this.#takeRenewal()
     if (this.#last !== undefined) return undefined
     if (this.#next !== undefined) return this.#takeNext()
@@ -83,7 +89,7 @@ export class Feed implements FrameSource {
       const entry = this.#follower?.next(isBehind)
       if (entry === undefined) return undefined
       if (entry === 'lost') return this.#startAnew()
-      const frame = this.#frameOf(entry)
+      const frame = batch === undefined ? this.#frameOf(entry) : this.#write(entry, batch)
       if (frame !== undefined) return frame
     }
   }
@@ -143,6 +149,7 @@ export class Feed implements FrameSource {
   }
 
   close (): void {
+    if (!this.#isClosed) this.#tools.shared?.close()
     this.#isClosed = true
     this.#follower?.close()
     this.#follower = undefined
@@ -150,7 +157,7 @@ export class Feed implements FrameSource {
   }
 
   #follow (from: FollowFrom): Awaitable<FollowedSession | undefined> {
-    return this.#tools.engine.followSession(this.key, from, () => { this.#tools.wake() })
+    return this.#tools.engine.followSession(this.key, from, this.#tools.wake)
   }
 
   /** `false`: nobody reads any more. */
@@ -223,18 +230,27 @@ export class Feed implements FrameSource {
     return next
   }
 
+  #write (entry: Entry, batch: FrameBatch): string | typeof LOST | typeof WRITTEN | undefined {
+    if (entry.kind === 'end') return this.#endFrame(entry)
+    if (entry.kind === 'text' && this.#joined.has(entry.turnId ?? '')) return undefined
+    this.#seeOpen(entry)
+    if (this.#tools.shared === undefined) this.frames.write(batch, entry)
+    else this.#tools.shared.write(batch, entry)
+    return WRITTEN
+  }
+
   #frameOf (entry: Entry): string | typeof LOST | undefined {
+    this.#seeOpen(entry)
     switch (entry.kind) {
       case 'text': return this.#joined.has(entry.turnId ?? '') ? undefined : this.frames.piece(entry)
       case 'message': return this.frames.message(entry)
-      case 'event': return this.#eventFrame(entry)
+      case 'event': return this.frames.event(entry)
       case 'end': return this.#endFrame(entry)
     }
   }
 
-  #eventFrame (entry: EntryOf<'event'>): string {
-    if (entry.name === TURN_STARTED && entry.turnId !== undefined) this.#open.add(entry.turnId)
-    return this.frames.event(entry)
+  #seeOpen (entry: Entry): void {
+    if (entry.kind === 'event' && entry.name === TURN_STARTED && entry.turnId !== undefined) this.#open.add(entry.turnId)
   }
 
   #endFrame ({ turnId = '', end, seq }: EntryOf<'end'>): string | typeof LOST | undefined {

@@ -11,11 +11,14 @@ import type { Chat, Engine, StartedOnce } from '../turns/engine.js'
 import { Feed } from './feed.js'
 import type { Identity } from './identity.js'
 import type { Outbox } from './outbox.js'
+import type { SharedFrames } from './shared-frames.js'
 
 export interface FeedsTools {
   engine: Engine
   identity: Identity
   outbox: Outbox
+  /** What several readers of a session are told. */
+  sharedFrames?: SharedFrames | undefined
   /** Whether the connection may have one more unanswered chat. */
   hasRoom: () => boolean
   /** Whole sessions that the connection may follow. */
@@ -264,11 +267,17 @@ export class Feeds {
   }
 
   #feed (key: SessionKey): Feed {
-    const { engine, outbox, onFailure } = this.#tools
+    const { engine, outbox, sharedFrames, onFailure } = this.#tools
     const text = sessionKeyText(key)
     let feed = this.#feedByKey.get(text)
     if (feed === undefined) {
-      feed = new Feed(key, { engine, wake: () => { outbox.wake() }, onTurnDone: () => { this.#turns-- }, onFailure })
+      feed = new Feed(key, {
+        engine,
+        wake: (isUrgent) => { outbox.wake(isUrgent) },
+        shared: sharedFrames?.open(key),
+        onTurnDone: () => { this.#turns-- },
+        onFailure
+      })
       this.#feedByKey.set(text, feed)
       outbox.add(feed)
     }

@@ -1,16 +1,21 @@
 import type { Clock } from '../clock.js'
+import type { Coalescer } from './coalescer.js'
+import { FrameBatch } from './frame-bytes.js'
 import type { ChannelSocket } from './socket.js'
 
 /** Said in place of a frame: the peer can no longer be told what comes next. */
 export const LOST = Symbol('lost')
+/** Said in place of a frame that was added to the batch. */
+export const WRITTEN = Symbol('written')
 
 /** Something that has frames to send, and says `wake` when it has more. */
 export interface FrameSource {
   /**
    * The next frame; `undefined` when there is none yet; {@link LOST}, after which there is nothing more.
    * @param isBehind whether the peer reads more slowly than frames are made
+   * @param batch where a frame may be put as bytes, which is then {@link WRITTEN}; without it there are only texts
    */
-  next(isBehind: boolean): string | typeof LOST | undefined
+  next(isBehind: boolean, batch?: FrameBatch): string | typeof LOST | typeof WRITTEN | undefined
 }
 
 export interface OutboxLimits {
@@ -22,6 +27,10 @@ export interface OutboxLimits {
 const BEHIND_AFTER_MS = 20
 /** So many frames of one source are sent before another source has its turn. */
 const FRAMES_IN_TURN = 32
+/** A batch of so many bytes is written, whatever follows. */
+const BATCH_BYTES = 64 * 1024
+/** Batches that nobody fills at the moment: they are filled one after another. */
+const idleBatches: FrameBatch[] = []
 
 /**
  * Sends what a connection's sources have, as fast as its socket takes it: the sources hold a position and no queue, so
@@ -35,7 +44,11 @@ export class Outbox {
   readonly #clock: Clock
   readonly #events: OutboxEvents
   readonly #sources: FrameSource[] = []
-  #isScheduled = false
+  readonly #coalescer: Coalescer | undefined
+  #pumping: 'not' | 'soon' | 'next tick' = 'not'
+  #writtenAt = -Infinity
+  /** What is being filled, where the socket takes bytes. */
+  #batch: FrameBatch | undefined
   #isClosed = false
   #holds = 0
   #isFlushing = false
@@ -47,11 +60,13 @@ export class Outbox {
   #unsentSeen = 0
   #stuckSince: number | undefined
 
-  constructor (socket: ChannelSocket, limits: OutboxLimits, clock: Clock, events: OutboxEvents) {
+  /** @param coalescer without it nothing waits for what may follow */
+  constructor (socket: ChannelSocket, limits: OutboxLimits, clock: Clock, events: OutboxEvents, coalescer?: Coalescer) {
     this.#socket = socket
     this.#limits = limits
     this.#clock = clock
     this.#events = events
+    this.#coalescer = coalescer
   }
 
   add (source: FrameSource): void {
@@ -64,10 +79,20 @@ export class Outbox {
     if (index >= 0) this.#sources.splice(index, 1)
   }
 
-  /** What comes in one run of the event loop leaves in one write. */
-  wake (): void {
-    if (this.#isScheduled || this.#blockedAt !== undefined || this.#isClosed) return
-    this.#isScheduled = true
+  /**
+   * What comes in one run of the event loop leaves in one write, and so does what follows a write closely.
+   * @param isUrgent nothing more is waited for
+   */
+  wake (isUrgent = false): void {
+    if (this.#pumping === 'next tick' || this.#blockedAt !== undefined || this.#isClosed) return
+    if (!isUrgent) {
+      if (this.#pumping === 'soon') return
+      if (this.#coalescer?.takes(this, this.#writtenAt) === true) {
+        this.#pumping = 'soon'
+        return
+      }
+    }
+    this.#pumping = 'next tick'
     process.nextTick(pump, this)
   }
 
@@ -78,7 +103,7 @@ export class Outbox {
 
   release (): void {
     this.#holds--
-    this.wake()
+    this.wake(true)
   }
 
   /** Sends one frame now, behind what is written already. */
@@ -88,6 +113,17 @@ export class Outbox {
     this.pendingReplyBytes += bytes
     this.#socket.send(frame, () => {
       this.pendingReplyBytes -= bytes
+      this.#onWritten()
+      this.#events.onReplyWritten()
+    })
+  }
+
+  /** The same for a frame that is there as bytes. */
+  replyBytes (frame: Buffer): void {
+    if (this.#isClosed) return
+    this.pendingReplyBytes += frame.length
+    this.#socket.write([frame], () => {
+      this.pendingReplyBytes -= frame.length
       this.#onWritten()
       this.#events.onReplyWritten()
     })
@@ -116,22 +152,53 @@ export class Outbox {
   flush (): void {
     this.#isFlushing = this.#isBehind = true
     this.#blockedAt = undefined
-    this.#socket.batch(() => { this.#drain() })
+    this.#drain()
   }
 
-  /** Called by the next tick after a `wake`. */
+  /** Called by the next tick after a `wake`, or when what follows had its time to come. */
   pump (): void {
-    this.#isScheduled = false
+    this.#pumping = 'not'
     if (this.#isClosed || this.#blockedAt !== undefined || this.#holds > 0) return
-    this.#socket.batch(() => { this.#drain() })
+    this.#drain()
     this.#events.onPumped()
   }
 
+  /** Called when the time to wait is over; what was urgent has been sent meanwhile. */
+  pumpIfWaiting (): void {
+    if (this.#pumping === 'soon') this.pump()
+  }
+
   #drain (): void {
+    if (this.#socket.isDirect) this.#drainIntoBatch()
+    else this.#socket.batch(() => { this.#drainSafely() })
+  }
+
+  #drainIntoBatch (): void {
+    const batch = this.#batch = idleBatches.pop() ?? new FrameBatch()
+    this.#drainSafely()
+    this.#writeBatch()
+    this.#batch = undefined
+    idleBatches.push(batch)
+  }
+
+  #writeBatch (): void {
+    const batch = this.#batch
+    if (batch === undefined || batch.size === 0) return
+    const { chunks, sent } = batch.take()
+    this.#writtenAt = performance.now()
+    this.#socket.write(chunks, () => {
+      sent()
+      this.#onWritten()
+    })
+  }
+
+  #drainSafely (): void {
     // In the next tick a failure would end the process.
     try {
       this.#drainAll()
     } catch (err) {
+      // What came before it is told.
+      this.#writeBatch()
       this.#events.onFailed(err)
     }
   }
@@ -151,20 +218,34 @@ export class Outbox {
 
   /** Answers whether the source may have more. */
   #drainSome (source: FrameSource): boolean {
+    const batch = this.#batch
     for (let sent = 0; sent < FRAMES_IN_TURN; sent++) {
-      if (!this.#isFlushing && this.#socket.bufferedBytes >= this.#limits.highWaterBytes) {
+      if (this.#isFull(batch)) {
         this.#blockedAt = this.#clock.now()
         return false
       }
-      const frame = source.next(this.#isBehind)
+      const frame = source.next(this.#isBehind, batch)
       if (frame === undefined) return false
+      if (frame === WRITTEN) continue
       if (frame === LOST) {
+        this.#writeBatch()
         this.#events.onLost()
         return false
       }
-      this.#socket.send(frame, this.#onWritten)
+      if (batch === undefined) this.#socket.send(frame, this.#onWritten)
+      else batch.text(frame)
     }
     return true
+  }
+
+  /** Whether the socket's buffer is full. */
+  #isFull (batch: FrameBatch | undefined): boolean {
+    const gathered = batch?.size ?? 0
+    const { highWaterBytes } = this.#limits
+    if (batch !== undefined && gathered < Math.min(highWaterBytes, BATCH_BYTES)) return false
+    // Only now it is seen how much of it the system takes.
+    if (gathered > 0) this.#writeBatch()
+    return !this.#isFlushing && this.#socket.bufferedBytes >= highWaterBytes
   }
 
   readonly #onWritten = (): void => {

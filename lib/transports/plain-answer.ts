@@ -1,8 +1,11 @@
 import type { Entry, TurnEnd } from '../journal/journal.js'
-import { encode, encodeStreamPiece, errorFrame, streamHead } from '../protocol/encode.js'
+import { encode, encodeStreamPiece, errorFrame, NOT_DONE, streamHead } from '../protocol/encode.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
 import type { TurnFollower } from '../turns/follow.js'
-import { LOST } from './outbox.js'
+import { bytesOf, type FrameBatch } from './frame-bytes.js'
+import { LOST, WRITTEN, type FrameSource } from './outbox.js'
+
+const PIECE_TAIL = bytesOf(`"${NOT_DONE}}`)
 
 /**
  * The answer to one plain chat, as frames: exactly `type, agentId, content, done`. It is made before the chat is
@@ -34,7 +37,7 @@ export class PlainAnswer {
     this.#refusal = encode(frame)
   }
 
-  next (isBehind: boolean): string | typeof LOST | undefined {
+  next (isBehind: boolean, batch?: FrameBatch): ReturnType<FrameSource['next']> {
     if (this.#refusal !== undefined) {
       this.isDone = true
       return this.#refusal
@@ -43,6 +46,10 @@ export class PlainAnswer {
       const entry = this.#follower?.next(isBehind)
       if (entry === undefined) return undefined
       if (entry === 'lost') return LOST
+      if (entry.kind === 'text' && batch !== undefined && this.#streamHead !== undefined) {
+        batch.piece(headBytes(this.#streamHead), entry.content, PIECE_TAIL)
+        return WRITTEN
+      }
       const frame = this.#frameOf(entry)
       if (frame !== undefined) return frame
     }
@@ -76,4 +83,12 @@ export class PlainAnswer {
   #message (type: 'message' | 'stream', content: string, done: boolean): string {
     return encode({ type, agentId: this.#agentId, content, done })
   }
+}
+
+/** That of the answer before is mostly that of the next. */
+let lastHead = { text: '', bytes: bytesOf('') }
+
+function headBytes (head: string): Uint8Array {
+  if (lastHead.text !== head) lastHead = { text: head, bytes: bytesOf(`${head}"`) }
+  return lastHead.bytes
 }

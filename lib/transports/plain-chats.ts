@@ -74,7 +74,7 @@ export class PlainChats {
     const answer = new PlainAnswer(agentId, frame.stream !== false)
     this.#lane(agentId).add(answer)
     onRequest(1)
-    const begin = (): Promise<void> => engine.startTurn(chat, () => { outbox.wake() }).then(
+    const begin = (): Promise<void> => engine.startTurn(chat, (isUrgent) => { outbox.wake(isUrgent) }).then(
       (started) => { this.#onStarted(started, agentId, answer) },
       (err: unknown) => {
         this.#tools.onFailure(err, 'a chat could not be started')

@@ -1,4 +1,5 @@
-import type { FrameSource, LOST } from './outbox.js'
+import type { FrameBatch } from './frame-bytes.js'
+import type { FrameSource } from './outbox.js'
 import type { PlainAnswer } from './plain-answer.js'
 
 /**
@@ -14,10 +15,10 @@ export class PlainLane implements FrameSource {
     this.#answers.push(answer)
   }
 
-  next (isBehind: boolean): string | typeof LOST | undefined {
+  next (isBehind: boolean, batch?: FrameBatch): ReturnType<FrameSource['next']> {
     const [first] = this.#answers
     if (first === undefined) return undefined
-    const frame = first.next(isBehind)
+    const frame = first.next(isBehind, batch)
     if (first.isDone) {
       this.#answers.shift()
       first.onTold?.()

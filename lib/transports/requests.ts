@@ -18,6 +18,7 @@ import type { FrameSender, HostTypes } from './host-types.js'
 import type { Identity } from './identity.js'
 import type { Outbox } from './outbox.js'
 import { PlainChats } from './plain-chats.js'
+import type { SharedFrames } from './shared-frames.js'
 import type { ConnectionFacts } from './websocket-route.js'
 
 export interface RequestsLimits {
@@ -34,6 +35,8 @@ export interface RequestsLimits {
 export interface RequestsTools {
   engine: Engine
   hostTypes: HostTypes
+  /** What several connections are told of one session. */
+  sharedFrames: SharedFrames
   authorize: Authorize | undefined
   limits: RequestsLimits
   clock: Clock
@@ -97,7 +100,8 @@ export class Requests {
       maxOwnSessions: limits.maxOwnSessions,
       inOrder: (key, task) => { this.#feeds.inOrder(key, task) }
     })
-    this.#feeds = new Feeds({ ...shared, maxSubscriptions: limits.maxSubscriptions, reply, large: (task) => this.#large(task) })
+    const { maxSubscriptions } = limits
+    this.#feeds = new Feeds({ ...shared, sharedFrames: tools.sharedFrames, maxSubscriptions, reply, large: (task) => this.#large(task) })
   }
 
   /** Nothing that the connection follows runs. */

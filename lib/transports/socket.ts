@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 import type { WebSocket } from 'ws'
@@ -5,14 +6,22 @@ import type { WebSocket } from 'ws'
 import { closeArguments } from '../protocol/encode.js'
 import type { CloseName } from '../protocol/codes.js'
 
+const EMPTY = Buffer.alloc(0)
+
 /** All that the channel does with a WebSocket, and no more. */
 export class ChannelSocket {
   readonly #socket: WebSocket
   readonly #stream: Duplex
+  /**
+   * Frames may be written to the stream itself: `ws` writes each of its own in one step, and between two of them so may
+   * others. It does not where it compresses, and what is no socket of the system may have its own way to write.
+   */
+  readonly isDirect: boolean
 
   constructor (socket: WebSocket, stream: Duplex) {
     this.#socket = socket
     this.#stream = stream
+    this.isDirect = stream instanceof Socket && socket.extensions === ''
   }
 
   /** Bytes that were sent and that the system has not taken yet. */
@@ -40,6 +49,24 @@ export class ChannelSocket {
   /** @param written called when the system has taken the frame, or never will */
   send (frame: string, written: () => void): void {
     this.#socket.send(frame, written)
+  }
+
+  /**
+   * Writes whole frames, where the socket is direct.
+   * @param written called when the system has taken them, or never will
+   */
+  write (chunks: readonly Buffer[], written: () => void): void {
+    // Behind a frame that says 'close' nothing may follow.
+    if (this.#socket.readyState !== this.#socket.OPEN) return process.nextTick(written)
+    const [first = EMPTY, ...rest] = chunks
+    if (rest.length === 0) {
+      this.#stream.write(first, written)
+      return
+    }
+    this.#stream.cork()
+    for (const chunk of chunks.slice(0, -1)) this.#stream.write(chunk)
+    this.#stream.write(chunks.at(-1) ?? EMPTY, written)
+    this.#stream.uncork()
   }
 
   /** What is sent meanwhile leaves in one write. */

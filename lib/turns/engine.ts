@@ -1,5 +1,5 @@
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
-import type { Claimed, EndedTurn, FollowFrom, Offer, Position, TurnCursor, TurnEnd } from '../journal/journal.js'
+import type { Claimed, EndedTurn, FollowFrom, Offer, Position, TurnCursor, TurnEnd, Wake } from '../journal/journal.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { MessagePage, PageRequest, SessionMessage } from '../sessions/session-store.js'
@@ -44,7 +44,7 @@ export class Engine {
    * Accepts a chat without an id of its own and follows its turn, or says why not.
    * @param wake called when the follower has something new
    */
-  async startTurn (chat: Chat, wake: () => void): Promise<Started> {
+  async startTurn (chat: Chat, wake: Wake): Promise<Started> {
     const started = await this.#start(chat, (turn) => this.#followTurn(turn, wake))
     // Without a hash there is no claim to be a duplicate of.
     return started as Started
@@ -94,7 +94,7 @@ export class Engine {
   }
 
   /** Reads a named session; `undefined` when there is no room for one more. */
-  followSession (key: SessionKey, from: FollowFrom, wake: () => void): Awaitable<FollowedSession | undefined> {
+  followSession (key: SessionKey, from: FollowFrom, wake: Wake): Awaitable<FollowedSession | undefined> {
     const followed = this.#sessions.home(true).journal.follow(key, from, wake)
     const made = (found: Awaited<typeof followed>): FollowedSession | undefined => {
       if (found === undefined) return undefined
@@ -231,7 +231,7 @@ export class Engine {
     return { accepted: true, turnId: chat.turnId, position, epoch, seq, follower }
   }
 
-  #followTurn (turn: LiveTurn, wake: () => void): Awaitable<TurnFollower> {
+  #followTurn (turn: LiveTurn, wake: Wake): Awaitable<TurnFollower> {
     const { key, turnId, isNamed } = turn.chat
     const made = (cursor: TurnCursor | undefined): TurnFollower => {
       if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')

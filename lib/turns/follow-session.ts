@@ -1,4 +1,4 @@
-import type { Entry, OpenTurn, SessionCursor, TurnEnd, TurnView } from '../journal/journal.js'
+import type { Entry, OpenTurn, SessionCursor, TurnEnd, TurnView, Wake } from '../journal/journal.js'
 import { MERGE_UNITS } from '../journal/turn-text.js'
 
 /** A reader of a session, and what there was to be told at its place. */
@@ -15,13 +15,13 @@ const MAX_TOLD = 64
 /** One reader of one session, or of some of its turns. */
 export class SessionFollower {
   readonly #cursor: SessionCursor
-  readonly #wake: () => void
+  readonly #wake: Wake
   readonly #onClose: (follower: SessionFollower) => void
   /** Ends of which the journal could not be told, by turn. */
   readonly #unwrittenEnds = new Map<string, TurnEnd>()
   readonly #told = new Set<string>()
 
-  constructor (cursor: SessionCursor, wake: () => void, onClose: (follower: SessionFollower) => void) {
+  constructor (cursor: SessionCursor, wake: Wake, onClose: (follower: SessionFollower) => void) {
     this.#cursor = cursor
     this.#wake = wake
     this.#onClose = onClose
@@ -63,7 +63,7 @@ export class SessionFollower {
     // Its reader may have been told before: by the journal, which failed to say that it had written the end, or by us.
     if (!this.#isFor(turnId) || this.#told.has(turnId) || this.#cursor.view(turnId)?.end !== undefined) return
     this.#unwrittenEnds.set(turnId, end)
-    this.#wake()
+    this.#wake(true)
   }
 
   close (): void {

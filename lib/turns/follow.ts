@@ -1,4 +1,4 @@
-import type { Entry, TurnCursor, TurnEnd } from '../journal/journal.js'
+import type { Entry, TurnCursor, TurnEnd, Wake } from '../journal/journal.js'
 import { MERGE_UNITS } from '../journal/turn-text.js'
 
 /**
@@ -7,14 +7,14 @@ import { MERGE_UNITS } from '../journal/turn-text.js'
 export class TurnFollower {
   readonly #cursor: TurnCursor
   readonly #turnId: string
-  readonly #wake: () => void
+  readonly #wake: Wake
   readonly #onClose: () => void
   #held: Entry | 'lost' | undefined
   #hasEnd = false
   /** How the turn ended that its journal could not be told of. */
   #unwrittenEnd: TurnEnd | undefined
 
-  constructor (cursor: TurnCursor, turnId: string, wake: () => void, onClose = (): void => {}) {
+  constructor (cursor: TurnCursor, turnId: string, wake: Wake, onClose = (): void => {}) {
     this.#cursor = cursor
     this.#turnId = turnId
     this.#wake = wake
@@ -52,7 +52,7 @@ export class TurnFollower {
   /** Tells the end of a turn whose journal failed: its readers still get one. */
   endUnwritten (end: TurnEnd): void {
     this.#unwrittenEnd = end
-    this.#wake()
+    this.#wake(true)
   }
 
   close (): void {

@@ -1,7 +1,7 @@
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type {
-  Claimed, Followed, FollowFrom, Journal, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor, TurnEnd
+  Claimed, Followed, FollowFrom, Journal, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor, TurnEnd, Wake
 } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import { failedEnd } from './turn-end.js'
@@ -65,11 +65,11 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close'> {
     return this.#inTime(this.#journal.publish(key, name, json))
   }
 
-  followTurn (key: SessionKey, turnId: string, wake: () => void): Awaitable<TurnCursor | undefined> {
+  followTurn (key: SessionKey, turnId: string, wake: Wake): Awaitable<TurnCursor | undefined> {
     return this.#inTime(this.#journal.followTurn(key, turnId, wake), (cursor) => { cursor?.close() })
   }
 
-  follow (key: SessionKey, from: FollowFrom, wake: () => void): Awaitable<Followed | undefined> {
+  follow (key: SessionKey, from: FollowFrom, wake: Wake): Awaitable<Followed | undefined> {
     return this.#inTime(this.#journal.follow(key, from, wake), (followed) => { followed?.cursor.close() })
   }
 
