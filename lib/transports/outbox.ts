@@ -211,10 +211,12 @@ export class Outbox {
   #writeBatch (): void {
     const batch = this.#batch
     if (batch === undefined || batch.size === 0) return
+    const bytes = batch.size
     const { chunks, sent } = batch.take()
     const replyBytes = this.#gatheredReplyBytes
     this.#gatheredReplyBytes = 0
-    this.#writtenAt = performance.now()
+    // What is asked for keeps nothing waiting that comes by itself.
+    if (bytes > replyBytes) this.#writtenAt = performance.now()
     this.#socket.write(chunks, () => {
       sent()
       this.#onWritten()
