@@ -128,6 +128,16 @@ export class Outbox {
     this.#pumpSoon()
   }
 
+  /** The same for a frame that is there as bytes, where the socket takes bytes: alone, it leaves at once. */
+  replyBytes (frame: Buffer): void {
+    if (this.#isClosed) return
+    this.pendingReplyBytes += frame.length
+    if (this.#batch === undefined) return this.#socket.write([frame], () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
+    this.#batch.borrow(frame)
+    this.#gatheredReplyBytes += frame.length
+    this.#pumpSoon()
+  }
+
   /** Whether the peer has taken nothing of what waits for it for `ms`. To be asked now and then. */
   isStuck (now: number, ms: number): boolean {
     const unsent = this.#socket.unsentBytes
