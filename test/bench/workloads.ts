@@ -56,8 +56,8 @@ export function makeWorkloads (scale: Scale): Workload[] {
   const short: Asking = { agentId: 'ready', pieces: 8 }
   return [
     burst('burst', ready, { 'ours-tracked': tracked(ready, 0), 'ours-tracked, two more devices': tracked(ready, 2) }),
-    burst('burst, a microtask before each piece', { agentId: 'microtask', pieces }, {}),
-    burst('burst, a setImmediate before each piece', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
+    burst('burst-microtask', { agentId: 'microtask', pieces }, {}),
+    burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
     burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale) })), rounds: 3 },
@@ -81,8 +81,8 @@ export function makeWorkloads (scale: Scale): Workload[] {
         ours: { config: { kind: 'channel' }, measure: measureFanOut(scale, true) }
       }
     },
-    { name: 'a long turn, by the piece', targets: longTurns(pieces), rounds: 3 },
-    { name: 'many sessions, by the turn', targets: manySessions(scale) }
+    { name: 'long-turn', targets: longTurns(pieces), rounds: 3 },
+    { name: 'many-sessions', targets: manySessions(scale) }
   ]
 }
 
