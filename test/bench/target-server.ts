@@ -9,6 +9,7 @@ import { Ajv } from 'ajv'
 import Fastify from 'fastify'
 import { WebSocketServer, type WebSocket } from 'ws'
 
+import type * as Library from '../../lib/index.js'
 import { AGENTS, type AgentId } from './agents.js'
 import type { TargetConfig, TargetReport } from './targets.js'
 
@@ -120,8 +121,8 @@ async function startChannel (): Promise<Server> {
 }
 
 /** What users install: `npm run build` has made it. */
-async function importBuilt (): Promise<typeof import('../../lib/index.js')> {
-  return await import(new URL('../../dist/index.js', import.meta.url).href) as typeof import('../../lib/index.js')
+async function importBuilt (): Promise<typeof Library> {
+  return await import(new URL('../../dist/index.js', import.meta.url).href) as typeof Library
 }
 
 async function cpuMs (): Promise<number> {

@@ -310,15 +310,15 @@ function longTurns (pieces: number): Record<string, Scene> {
   return { [`turns of ${pieces * 10}`]: scene(pieces * 10), [`one of ${total}`]: scene(total) }
 }
 
-function manySessions ({ windowMs, connections, pieces }: Scale): Record<string, Scene> {
-  const scene = (sessions: number): Scene => ({
+function manySessions ({ windowMs, pieces }: Scale): Record<string, Scene> {
+  const connections = 10
+  const scene = (each: number): Scene => ({
     config: { kind: 'channel' },
-    measure: measureTurns(windowMs, connections, { agentId: 'ready', pieces: 8, sessions }, 'plain', 0)
+    measure: measureTurns(windowMs, connections, { agentId: 'ready', pieces: 8, sessions: each }, 'plain', 0)
   })
-  return { '10 sessions': scene(10), [`${pieces * 10} sessions`]: scene(pieces * 10) }
+  return { '10 sessions': scene(1), [`${pieces * connections} sessions`]: scene(pieces) }
 }
 
 function elapse (ms: number): Promise<void> {
   return new Promise((resolve) => { setTimeout(resolve, ms) })
 }
-

@@ -15,6 +15,8 @@ t.test('nothing waits that was not written to just now, and nothing at all for 0
 t.test('all that waits is told by one timer, and what waits then by the next', async (t) => {
   const coalescer = new Coalescer(20)
   const told: string[] = []
+  // The coalescer's timer alone would keep no process.
+  const alive = setTimeout(() => { t.fail('it waits for ever') }, 10_000)
   await new Promise<void>((resolve) => {
     const wait = (name: string, then?: () => void): void => {
       t.equal(coalescer.takes({ pumpIfWaiting () { told.push(name); then?.() } }, Infinity), true)
@@ -23,5 +25,6 @@ t.test('all that waits is told by one timer, and what waits then by the next', a
     wait('b', () => { wait('again', resolve) })
     wait('c')
   })
+  clearTimeout(alive)
   t.strictSame(told, ['a', 'b', 'c', 'again'])
 })

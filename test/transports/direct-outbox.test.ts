@@ -223,6 +223,9 @@ t.test('what waits leaves when its time is over', async (t) => {
     socket.write = (...args) => { write(...args); resolve() }
   })
   outbox.wake()
+  // The timer alone would keep no process.
+  const alive = setTimeout(() => { t.fail('it waits for ever') }, 10_000)
   await waited
+  clearTimeout(alive)
   t.strictSame(socket.writes, [['first'], ['second']])
 })
