@@ -8,6 +8,7 @@ import { resolveExecutor, resolveStore } from './injected.js'
 import type { Journal, Position } from './journal/journal.js'
 import { memoryJournal } from './journal/memory-journal.js'
 import type { ResolvedLimits, WsChannelOptions } from './options.js'
+import type { AsyncApiDocument } from './protocol/asyncapi.js'
 import { createDecoder } from './protocol/decode.js'
 import { ANONYMOUS } from './protocol/names.js'
 import type { ServerFrame } from './protocol/server-frames.js'
@@ -64,6 +65,12 @@ export interface Channel {
   publish(session: SessionRef, name: string, data?: unknown): Promise<Position>
   /** Opens a WebSocket to the channel without a network, for tests of hosts: hooks, path, host and address are real. */
   injectWS: InjectWs
+  /**
+   * An AsyncAPI 3 document of the channel: every frame, the host's own types included, with examples; servers and security
+   * as the option `asyncapi` or the host's OpenAPI document has them. Made anew at each call.
+   * @throws FST_WS_CHANNEL_NOT_READY before the app is ready
+   */
+  asyncapi(): AsyncApiDocument
 }
 
 export interface ChannelStats {
@@ -135,6 +142,8 @@ export class ChannelRuntime {
   }
 
   get connections (): Connections { return this.#started().connections }
+
+  get hostSchemas (): ReadonlyMap<string, object> { return this.#hostTypes.schemas }
 
   get host (): HostAccess { return this.#started().host }
 

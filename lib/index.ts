@@ -31,6 +31,9 @@ export type { BusyPolicy, DisconnectPolicy, FinishReason } from './protocol/name
 export type { ChatFrame, ClientFrame, ClientFrameOf, ClientFrameType } from './protocol/client-frames.js'
 export type { ServerFrame, ServerFrameOf, ServerFrameType, Usage } from './protocol/server-frames.js'
 
+export type { AsyncApiDocument, AsyncApiInfo, AsyncApiServer } from './protocol/asyncapi.js'
+export type { AsyncApiSettings } from './transports/asyncapi-host.js'
+
 export { ChannelError } from './transports/channel-error.js'
 export type { FollowOptions, HostChat, SessionRef, StartedTurn } from './transports/host-access.js'
 export type { FrameOf, FrameSender, HostType } from './transports/host-types.js'

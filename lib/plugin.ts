@@ -6,6 +6,7 @@ import { ChannelRuntime, type Channel } from './channel.js'
 import { FST_WS_CHANNEL_SECOND } from './errors.js'
 import { resolveLimits, type WsChannelOptions } from './options.js'
 import type { SessionStore } from './sessions/session-store.js'
+import { AsyncApi } from './transports/asyncapi-route.js'
 import type { HostHandler } from './transports/host-types.js'
 import { registerWebsocketRoute } from './transports/websocket-route.js'
 
@@ -27,7 +28,7 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
   if (Object.hasOwn(fastify, 'channel')) throw new FST_WS_CHANNEL_SECOND()
   const limits = resolveLimits(options)
   const runtime = new ChannelRuntime(fastify, options, limits)
-  const { origin, allowedHosts = [], routeOptions } = options
+  const { origin, allowedHosts = [], routeOptions, asyncapi = {} } = options
   const path = routePath(fastify, options)
   const route = registerWebsocketRoute(fastify, { path, maxPayload: limits.maxPayload, origin, allowedHosts, routeOptions }, {
     async admit (request) {
@@ -42,6 +43,15 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     release (identity) { runtime.connections.release(identity.owner) }
   })
 
+  const documented = new AsyncApi(fastify, {
+    settings: asyncapi === false ? {} : asyncapi,
+    limits,
+    url: route.url,
+    routeOptions: routeOptions ?? {},
+    hostTypes: runtime.hostSchemas
+  })
+  if (asyncapi !== false) documented.addRoute(path)
+
   fastify.decorate('channel', {
     stats: () => runtime.stats(),
     drain: (drainOptions = {}) => runtime.drain(drainOptions.timeoutMs),
@@ -52,7 +62,8 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     follow: (session, followOptions) => runtime.host.follow(session, followOptions),
     cancel: async (session) => await runtime.host.cancel(session),
     publish: async (session, name, data) => await runtime.host.publish(session, name, data),
-    injectWS: route.injectWS
+    injectWS: route.injectWS,
+    asyncapi: () => documented.document()
   } satisfies Channel)
 
   fastify.addHook('onReady', async () => { runtime.start(route.maxPayload) })

@@ -1,3 +1,5 @@
+import type { TSchema } from '@sinclair/typebox'
+
 import { hostPayload, type JsonSchema } from './asyncapi-schema.js'
 import { clientFrameSchemas, type ClientFrameType, type FrameLimits } from './client-frames.js'
 import { CLOSE_CODES, ERROR_CODES } from './codes.js'
@@ -86,12 +88,11 @@ export function asyncApiDocument (described: DescribedChannel): AsyncApiDocument
   const messages = protocolMessages(described.limits)
   const schemas: Record<string, JsonSchema> = {}
   const operations = protocolOperations()
-  for (const [type, key] of keysOf(hostTypes.keys())) {
-    const pointer = `#/components/schemas/${key}`
-    const { payload, schema } = hostPayload(type, hostTypes.get(type) ?? {}, pointer)
+  for (const { type, given, key } of keyed(hostTypes)) {
+    const { payload, schema } = hostPayload(type, given, `#/components/schemas/${key}`)
     if (schema !== undefined) schemas[key] = schema
     const summary = textOf(payload['description']) ?? 'A type of the host\'s own'
-    messages[`client.${key}`] = { name: type, title: type, summary, payload, ...messageExamples(hostExamples(type, hostTypes.get(type))) }
+    messages[`client.${key}`] = { name: type, title: type, summary, payload, ...messageExamples(hostExamples(type, given)) }
     messages[`server.${key}`] = {
       name: type, title: type, summary: `The answer to ${type}`, payload: hostAnswer(type)
     }
@@ -140,19 +141,20 @@ const HEADERS = {
 }
 
 function protocolMessages (limits: FrameLimits): Record<string, Record<string, unknown>> {
-  const messages: Record<string, Record<string, unknown>> = {}
-  const examples = frameExamples()
-  for (const [speaker, schemas] of [['client', clientFrameSchemas(limits)], ['server', serverFrameSchemas]] as const) {
-    for (const [type, schema] of Object.entries(schemas)) {
-      const check = compileCheck(schema)
-      // A host's limits may be below what an example has.
-      const fitting = examples[speaker][type]?.filter(({ payload }) => check(payload) === undefined) ?? []
-      messages[`${speaker}.${type}`] = {
-        name: type, title: type, summary: schema.description, payload: schema, ...messageExamples(fitting)
-      }
-    }
-  }
+  const { client, server } = frameExamples()
+  const messages = { ...messagesOf('client', clientFrameSchemas(limits), client), ...messagesOf('server', serverFrameSchemas, server) }
   return { ...messages, 'server.error': { ...messages['server.error'], 'x-error-codes': ERROR_CODES } }
+}
+
+function messagesOf (
+  speaker: 'client' | 'server', schemas: Record<string, TSchema>, examples: Record<string, FrameExample[]>
+): Record<string, Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(schemas).map(([type, schema]) => {
+    const check = compileCheck(schema)
+    // A host's limits may be below what an example has.
+    const fitting = (examples[type] ?? []).filter(({ payload }) => check(payload) === undefined)
+    return [`${speaker}.${type}`, { name: type, title: type, summary: schema.description, payload: schema, ...messageExamples(fitting) }]
+  }))
 }
 
 function protocolOperations (): Record<string, Record<string, unknown>> {
@@ -183,9 +185,9 @@ function messageExamples (examples: readonly FrameExample[]): { examples?: reado
 }
 
 /** What a host's schema has as examples, as frames. */
-function hostExamples (type: string, schema: object | undefined): FrameExample[] {
-  const given: unknown = schema === undefined ? undefined : Reflect.get(schema, 'examples')
-  if (schema === undefined || !Array.isArray(given)) return []
+function hostExamples (type: string, schema: object): FrameExample[] {
+  const given: unknown = Reflect.get(schema, 'examples')
+  if (!Array.isArray(given)) return []
   const check = compileCheck(schema)
   return given.filter((example: unknown): example is object => typeof example === 'object' && example !== null && check(example) === undefined)
     .map((example, index) => ({ name: `${type}-${index + 1}`, summary: `A frame ${type}`, payload: { ...example, type } }))
@@ -203,16 +205,16 @@ function hostAnswer (type: string): JsonSchema {
   }
 }
 
-/** A document's keys for types, which may have any name. */
-function keysOf (types: Iterable<string>): Map<string, string> {
-  const typeByKey = new Map<string, string>()
-  for (const type of types) {
+/** Types, which may have any name, with keys that a document can have. */
+function keyed (hostTypes: ReadonlyMap<string, object>): Array<{ type: string, given: object, key: string }> {
+  const keys = new Set<string>()
+  return [...hostTypes].map(([type, given]) => {
     const plain = type.replace(/[^\w-]/g, '_')
     let key = plain
-    for (let number = 2; typeByKey.has(key); number++) key = `${plain}_${number}`
-    typeByKey.set(key, type)
-  }
-  return new Map([...typeByKey].map(([key, type]) => [type, key]))
+    for (let number = 2; keys.has(key); number++) key = `${plain}_${number}`
+    keys.add(key)
+    return { type, given, key }
+  })
 }
 
 /** A path as Fastify has it, with its parameters in braces. */

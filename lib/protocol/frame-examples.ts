@@ -22,8 +22,7 @@ export function frameExamples (): Record<'client' | 'server', Record<string, Fra
       ],
       ping: [
         { name: 'ready', summary: 'The subprotocol', payload: { type: 'ping' } },
-        { name: 'too-big', summary: 'A message that is too big', payload: { type: 'ping', id: 'p1' } },
-        { name: 'bad-frames', summary: 'Bad frames', payload: { type: 'ping', id: 'p1', extra: 'ignored' } }
+        { name: 'too-big', summary: 'A message that is too big', payload: { type: 'ping', id: 'p1' } }
       ],
       cancel: [
         { name: 'cancel-plain-queued', summary: 'Cancel a plain chat that waits', payload: { type: 'cancel', id: 'c1', sessionId: 'trip' } },

@@ -58,7 +58,8 @@ export interface WebsocketRoute {
   injectWS: InjectWs
 }
 
-const QUERY = Type.Object({
+/** What the query of an upgrade may set. */
+export const CHANNEL_QUERY = Type.Object({
   agentId: Type.Optional(Type.String({
     maxLength: MAX_NAME_LENGTH, pattern: NAME_PATTERN, description: 'The agent of frames that name none'
   })),
@@ -67,9 +68,9 @@ const QUERY = Type.Object({
   }))
 })
 
-const queryCheck = TypeCompiler.Compile(QUERY)
+const queryCheck = TypeCompiler.Compile(CHANNEL_QUERY)
 
-type Query = Static<typeof QUERY>
+type Query = Static<typeof CHANNEL_QUERY>
 type ChannelRequest = FastifyRequest<{ Querystring: Query }>
 
 /** Adds the route that upgrades to a WebSocket, in a scope where it can. Call it while the given scope is loading. */
@@ -191,7 +192,7 @@ function schemaOf ({ routeOptions }: WebsocketRouteOptions): object {
   return {
     summary: 'A WebSocket to the agent',
     ...routeOptions?.schema,
-    querystring: QUERY,
+    querystring: CHANNEL_QUERY,
     response: {
       101: Type.Null({ description: 'From here on it is a WebSocket' }),
       400: ours,
