@@ -1,5 +1,4 @@
 import { connect, type AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
 import { Parser } from '@asyncapi/parser'
@@ -294,9 +293,8 @@ t.test('one that is incomplete says what it can', async (t) => {
 t.test('says where a server listens that uses TLS, IPv6 or a Unix socket', async (t) => {
   const six = { address: '::1', family: 'IPv6', port: 9527 }
   t.strictSame(listeningAt({ initialConfig: { https: true }, addresses: () => [six] }), { host: '[::1]:9527', protocol: 'wss' })
-  const app = await host(t)
-  await app.listen({ path: join(t.testdir(), 'socket') })
-  t.strictSame(app.channel.asyncapi().servers, { main: { host: 'localhost', protocol: 'ws' } })
+  // Fastify's type knows of no path.
+  t.strictSame(listeningAt({ initialConfig: {}, addresses: () => ['/run/host.sock'] as never }), { host: 'localhost', protocol: 'ws' })
 })
 
 t.test('settings that are none are refused at start', async (t) => {
