@@ -2,9 +2,11 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { AgentExecutor } from './agent/executor.js'
+import { DEFAULT_PREFIX } from './channel-path.js'
 import { ChannelRuntime, type Channel } from './channel.js'
 import { FST_WS_CHANNEL_SECOND } from './errors.js'
 import { resolveLimits, type WsChannelOptions } from './options.js'
+import { linkRuntime } from './runtimes.js'
 import type { SessionStore } from './sessions/session-store.js'
 import type { HostHandler } from './transports/host-types.js'
 import { registerWebsocketRoute } from './transports/websocket-route.js'
@@ -20,7 +22,6 @@ declare module 'fastify' {
   }
 }
 
-const DEFAULT_PREFIX = '/api/v1'
 const DEFAULT_PATH = '/ws'
 
 const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) => {
@@ -42,7 +43,7 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     release (identity) { runtime.connections.release(identity.owner) }
   })
 
-  fastify.decorate('channel', {
+  const decorated: Channel = {
     stats: () => runtime.stats(),
     drain: (drainOptions = {}) => runtime.drain(drainOptions.timeoutMs),
     disconnect: (owner) => runtime.disconnect(owner),
@@ -53,7 +54,9 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     cancel: async (session) => await runtime.host.cancel(session),
     publish: async (session, name, data) => await runtime.host.publish(session, name, data),
     injectWS: route.injectWS
-  } satisfies Channel)
+  }
+  linkRuntime(decorated, runtime)
+  fastify.decorate('channel', decorated)
 
   fastify.addHook('onReady', async () => { runtime.start(route.maxPayload) })
   // A drain may take longer than a `preClose` hook has (`pluginTimeout`): it is begun here, and awaited in `onClose`.
