@@ -1,5 +1,6 @@
 export { wsChannel, wsChannel as default } from './plugin.js'
 export type { Channel, ChannelStats } from './channel.js'
+export { channelRest, type ChannelRestOptions } from './rest.js'
 export type { ChannelLimits, ChannelSetup, WsChannelOptions } from './options.js'
 
 export { AgentError, AgentNotFoundError } from './agent/executor.js'

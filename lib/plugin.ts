@@ -2,9 +2,11 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { AgentExecutor } from './agent/executor.js'
+import { DEFAULT_PREFIX } from './channel-path.js'
 import { ChannelRuntime, type Channel } from './channel.js'
 import { FST_WS_CHANNEL_SECOND } from './errors.js'
 import { resolveLimits, type WsChannelOptions } from './options.js'
+import { linkRuntime } from './runtimes.js'
 import type { SessionStore } from './sessions/session-store.js'
 import { AsyncApi } from './transports/asyncapi-route.js'
 import type { HostHandler } from './transports/host-types.js'
@@ -21,7 +23,6 @@ declare module 'fastify' {
   }
 }
 
-const DEFAULT_PREFIX = '/api/v1'
 const DEFAULT_PATH = '/ws'
 
 const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) => {
@@ -52,7 +53,7 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
   })
   if (asyncapi !== false) documented.addRoute(path)
 
-  fastify.decorate('channel', {
+  const decorated: Channel = {
     stats: () => runtime.stats(),
     drain: (drainOptions = {}) => runtime.drain(drainOptions.timeoutMs),
     disconnect: (owner) => runtime.disconnect(owner),
@@ -64,7 +65,9 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     publish: async (session, name, data) => await runtime.host.publish(session, name, data),
     injectWS: route.injectWS,
     asyncapi: () => documented.document()
-  } satisfies Channel)
+  }
+  linkRuntime(decorated, runtime)
+  fastify.decorate('channel', decorated)
 
   fastify.addHook('onReady', async () => { runtime.start(route.maxPayload) })
   // A drain may take longer than a `preClose` hook has (`pluginTimeout`): it is begun here, and awaited in `onClose`.

@@ -1,0 +1,36 @@
+import type { ServerResponse } from 'node:http'
+
+import type { OutboxSocket } from './outbox.js'
+
+/** The body of an answer over HTTP, as an outbox writes it. */
+export class ResponseSink implements OutboxSocket {
+  /** Its bytes are no WebSocket's. */
+  readonly isDirect = false
+  readonly #response: ServerResponse
+
+  constructor (response: ServerResponse) {
+    this.#response = response
+  }
+
+  get bufferedBytes (): number { return this.#response.writableLength }
+
+  /** As that of a socket: shrinks also while one large text is on its way. */
+  get unsentBytes (): number {
+    const handle: unknown = Reflect.get(Object(this.#response.socket), '_handle')
+    const queued: unknown = Reflect.get(Object(handle), 'writeQueueSize')
+    return this.#response.writableLength + (typeof queued === 'number' ? queued : 0)
+  }
+
+  send (text: string, written: () => void): void {
+    this.#response.write(text, written)
+  }
+
+  batch (send: () => void): void {
+    this.#response.cork()
+    try {
+      send()
+    } finally {
+      this.#response.uncork()
+    }
+  }
+}
