@@ -4,8 +4,10 @@ import fp from 'fastify-plugin'
 import { DEFAULT_PREFIX } from './channel-path.js'
 import { FST_WS_CHANNEL_OPTION } from './errors.js'
 import { runtimeOf } from './runtimes.js'
-import { RestHandlers } from './transports/rest-handlers.js'
-import { registerRestRoutes } from './transports/rest-routes.js'
+import { CompletionHandlers } from './transports/completion-handlers.js'
+import { registerCompletionRoutes } from './transports/completion-routes.js'
+import { RestHandlers, type RestHandlersTools } from './transports/rest-handlers.js'
+import { registerRestRoutes, type RestRoutesOptions } from './transports/rest-routes.js'
 import type { ChannelRouteOptions } from './transports/route-options.js'
 import { SseTellings } from './transports/sse-tellings.js'
 
@@ -15,10 +17,12 @@ export interface ChannelRestOptions {
   prefix?: string
   /** Hooks, `config` and documentation for the routes. @default none */
   routeOptions?: ChannelRouteOptions | undefined
+  /** Adds `/chat/completions` and `/models`, for clients of OpenAI's API; a model there is an agent. @default false */
+  openAi?: boolean | undefined
 }
 
 /** `logLevel` and `logSerializers` are Fastify's own, for any plugin. */
-const KNOWN = ['prefix', 'routeOptions', 'logLevel', 'logSerializers']
+const KNOWN = ['prefix', 'routeOptions', 'openAi', 'logLevel', 'logSerializers']
 
 const rest: FastifyPluginAsync<ChannelRestOptions> = async (fastify, options) => {
   for (const key of Object.keys(options)) {
@@ -29,15 +33,17 @@ const rest: FastifyPluginAsync<ChannelRestOptions> = async (fastify, options) =>
   const { limits, originRule } = runtime
   const tellings = new SseTellings(runtime.clock, limits)
   runtime.join(tellings)
-  const handlers = new RestHandlers({
+  const tools: RestHandlersTools = {
     tools: () => runtime.tools,
     tellings,
     identify: async (request) => await runtime.identify(request)
-  })
+  }
   // Fastify has put the option `prefix` behind the scope's already.
   const prefix = options.prefix === undefined && fastify.prefix === '' ? DEFAULT_PREFIX : ''
-  const { routeOptions } = options
-  registerRestRoutes(fastify, handlers, { prefix, operationSuffix: operationSuffix(fastify), originRule, limits, routeOptions })
+  const { routeOptions, openAi = false } = options
+  const routes: RestRoutesOptions = { prefix, operationSuffix: operationSuffix(fastify), originRule, limits, routeOptions }
+  registerRestRoutes(fastify, new RestHandlers(tools), routes)
+  if (openAi) registerCompletionRoutes(fastify, new CompletionHandlers(tools), routes)
 }
 
 const countByServer = new WeakMap<object, number>()

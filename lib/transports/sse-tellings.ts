@@ -1,5 +1,18 @@
 import type { Clock } from '../clock.js'
-import type { SseTelling } from './sse-telling.js'
+import type { ErrorCode } from '../protocol/codes.js'
+
+/** An answer that is told as events. */
+export interface Telling {
+  readonly owner: string
+  /** Looks at the client, its credentials, and how long nothing was said. */
+  watch (now: number, date: number): void
+  /** Ends as soon as nothing that it follows runs. */
+  drain (): void
+  /** Ends now, with all there is to say; answers whether it did. */
+  close (code: ErrorCode): boolean
+  /** Cuts off a client that does not take what is left. */
+  terminate (): void
+}
 
 export interface SseLimits {
   heartbeatMs: number
@@ -11,7 +24,7 @@ export interface SseLimits {
 export class SseTellings {
   readonly #clock: Clock
   readonly #limits: SseLimits
-  readonly #open = new Set<SseTelling>()
+  readonly #open = new Set<Telling>()
   #isDraining = false
   #stopWatch: (() => void) | undefined
   #onEmpty: (() => void) | undefined
@@ -22,13 +35,13 @@ export class SseTellings {
   }
 
   /** To be taken back by `delete`. */
-  add (telling: SseTelling): void {
+  add (telling: Telling): void {
     this.#open.add(telling)
     this.#stopWatch ??= this.#clock.every(this.#watchMs(), () => { this.#watch() })
     if (this.#isDraining) telling.drain()
   }
 
-  delete (telling: SseTelling): void {
+  delete (telling: Telling): void {
     this.#open.delete(telling)
     if (this.#open.size > 0) return
     this.#stopWatch?.()

@@ -129,6 +129,11 @@ export class Engine {
     return this.#inTime(this.#sessions.home(true).store.list(of, page))
   }
 
+  /** Puts before the first turn of an unnamed session what was said elsewhere. */
+  async remember (key: SessionKey, messages: readonly SessionMessage[]): Promise<void> {
+    await this.#inTime(this.#sessions.home(false).store.append(key, messages))
+  }
+
   /** Ends a connection's own session: stops its turns, forgets what was said. */
   async endUnnamed (key: SessionKey): Promise<void> {
     await this.#forget(key, false)

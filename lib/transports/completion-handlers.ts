@@ -1,0 +1,81 @@
+import { finished } from 'node:stream'
+
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+import { completion, CompletionText, type CompletionHead } from './completion-answer.js'
+import { readCompletion, type CompletionAsk } from './completion-request.js'
+import type { Completion, Models } from './completion-schemas.js'
+import { CompletionStream } from './completion-stream.js'
+import { CompletionTurn } from './completion-turn.js'
+import type { Identity } from './identity.js'
+import type { RestHandlersTools } from './rest-handlers.js'
+
+/** What the routes of that API do. */
+export class CompletionHandlers {
+  readonly #tools: RestHandlersTools
+
+  constructor (tools: RestHandlersTools) {
+    this.#tools = tools
+  }
+
+  readonly models = async (request: FastifyRequest): Promise<Models> => {
+    await this.#tools.identify(request)
+    const { agents } = this.#tools.tools()
+    return { object: 'list', data: agents.list().map(({ agentId }) => ({ id: agentId, object: 'model', created: 0, owned_by: 'host' })) }
+  }
+
+  readonly complete = async (request: FastifyRequest, reply: FastifyReply): Promise<Completion | FastifyReply> => {
+    const identity = await this.#tools.identify(request)
+    const { clock, connections, decode } = this.#tools.tools()
+    const ask = readCompletion(request.body, decode)
+    const head = { id: ask.chat.id, created: Math.floor(clock.date() / 1000), model: ask.chat.agentId }
+    connections.reserveRequest(identity.owner)
+    return ask.isStreamed ? await this.#stream(reply, identity, ask, head) : await this.#whole(reply, identity, ask, head)
+  }
+
+  async #stream (reply: FastifyReply, identity: Identity, ask: CompletionAsk, head: CompletionHead): Promise<FastifyReply> {
+    const tools = this.#tools.tools()
+    const stream = new CompletionStream(reply, identity, ask, head, tools)
+    this.#tools.tellings.add(stream)
+    // Also when a refusal has been sent, and when the client is gone already.
+    finished(reply.raw, () => {
+      stream.gone()
+      this.#tools.tellings.delete(stream)
+      tools.connections.release(identity.owner)
+    })
+    stream.start()
+    await stream.begun
+    return reply
+  }
+
+  async #whole (reply: FastifyReply, identity: Identity, ask: CompletionAsk, head: CompletionHead): Promise<Completion | FastifyReply> {
+    const tools = this.#tools.tools()
+    const turn = new CompletionTurn(ask, identity, tools)
+    let wake = (): void => {}
+    let isGone = false
+    const unwatch = finished(reply.raw, () => {
+      isGone = true
+      turn.close()
+      wake()
+    })
+    try {
+      await turn.start(() => { wake() })
+      const text = new CompletionText()
+      let content = ''
+      while (!isGone) {
+        const entry = turn.next(true)
+        if (entry === undefined) {
+          await new Promise<void>((resolve) => { wake = resolve })
+          continue
+        }
+        content += text.of(entry)
+        if (entry.kind === 'end') return completion(head, content, entry.end)
+      }
+      return reply.hijack()
+    } finally {
+      unwatch()
+      turn.close()
+      tools.connections.release(identity.owner)
+    }
+  }
+}

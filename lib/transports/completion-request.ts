@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto'
+
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+
+import type { ChatFrame } from '../protocol/client-frames.js'
+import type { Decoded } from '../protocol/decode.js'
+import { DEFAULT_AGENT_ID } from '../protocol/names.js'
+import type { SessionMessage } from '../protocol/server-frames.js'
+import { WrongField } from './completion-errors.js'
+import { COMPLETION_REQUEST, type CompletionRequest, type GivenMessage } from './completion-schemas.js'
+import { Refusal } from './refusal.js'
+
+/** What a completion asks for. */
+export interface CompletionAsk {
+  /** As a client would say it over a socket: with an `id`, and with a `sessionId` where it is to be kept. */
+  chat: ChatFrame & { id: string, agentId: string }
+  /** What was said before, where no session is named. */
+  given: GivenMessage[]
+  isStreamed: boolean
+  includesUsage: boolean
+}
+
+const check = TypeCompiler.Compile(COMPLETION_REQUEST)
+
+/** Where a chat has what a completion calls otherwise. */
+const PARAM_BY_FIELD: Readonly<Record<string, string>> = { agentId: '/model', message: '/messages' }
+
+/**
+ * Reads the body of a request.
+ * @throws WrongField
+ */
+export function readCompletion (body: unknown, decode: (data: Buffer) => Decoded): CompletionAsk {
+  if (!check.Check(body)) {
+    const fault = check.Errors(body).First()
+    throw new WrongField(fault?.path ?? '', fault?.message ?? '')
+  }
+  const { messages, stream, stream_options: streamOptions } = body
+  const last = messages.findLastIndex(({ role }) => role === 'user')
+  const asked = messages[last]
+  if (asked === undefined) throw new WrongField('/messages', 'needs one of the user')
+  const chat = readChat(body, textOf(asked), decode)
+  return {
+    chat,
+    given: chat.sessionId === undefined ? messages.toSpliced(last, 1) : [],
+    isStreamed: stream === true,
+    includesUsage: streamOptions?.include_usage === true
+  }
+}
+
+/** A history, of messages from a client. Nobody but the user and the agent speaks there: who else did is in the `metadata`. */
+export function historyOf (given: readonly GivenMessage[], at: number): SessionMessage[] {
+  return given.flatMap((message, index) => {
+    const content = textOf(message)
+    // A call of a tool, for one, which this agent has not made.
+    if (content === '') return []
+    const { role } = message
+    const kept = { content, turnId: `given-${index}`, at, complete: true }
+    if (role === 'assistant' || role === 'user') return [{ role, ...kept }]
+    return [{ role: 'user' as const, ...kept, metadata: { role } }]
+  })
+}
+
+/** With the limits of one that comes over a socket. */
+function readChat ({ model, sessionId, user, metadata }: CompletionRequest, message: string, decode: (data: Buffer) => Decoded): CompletionAsk['chat'] {
+  const id = `chatcmpl-${randomUUID()}`
+  const session = sessionId ?? user
+  const frame = { type: 'chat', id, agentId: model, message, ...session == null ? {} : { sessionId: session }, ...metadata == null ? {} : { metadata } }
+  const decoded = decode(Buffer.from(JSON.stringify(frame)))
+  if (decoded.ok && 'frame' in decoded) {
+    // What is read has the type that it was given.
+    const chat = decoded.frame as ChatFrame
+    return { ...chat, id, agentId: chat.agentId ?? DEFAULT_AGENT_ID }
+  }
+  if (!('refusal' in decoded)) throw new Refusal('VALIDATION_FAILED', { statusCode: 413, hint: 'larger than `maxPayload`' })
+  const { path = '', rule = '' } = decoded.refusal.details ?? {}
+  const [, field = ''] = path.split('/')
+  throw new WrongField(PARAM_BY_FIELD[field] ?? path, rule)
+}
+
+function textOf ({ content }: GivenMessage): string {
+  return typeof content === 'string' ? content : (content ?? []).map(({ text }) => text).join('')
+}
