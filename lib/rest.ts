@@ -43,7 +43,7 @@ const rest: FastifyPluginAsync<ChannelRestOptions> = async (fastify, options) =>
   const { routeOptions, openAi = false } = options
   const routes: RestRoutesOptions = { prefix, operationSuffix: operationSuffix(fastify), originRule, limits, routeOptions }
   registerRestRoutes(fastify, new RestHandlers(tools), routes)
-  if (openAi) registerCompletionRoutes(fastify, new CompletionHandlers(tools), routes)
+  if (openAi) registerCompletionRoutes(fastify, new CompletionHandlers(tools, runtime.clock.date()), routes)
 }
 
 const countByServer = new WeakMap<object, number>()

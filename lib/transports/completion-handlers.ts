@@ -13,22 +13,26 @@ import type { RestHandlersTools } from './rest-handlers.js'
 /** What the routes of that API do. */
 export class CompletionHandlers {
   readonly #tools: RestHandlersTools
+  readonly #createdAt: number
 
-  constructor (tools: RestHandlersTools) {
+  /** @param createdAt since when there are the agents, in milliseconds since 1970-01-01T00:00:00Z */
+  constructor (tools: RestHandlersTools, createdAt: number) {
     this.#tools = tools
+    this.#createdAt = createdAt
   }
 
   readonly models = async (request: FastifyRequest): Promise<Models> => {
     await this.#tools.identify(request)
     const { agents } = this.#tools.tools()
-    return { object: 'list', data: agents.list().map(({ agentId }) => ({ id: agentId, object: 'model', created: 0, owned_by: 'host' })) }
+    const created = seconds(this.#createdAt)
+    return { object: 'list', data: agents.list().map(({ agentId }) => ({ id: agentId, object: 'model', created, owned_by: 'host' })) }
   }
 
   readonly complete = async (request: FastifyRequest, reply: FastifyReply): Promise<Completion | FastifyReply> => {
     const identity = await this.#tools.identify(request)
     const { clock, connections, decode } = this.#tools.tools()
     const ask = readCompletion(request.body, decode)
-    const head = { id: ask.chat.id, created: Math.floor(clock.date() / 1000), model: ask.chat.agentId }
+    const head = { id: ask.chat.id, created: seconds(clock.date()), model: ask.chat.agentId }
     connections.reserveRequest(identity.owner)
     return ask.isStreamed ? await this.#stream(reply, identity, ask, head) : await this.#whole(reply, identity, ask, head)
   }
@@ -78,4 +82,8 @@ export class CompletionHandlers {
       tools.connections.release(identity.owner)
     }
   }
+}
+
+function seconds (date: number): number {
+  return Math.floor(date / 1000)
 }

@@ -4,7 +4,6 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 
 import type { ChatFrame } from '../protocol/client-frames.js'
 import type { Decoded } from '../protocol/decode.js'
-import { DEFAULT_AGENT_ID } from '../protocol/names.js'
 import type { SessionMessage } from '../protocol/server-frames.js'
 import { WrongField } from './completion-errors.js'
 import { COMPLETION_REQUEST, type CompletionRequest, type GivenMessage } from './completion-schemas.js'
@@ -69,7 +68,7 @@ function readChat ({ model, sessionId, user, metadata }: CompletionRequest, mess
   if (decoded.ok && 'frame' in decoded) {
     // What is read has the type that it was given.
     const chat = decoded.frame as ChatFrame
-    return { ...chat, id, agentId: chat.agentId ?? DEFAULT_AGENT_ID }
+    return { ...chat, id, agentId: model }
   }
   if (!('refusal' in decoded)) throw new Refusal('VALIDATION_FAILED', { statusCode: 413, hint: 'larger than `maxPayload`' })
   const { path = '', rule = '' } = decoded.refusal.details ?? {}

@@ -61,6 +61,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
       const content = this.#text.of(entry)
       const told = `${content === '' ? '' : this.#chunks.piece(content)}${entry.kind === 'end' ? this.#chunks.end(entry.end) : ''}`
       if (told === '') continue
+      if (this.#isAnswered) return undefined
       this.#hasSaid = true
       const text = this.#begin() + told
       if (entry.kind !== 'end') return text
@@ -125,6 +126,9 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
   /** It says so by a failure. */
   onLost (): void {}
 
+  /** A time-out of the host's was faster. */
+  get #isAnswered (): boolean { return this.#state === 'silent' && this.#reply.sent }
+
   /** @returns what comes before everything else */
   #begin (): string {
     if (this.#state !== 'silent') return ''
@@ -136,6 +140,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
 
   #beat (now: number): void {
     this.#saidAt = now
+    if (this.#isAnswered) return
     // What waits to be sent is a sign of life too.
     if (this.#state === 'silent' || this.#sink.unsentBytes === 0) this.#outbox.reply(this.#begin() + HEARTBEAT)
   }
