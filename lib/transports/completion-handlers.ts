@@ -8,6 +8,7 @@ import type { Completion, Models } from './completion-schemas.js'
 import { CompletionStream } from './completion-stream.js'
 import { CompletionTurn } from './completion-turn.js'
 import type { Identity } from './identity.js'
+import { Refusal } from './refusal.js'
 import type { RestHandlersTools } from './rest-handlers.js'
 
 /** What the routes of that API do. */
@@ -47,8 +48,7 @@ export class CompletionHandlers {
       this.#tools.tellings.delete(stream)
       tools.connections.release(identity.owner)
     })
-    stream.start()
-    await stream.begun
+    await stream.start()
     return reply
   }
 
@@ -72,6 +72,7 @@ export class CompletionHandlers {
           await new Promise<void>((resolve) => { wake = resolve })
           continue
         }
+        if (entry === 'lost') throw new Refusal('STORE_UNAVAILABLE')
         content += text.of(entry)
         if (entry.kind === 'end') return completion(head, content, entry.end)
       }

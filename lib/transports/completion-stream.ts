@@ -1,13 +1,14 @@
 import type { FastifyReply } from 'fastify'
 
 import type { ErrorCode } from '../protocol/codes.js'
+import { toError } from '../turns/within.js'
 import { CompletionChunks, CompletionText, eventText, type CompletionHead } from './completion-answer.js'
 import { completionError } from './completion-errors.js'
 import type { CompletionAsk } from './completion-request.js'
 import { CompletionTurn } from './completion-turn.js'
 import { beginEvents, endEvents, HEARTBEAT } from './event-stream.js'
 import type { Identity } from './identity.js'
-import { Outbox, type FrameSource, type OutboxEvents } from './outbox.js'
+import { LOST, Outbox, type FrameSource, type OutboxEvents } from './outbox.js'
 import { Refusal } from './refusal.js'
 import { ResponseSink } from './response-sink.js'
 import type { RestTools } from './rest-tools.js'
@@ -16,8 +17,6 @@ import type { Telling } from './sse-tellings.js'
 /** Streams an answer in that API's events. What fails before its first word is answered by a status of its own. */
 export class CompletionStream implements Telling, FrameSource, OutboxEvents {
   readonly owner: string
-  /** Settles when the answer has begun or its client is gone, and rejects with the refusal that is the answer instead. */
-  readonly begun: Promise<void>
   readonly #reply: FastifyReply
   readonly #identity: Identity
   readonly #tools: RestTools
@@ -27,8 +26,8 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
   readonly #sink: ResponseSink
   readonly #outbox: Outbox
   #state: 'silent' | 'telling' | 'ending' | 'over' = 'silent'
-  #onBegun: () => void = () => {}
-  #onRefused: (refusal: Error) => void = () => {}
+  #onBegun: (() => void) | undefined
+  #onRefused: ((refusal: Error) => void) | undefined
   #isDraining = false
   #hasSaid = false
   #saidAt: number
@@ -43,21 +42,23 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
     this.#sink = new ResponseSink(reply.raw)
     this.#outbox = new Outbox(this.#sink, tools.limits, tools.clock, this)
     this.#saidAt = tools.clock.now()
-    this.begun = new Promise((resolve, reject) => {
+  }
+
+  /** Settles when the answer has begun or its client is gone, and rejects with the refusal that is the answer instead. */
+  start (): Promise<void> {
+    this.#outbox.add(this)
+    this.#turn.start((isUrgent) => { this.#outbox.wake(isUrgent) }).catch((err: unknown) => { this.#refuse(toError(err)) })
+    return new Promise((resolve, reject) => {
       this.#onBegun = resolve
       this.#onRefused = reject
     })
-  }
-
-  start (): void {
-    this.#outbox.add(this)
-    this.#turn.start((isUrgent) => { this.#outbox.wake(isUrgent) }).catch((err: unknown) => { this.#refuse(err as Error) })
   }
 
   next (isBehind: boolean): ReturnType<FrameSource['next']> {
     while (this.#state === 'silent' || this.#state === 'telling') {
       const entry = this.#turn.next(isBehind)
       if (entry === undefined) return undefined
+      if (entry === 'lost') return LOST
       const content = this.#text.of(entry)
       const told = `${content === '' ? '' : this.#chunks.piece(content)}${entry.kind === 'end' ? this.#chunks.end(entry.end) : ''}`
       if (told === '') continue
@@ -107,7 +108,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
     this.#outbox.close()
     if (this.#state === 'silent') {
       this.#reply.hijack()
-      this.#onBegun()
+      this.#onBegun?.()
     }
     this.#state = 'over'
   }
@@ -123,8 +124,9 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
     this.#fail(new Refusal('INTERNAL'))
   }
 
-  /** It says so by a failure. */
-  onLost (): void {}
+  onLost (): void {
+    this.#fail(new Refusal('STORE_UNAVAILABLE'))
+  }
 
   /** A time-out of the host's was faster. */
   get #isAnswered (): boolean { return this.#state === 'silent' && this.#reply.sent }
@@ -134,7 +136,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
     if (this.#state !== 'silent') return ''
     this.#state = 'telling'
     beginEvents(this.#reply)
-    this.#onBegun()
+    this.#onBegun?.()
     return this.#chunks.start()
   }
 
@@ -156,7 +158,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
     this.#state = 'ending'
     this.#turn.close()
     this.#outbox.close()
-    this.#onRefused(refusal)
+    this.#onRefused?.(refusal)
   }
 
   #finish (last: string): void {

@@ -42,8 +42,7 @@ export class CompletionTurn {
     const { engine, clock } = this.#tools
     const { chat, given } = this.#ask
     await this.#mayAsk()
-    if (this.#isClosed) return
-    if (given.length > 0) await this.#kept(engine.remember(this.#key, historyOf(given, clock.date())))
+    if (given.length > 0) await engine.remember(this.#key, historyOf(given, clock.date()))
     // Nobody is there any more who would wait for it.
     if (this.#isClosed) return this.#stop()
     const { message, metadata } = chat
@@ -62,11 +61,12 @@ export class CompletionTurn {
 
   /**
    * @param isBehind whether its reader is
-   * @throws Refusal for a turn that failed, or that can no longer be told
+   * @returns `lost` for a turn that can no longer be told
+   * @throws Refusal for one that failed
    */
-  next (isBehind: boolean): Entry | undefined {
+  next (isBehind: boolean): Entry | 'lost' | undefined {
     const entry = this.#follower?.next(isBehind)
-    if (entry === 'lost') throw new Refusal('STORE_UNAVAILABLE')
+    if (entry === 'lost') return entry
     if (entry?.kind === 'event') this.#hasStarted ||= entry.name === TURN_STARTED
     if (entry?.kind !== 'end') return entry
     this.#hasEnded = true
@@ -114,15 +114,6 @@ export class CompletionTurn {
       })
       gate.pass(this.#ask.chat)
     })
-  }
-
-  async #kept (remembered: Promise<void>): Promise<void> {
-    try {
-      await remembered
-    } catch (err) {
-      this.#log(err, 'what was said before could not be kept for a completion')
-      throw new Refusal('STORE_UNAVAILABLE', { retryAfterMs: this.#tools.limits.retryAfterMs })
-    }
   }
 
   #log (thrown: unknown, text: string): void {

@@ -371,7 +371,7 @@ t.test('it is there only where it is asked for', async (t) => {
 t.test('it is in the host\'s OpenAPI document', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(swagger, { openapi: {} })
+  await app.register(swagger, { openapi: { components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } } } })
   app.register(async (api) => {
     api.register(wsChannel)
     api.register(channelRest, { openAi: true, routeOptions: { schema: { security: [{ key: [] }] } } })
