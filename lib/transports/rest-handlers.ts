@@ -153,7 +153,6 @@ export class RestHandlers {
     const { connections } = this.#tools()
     connections.reserveRequest(identity.owner)
     const telling = new SseTelling(reply, { identity, frame, hasOwnId }, this.#tools())
-    this.#tellings.add(telling)
     // Also when a refusal has been sent, and when the client is gone already.
     finished(reply.raw, () => {
       telling.gone()
@@ -161,6 +160,7 @@ export class RestHandlers {
       connections.release(identity.owner)
     })
     telling.start()
+    this.#tellings.add(telling)
     await telling.begun
   }
 
