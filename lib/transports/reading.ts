@@ -166,7 +166,7 @@ export class Reading implements OutboxEvents {
   /** The end of a turn that was over before its chat was sent again comes with an `ack`, which says of which epoch it is. */
   #positionOf (frame: ServerFrame): Position | undefined {
     if ('epoch' in frame) return { epoch: frame.epoch, seq: frame.seq }
-    return this.#epoch === undefined || !('seq' in frame) || frame.seq === undefined ? undefined : { epoch: this.#epoch, seq: frame.seq }
+    return this.#epoch === undefined || !('seq' in frame) ? undefined : { epoch: this.#epoch, seq: frame.seq }
   }
 
   #log (level: 'info' | 'error', thrown: unknown, text: string): void {

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 
 import type { OutboxSocket } from './outbox.js'
 
@@ -23,6 +24,13 @@ export class ResponseSink implements OutboxSocket {
 
   send (text: string, written: () => void): void {
     this.#response.write(text, written)
+  }
+
+  /** A server that is being closed would wait for its client to hang up. */
+  hangUpWhenDone (): void {
+    const { httpVersionMajor, socket } = this.#response.req
+    // Over HTTP/2 it is not the answer's alone; `inject` has none.
+    if (httpVersionMajor === 1 && socket instanceof Socket) this.#response.once('finish', () => { socket.destroySoon() })
   }
 
   batch (send: () => void): void {

@@ -27,7 +27,7 @@ export interface RestHandlersTools {
 }
 
 type AgentRequest = FastifyRequest<{ Params: { agentId: string } }>
-type SessionParams = { agentId: string, sessionId: string } // eslint-disable-line @typescript-eslint/consistent-type-definitions
+interface SessionParams { agentId: string, sessionId: string }
 type SessionRequest = FastifyRequest<{ Params: SessionParams }>
 interface PageQuery { limit?: number, before?: string }
 
@@ -73,11 +73,11 @@ export class RestHandlers {
 
   readonly messages = async (
     request: FastifyRequest<{ Params: SessionParams, Querystring: PageQuery }>, reply: FastifyReply
-  ): Promise<MessagePage | FastifyReply> => {
+  ): Promise<MessagePage | undefined> => {
     const identity = await this.#identify(request)
     const frame = frameOf(this.#tools().decode, { type: 'history', ...request.params, ...request.query })
     const answer = await this.#answer<ServerFrameOf<'history'>>(reply, identity, frame)
-    if (!('messages' in answer)) return answer
+    if (answer === undefined) return undefined
     const { messages, before } = answer
     return before === undefined ? { messages } : { messages, before }
   }
@@ -94,11 +94,11 @@ export class RestHandlers {
     return await this.#tell(reply, identity, frameOf(decode, { type: 'subscribe', ...request.params, ...from }))
   }
 
-  readonly cancel = async (request: SessionRequest, reply: FastifyReply): Promise<{ turns: string[] } | FastifyReply> => {
+  readonly cancel = async (request: SessionRequest, reply: FastifyReply): Promise<{ turns: string[] } | undefined> => {
     const identity = await this.#identify(request)
     const frame = frameOf(this.#tools().decode, { ...bodyOf(request.body ?? {}), type: 'cancel', ...request.params })
     const answer = await this.#answer<ServerFrameOf<'cancelled'>>(reply, identity, frame)
-    return 'turns' in answer ? { turns: answer.turns } : answer
+    return answer && { turns: answer.turns }
   }
 
   /** The host is asked as for a cancel, which is the first half of it. */
@@ -131,7 +131,7 @@ export class RestHandlers {
   /** What is not there any more when its client is gone is answered to nobody. */
   async #answer<Answer> (
     reply: FastifyReply, identity: Identity, frame: ClientFrame, hasOwnId = false
-  ): Promise<Answer | FastifyReply> {
+  ): Promise<Answer | undefined> {
     const tools = this.#tools()
     tools.connections.reserveRequest(identity.owner)
     const telling = new WholeTelling(identity, hasOwnId, tools)
@@ -139,9 +139,9 @@ export class RestHandlers {
     telling.start(frame)
     try {
       const answer = await telling.answer
-      if (answer === undefined) return reply.hijack()
+      if (answer === undefined) reply.hijack()
       // It is of the kind that its frame asks for.
-      return answer as Answer
+      return answer as Answer | undefined
     } finally {
       unwatch()
       telling.close()
@@ -149,11 +149,10 @@ export class RestHandlers {
     }
   }
 
-  async #tell (reply: FastifyReply, identity: Identity, frame: ClientFrame, hasOwnId = false): Promise<FastifyReply> {
+  async #tell (reply: FastifyReply, identity: Identity, frame: ClientFrame, hasOwnId = false): Promise<void> {
     const { connections } = this.#tools()
     connections.reserveRequest(identity.owner)
     const telling = new SseTelling(reply, { identity, frame, hasOwnId }, this.#tools())
-    this.#tellings.add(telling)
     // Also when a refusal has been sent, and when the client is gone already.
     finished(reply.raw, () => {
       telling.gone()
@@ -161,8 +160,8 @@ export class RestHandlers {
       connections.release(identity.owner)
     })
     telling.start()
+    this.#tellings.add(telling)
     await telling.begun
-    return reply
   }
 
   async #kept<T> (request: FastifyRequest, asked: Promise<T>): Promise<T> {

@@ -29,6 +29,7 @@ const TAGS = ['agent channel']
 /** Adds the routes, each with its schemas. Call it while the given scope is loading. */
 export function registerRestRoutes (fastify: FastifyInstance, handlers: RestHandlers, options: RestRoutesOptions): void {
   checkRouteOptions(options.routeOptions ?? {})
+  const gate = async (request: FastifyRequest): Promise<void> => { await refuseForeignOrigin(request, options.originRule) }
   for (const { operationId, url, schema, ...route } of routesOf(handlers, options)) {
     const { routeOptions = {}, operationSuffix } = options
     fastify.route({
@@ -45,7 +46,7 @@ export function registerRestRoutes (fastify: FastifyInstance, handlers: RestHand
       // One that follows would never end.
       exposeHeadRoute: false,
       onRequest: [forbidStoring, ...hookList(routeOptions.onRequest)],
-      preHandler: [...hookList(routeOptions.preHandler), async (request: FastifyRequest) => { await refuseForeignOrigin(request, options.originRule) }]
+      preHandler: [...hookList(routeOptions.preHandler), gate]
     })
   }
 }

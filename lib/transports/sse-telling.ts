@@ -167,8 +167,8 @@ export class SseTelling implements Teller {
     const reply = this.#reply
     const held = this.#held
     this.#held = ''
-    // A time-out of the host's has answered.
-    if (reply.sent) return undefined
+    // The host's `handlerTimeout` is over, and Fastify is about to answer.
+    if (Reflect.get(Object(reply.request.signal.reason), 'code') === 'FST_ERR_HANDLER_TIMEOUT') return undefined
     reply.hijack()
     for (const [header, value] of Object.entries({ ...reply.getHeaders(), ...HEADERS })) reply.raw.setHeader(header, value ?? '')
     reply.raw.writeHead(200)
@@ -197,10 +197,8 @@ export class SseTelling implements Teller {
   #finish (): void {
     this.#state = 'ending'
     this.#reading.close()
-    const { raw } = this.#reply
-    // A server that is being closed waits for the client to hang up.
-    if (this.#isDraining && raw.req.httpVersionMajor === 1) raw.once('finish', () => raw.req.socket.destroySoon())
-    raw.end()
+    if (this.#isDraining) this.sink.hangUpWhenDone()
+    this.#reply.raw.end()
   }
 
   #dropSlow (): void {

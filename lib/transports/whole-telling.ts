@@ -1,4 +1,3 @@
-import type { Position } from '../journal/journal.js'
 import type { ClientFrame } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
@@ -51,7 +50,7 @@ export class WholeTelling implements Teller, OutboxSocket {
     this.#reading.close()
   }
 
-  tell (frame: string, _position: Position | undefined): string {
+  tell (frame: string): string {
     return frame
   }
 

@@ -125,8 +125,8 @@ export class Engine {
   }
 
   /** The sessions of an owner and agent, newest first. */
-  sessions (of: SessionListKey, page: PageRequest): Promise<SessionPage> {
-    return this.#inTime(this.#sessions.home(true).store.list(of, page))
+  async sessions (of: SessionListKey, page: PageRequest): Promise<SessionPage> {
+    return await this.#inTime(this.#sessions.home(true).store.list(of, page))
   }
 
   /** Puts before the first turn of an unnamed session what was said elsewhere. */
