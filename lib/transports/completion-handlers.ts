@@ -55,33 +55,32 @@ export class CompletionHandlers {
   async #whole (reply: FastifyReply, identity: Identity, ask: CompletionAsk, head: CompletionHead): Promise<Completion | FastifyReply> {
     const tools = this.#tools.tools()
     const turn = new CompletionTurn(ask, identity, tools)
-    let wake = (): void => {}
-    let isGone = false
+    const reader = { isGone: false, wake (): void {} }
     const unwatch = finished(reply.raw, () => {
-      isGone = true
+      reader.isGone = true
       turn.close()
-      wake()
+      reader.wake()
     })
+    let answer: Completion | undefined
     try {
-      await turn.start(() => { wake() })
+      await turn.start(() => { reader.wake() })
       const text = new CompletionText()
-      let content = ''
-      while (!isGone) {
+      for (let content = ''; answer === undefined && !reader.isGone;) {
         const entry = turn.next(true)
         if (entry === undefined) {
-          await new Promise<void>((resolve) => { wake = resolve })
+          await new Promise<void>((resolve) => { reader.wake = resolve })
           continue
         }
         if (entry === 'lost') throw new Refusal('STORE_UNAVAILABLE')
         content += text.of(entry)
-        if (entry.kind === 'end') return completion(head, content, entry.end)
+        if (entry.kind === 'end') answer = completion(head, content, entry.end)
       }
-      return reply.hijack()
     } finally {
       unwatch()
       turn.close()
       tools.connections.release(identity.owner)
     }
+    return answer ?? reply.hijack()
   }
 }
 

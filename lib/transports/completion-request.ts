@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
 
-import { TypeCompiler } from '@sinclair/typebox/compiler'
-
 import type { ChatFrame } from '../protocol/client-frames.js'
 import type { Decoded } from '../protocol/decode.js'
 import type { SessionMessage } from '../protocol/server-frames.js'
+import { compileCheck } from '../protocol/schema-check.js'
 import { WrongField } from './completion-errors.js'
 import { COMPLETION_REQUEST, type CompletionRequest, type GivenMessage } from './completion-schemas.js'
 import { Refusal } from './refusal.js'
@@ -19,20 +18,20 @@ export interface CompletionAsk {
   includesUsage: boolean
 }
 
-const check = TypeCompiler.Compile(COMPLETION_REQUEST)
+const faultOf = compileCheck(COMPLETION_REQUEST)
 
-/** Where a chat has what a completion calls otherwise. */
-const PARAM_BY_FIELD: Readonly<Record<string, string>> = { agentId: '/model', message: '/messages' }
+/** What a completion has elsewhere than a chat. */
+const PLACE_BY_PATH: Readonly<Record<string, string>> = { '/message': '/messages' }
 
 /**
  * Reads the body of a request.
  * @throws WrongField
  */
-export function readCompletion (body: unknown, decode: (data: Buffer) => Decoded): CompletionAsk {
-  if (!check.Check(body)) {
-    const fault = check.Errors(body).First()
-    throw new WrongField(fault?.path ?? '', fault?.message ?? '')
-  }
+export function readCompletion (given: unknown, decode: (data: Buffer) => Decoded): CompletionAsk {
+  const fault = faultOf(given)
+  if (fault !== undefined) throw new WrongField(fault.path, fault.rule)
+  // It is as its schema says.
+  const body = given as CompletionRequest
   const { messages, stream, stream_options: streamOptions } = body
   const last = messages.findLastIndex(({ role }) => role === 'user')
   const asked = messages[last]
@@ -62,8 +61,8 @@ export function historyOf (given: readonly GivenMessage[], at: number): SessionM
 /** With the limits of one that comes over a socket. */
 function readChat ({ model, sessionId, user, metadata }: CompletionRequest, message: string, decode: (data: Buffer) => Decoded): CompletionAsk['chat'] {
   const id = `chatcmpl-${randomUUID()}`
-  const session = sessionId ?? user
-  const frame = { type: 'chat', id, agentId: model, message, ...session == null ? {} : { sessionId: session }, ...metadata == null ? {} : { metadata } }
+  // What is undefined JSON does not say, as what is null is not said here.
+  const frame = { type: 'chat', id, agentId: model, message, sessionId: sessionId ?? user ?? undefined, metadata: metadata ?? undefined }
   const decoded = decode(Buffer.from(JSON.stringify(frame)))
   if (decoded.ok && 'frame' in decoded) {
     // What is read has the type that it was given.
@@ -72,8 +71,7 @@ function readChat ({ model, sessionId, user, metadata }: CompletionRequest, mess
   }
   if (!('refusal' in decoded)) throw new Refusal('VALIDATION_FAILED', { statusCode: 413, hint: 'larger than `maxPayload`' })
   const { path = '', rule = '' } = decoded.refusal.details ?? {}
-  const [, field = ''] = path.split('/')
-  throw new WrongField(PARAM_BY_FIELD[field] ?? path, rule)
+  throw new WrongField(PLACE_BY_PATH[path] ?? path, rule)
 }
 
 function textOf ({ content }: GivenMessage): string {

@@ -1,4 +1,4 @@
-import { Type, type TSchema } from '@sinclair/typebox'
+import type { TSchema } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 
 import { answerCompletionError } from './completion-errors.js'
@@ -28,7 +28,9 @@ export function registerCompletionRoutes (fastify: FastifyInstance, handlers: Co
       errorHandler: answerCompletionError,
       exposeHeadRoute: false,
       onRequest: [forbidStoring, ...hookList(routeOptions.onRequest)],
-      preHandler: [...hookList(routeOptions.preHandler), async (request: FastifyRequest) => { await refuseForeignOrigin(request, originRule) }]
+      preHandler: [
+        ...hookList(routeOptions.preHandler), async (request: FastifyRequest) => { await refuseForeignOrigin(request, originRule) }
+      ]
     })
   }
 }
@@ -73,7 +75,7 @@ function routesOf (handlers: CompletionHandlers, bodyLimit: number) {
 
 function failures (byStatus: Readonly<Record<number, string>>): Record<string, TSchema> {
   const described = { 401: 'Refused by a hook', 403: REFUSED, 429: REFUSED, 500: 'It failed', 503: REFUSED, ...byStatus }
-  return Object.fromEntries(Object.entries(described).map(([status, description]) => [status, Type.Object(COMPLETION_ERROR.properties, { description })]))
+  return Object.fromEntries(Object.entries(described).map(([status, description]) => [status, { ...COMPLETION_ERROR, description }]))
 }
 
 const REFUSED = 'Refused by a hook, or by the channel'

@@ -6,7 +6,7 @@ import { CompletionChunks, CompletionText, eventText, type CompletionHead } from
 import { completionError } from './completion-errors.js'
 import type { CompletionAsk } from './completion-request.js'
 import { CompletionTurn } from './completion-turn.js'
-import { beginEvents, endEvents, HEARTBEAT } from './event-stream.js'
+import { beginEvents, HEARTBEAT } from './event-stream.js'
 import type { Identity } from './identity.js'
 import { LOST, Outbox, type FrameSource, type OutboxEvents } from './outbox.js'
 import { Refusal } from './refusal.js'
@@ -62,11 +62,11 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
       const content = this.#text.of(entry)
       const told = `${content === '' ? '' : this.#chunks.piece(content)}${entry.kind === 'end' ? this.#chunks.end(entry.end) : ''}`
       if (told === '') continue
-      if (this.#isAnswered) return undefined
       this.#hasSaid = true
-      const text = this.#begin() + told
-      if (entry.kind !== 'end') return text
-      this.#finish(text)
+      const start = this.#begin()
+      if (start === undefined) return undefined
+      if (entry.kind !== 'end') return start + told
+      this.#finish(start + told)
     }
     return undefined
   }
@@ -128,23 +128,21 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
     this.#fail(new Refusal('STORE_UNAVAILABLE'))
   }
 
-  /** A time-out of the host's was faster. */
-  get #isAnswered (): boolean { return this.#state === 'silent' && this.#reply.sent }
-
-  /** @returns what comes before everything else */
-  #begin (): string {
+  /** @returns what comes before everything else; `undefined` when nothing of ours can be told */
+  #begin (): string | undefined {
     if (this.#state !== 'silent') return ''
+    if (!beginEvents(this.#reply)) return undefined
     this.#state = 'telling'
-    beginEvents(this.#reply)
     this.#onBegun?.()
     return this.#chunks.start()
   }
 
   #beat (now: number): void {
     this.#saidAt = now
-    if (this.#isAnswered) return
     // What waits to be sent is a sign of life too.
-    if (this.#state === 'silent' || this.#sink.unsentBytes === 0) this.#outbox.reply(this.#begin() + HEARTBEAT)
+    if (this.#sink.unsentBytes > 0) return
+    const start = this.#begin()
+    if (start !== undefined) this.#outbox.reply(start + HEARTBEAT)
   }
 
   #fail (refusal: Refusal): void {
@@ -166,6 +164,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
     this.#turn.close()
     this.#outbox.close()
     this.#sink.send(last, () => {})
-    endEvents(this.#reply, this.#isDraining)
+    if (this.#isDraining) this.#sink.hangUpWhenDone()
+    this.#reply.raw.end()
   }
 }

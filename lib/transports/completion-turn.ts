@@ -5,11 +5,10 @@ import { ERROR_CODES } from '../protocol/codes.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { TurnFollower } from '../turns/follow.js'
-import { toError } from '../turns/within.js'
 import { FailedTurn, WrongField } from './completion-errors.js'
 import { historyOf, type CompletionAsk } from './completion-request.js'
-import { FrameGate } from './frame-gate.js'
 import type { Identity } from './identity.js'
+import { askPermission } from './permission.js'
 import { Refusal } from './refusal.js'
 import type { RestTools } from './rest-tools.js'
 
@@ -41,10 +40,10 @@ export class CompletionTurn {
   async start (wake: (isUrgent?: boolean) => void): Promise<void> {
     const { engine, clock } = this.#tools
     const { chat, given } = this.#ask
-    await this.#mayAsk()
+    await askPermission(chat, this.#identity, this.#tools)
     if (given.length > 0) await engine.remember(this.#key, historyOf(given, clock.date()))
     // Nobody is there any more who would wait for it.
-    if (this.#isClosed) return this.#stop()
+    if (this.#isUnread()) return this.#stop()
     const { message, metadata } = chat
     const started = await engine.startTurn({
       key: this.#key, isNamed: this.#isNamed, turnId: chat.id, message, metadata, context: this.#identity.context, isForReaders: true
@@ -55,7 +54,7 @@ export class CompletionTurn {
       throw new Refusal(code, retryAfterMs === undefined ? {} : { retryAfterMs })
     }
     this.#follower = started.follower
-    if (this.#isClosed) this.#stop()
+    if (this.#isUnread()) this.#stop()
     else wake(true)
   }
 
@@ -84,39 +83,20 @@ export class CompletionTurn {
     this.#stop()
   }
 
+  #isUnread (): boolean { return this.#isClosed }
+
   #stop (): void {
     this.#follower?.close()
-    const { engine } = this.#tools
+    const { engine, log } = this.#tools
     const stopped = this.#isNamed ? this.#cancel() : engine.endUnnamed(this.#key)
-    stopped.catch((err: unknown) => { this.#log(err, 'the turn of a completion could not be ended') })
+    stopped.catch((err: unknown) => {
+      const { owner, agentId } = this.#key
+      log.error({ err, owner, agentId }, 'the turn of a completion could not be ended')
+    })
   }
 
   async #cancel (): Promise<void> {
     if (this.#follower === undefined || this.#hasEnded) return
     await this.#tools.engine.cancel(this.#key, true, this.#ask.chat.id)
-  }
-
-  /** The host is asked as for the frame of a socket. */
-  async #mayAsk (): Promise<void> {
-    const { authorize, limits: { authorizeTimeoutMs }, clock } = this.#tools
-    await new Promise<void>((resolve, reject) => {
-      const gate = new FrameGate({
-        owner: this.#identity.owner,
-        authorize,
-        authorizeTimeoutMs,
-        clock,
-        onVerdict: (_frame, isAllowed) => { if (isAllowed) resolve(); else reject(new Refusal('FORBIDDEN')) },
-        onFailure: (_frame, err) => {
-          this.#log(err, 'the host could not decide on a completion (`authorize`)')
-          reject(new Refusal('INTERNAL'))
-        },
-        onRequest: () => {}
-      })
-      gate.pass(this.#ask.chat)
-    })
-  }
-
-  #log (thrown: unknown, text: string): void {
-    this.#tools.log.error({ err: toError(thrown), owner: this.#identity.owner, agentId: this.#key.agentId }, text)
   }
 }

@@ -10,15 +10,14 @@ const HEADERS = {
 /** A comment: clients read over it, and whoever stands between sees that the answer lives. */
 export const HEARTBEAT = ':\n\n'
 
-/** From here on server-sent events are written to the raw response, with the headers that hooks have set. */
-export function beginEvents (reply: FastifyReply): void {
+/**
+ * From here on server-sent events are written to the raw response, with the headers that hooks have set.
+ * @returns `false` when the host's `handlerTimeout` is over, and Fastify is about to answer
+ */
+export function beginEvents (reply: FastifyReply): boolean {
+  if (Reflect.get(Object(reply.request.signal.reason), 'code') === 'FST_ERR_HANDLER_TIMEOUT') return false
   reply.hijack()
   for (const [header, value] of Object.entries({ ...reply.getHeaders(), ...HEADERS })) reply.raw.setHeader(header, value ?? '')
   reply.raw.writeHead(200)
-}
-
-/** @param isDraining a server that is being closed waits for its clients to hang up */
-export function endEvents ({ raw }: FastifyReply, isDraining: boolean): void {
-  if (isDraining && raw.req.httpVersionMajor === 1) raw.once('finish', () => raw.req.socket.destroySoon())
-  raw.end()
+  return true
 }

@@ -8,8 +8,8 @@ import type { ClientFrame } from '../protocol/client-frames.js'
 import { ANONYMOUS } from '../protocol/names.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { MessagePage, SessionPage } from '../sessions/session-store.js'
-import { FrameGate } from './frame-gate.js'
 import type { Identity } from './identity.js'
+import { askPermission } from './permission.js'
 import { Refusal } from './refusal.js'
 import { bodyOf, chatOf, EVENTS_TYPE, frameOf, lastPosition, NOT_ACCEPTABLE, preferredType } from './rest-frames.js'
 import { PAGE_LIMIT } from './rest-schemas.js'
@@ -103,29 +103,10 @@ export class RestHandlers {
 
   /** The host is asked as for a cancel, which is the first half of it. */
   readonly forget = async (request: SessionRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const { owner } = await this.#identify(request)
-    await this.#mayForget(request, owner)
-    await this.#kept(request, this.#tools().engine.forget({ owner, ...request.params }))
+    const identity = await this.#identify(request)
+    await askPermission({ type: 'cancel', ...request.params }, identity, this.#tools())
+    await this.#kept(request, this.#tools().engine.forget({ owner: identity.owner, ...request.params }))
     return reply.code(204).send()
-  }
-
-  async #mayForget (request: SessionRequest, owner: string): Promise<void> {
-    const { authorize, limits: { authorizeTimeoutMs }, clock } = this.#tools()
-    await new Promise<void>((resolve, reject) => {
-      const gate = new FrameGate({
-        owner,
-        authorize,
-        authorizeTimeoutMs,
-        clock,
-        onVerdict: (_frame, isAllowed) => { if (isAllowed) resolve(); else reject(new Refusal('FORBIDDEN')) },
-        onFailure: (_frame, err) => {
-          request.log.error({ err }, 'the host could not decide on a request (`authorize`)')
-          reject(new Refusal('INTERNAL'))
-        },
-        onRequest: () => {}
-      })
-      gate.pass({ type: 'cancel', ...request.params })
-    })
   }
 
   /** What is not there any more when its client is gone is answered to nobody. */

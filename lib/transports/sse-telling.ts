@@ -6,6 +6,7 @@ import type { ErrorCode } from '../protocol/codes.js'
 import { encode, errorFrame } from '../protocol/encode.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
+import { beginEvents, HEARTBEAT } from './event-stream.js'
 import type { Identity } from './identity.js'
 import { Reading, type Teller } from './reading.js'
 import { Refusal } from './refusal.js'
@@ -15,15 +16,6 @@ import type { RestTools } from './rest-tools.js'
 
 /** Credentials about to expire are told of so long before. */
 const EXPIRY_NOTICE_MS = 30_000
-
-/** Whatever stands between would else wait for more before it passes anything on, or keep it, or compress it. */
-const HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-store, no-transform',
-  'x-accel-buffering': 'no'
-}
-
-const HEARTBEAT = ':\n\n'
 
 /** What is asked for, by whom. */
 export interface SseAsk {
@@ -164,14 +156,9 @@ export class SseTelling implements Teller {
 
   /** @returns what was held back */
   #begin (): string | undefined {
-    const reply = this.#reply
     const held = this.#held
     this.#held = ''
-    // The host's `handlerTimeout` is over, and Fastify is about to answer.
-    if (Reflect.get(Object(reply.request.signal.reason), 'code') === 'FST_ERR_HANDLER_TIMEOUT') return undefined
-    reply.hijack()
-    for (const [header, value] of Object.entries({ ...reply.getHeaders(), ...HEADERS })) reply.raw.setHeader(header, value ?? '')
-    reply.raw.writeHead(200)
+    if (!beginEvents(this.#reply)) return undefined
     this.#state = 'telling'
     this.#onBegun()
     return held

@@ -39,7 +39,11 @@ t.test('it streams', async (t) => {
     [{ content: 'upon' }, null, null],
     [{}, 'length', null],
     [undefined, undefined, {
-      prompt_tokens: 3, completion_tokens: 2, total_tokens: 5, prompt_tokens_details: { cached_tokens: 1 }, completion_tokens_details: { reasoning_tokens: 0 }
+      prompt_tokens: 3,
+      completion_tokens: 2,
+      total_tokens: 5,
+      prompt_tokens_details: { cached_tokens: 1 },
+      completion_tokens_details: { reasoning_tokens: 0 }
     }]
   ])
   await eventually(() => app.channel.stats().turns === 0)
