@@ -3,7 +3,7 @@ import { finished } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 import { completion, CompletionText, type CompletionHead } from './completion-answer.js'
-import { readCompletion, type CompletionAsk } from './completion-request.js'
+import { completionReader, type CompletionAsk } from './completion-request.js'
 import type { Completion, Models } from './completion-schemas.js'
 import { CompletionStream } from './completion-stream.js'
 import { CompletionTurn } from './completion-turn.js'
@@ -15,6 +15,7 @@ import type { RestHandlersTools } from './rest-handlers.js'
 export class CompletionHandlers {
   readonly #tools: RestHandlersTools
   readonly #createdAt: number
+  readonly #read = completionReader()
 
   /** @param createdAt since when there are the agents, in milliseconds since 1970-01-01T00:00:00Z */
   constructor (tools: RestHandlersTools, createdAt: number) {
@@ -32,7 +33,7 @@ export class CompletionHandlers {
   readonly complete = async (request: FastifyRequest, reply: FastifyReply): Promise<Completion | FastifyReply> => {
     const identity = await this.#tools.identify(request)
     const { clock, connections, decode } = this.#tools.tools()
-    const ask = readCompletion(request.body, decode)
+    const ask = this.#read(request.body, decode)
     const head = { id: ask.chat.id, created: seconds(clock.date()), model: ask.chat.agentId }
     connections.reserveRequest(identity.owner)
     return ask.isStreamed ? await this.#stream(reply, identity, ask, head) : await this.#whole(reply, identity, ask, head)

@@ -18,20 +18,24 @@ export interface CompletionAsk {
   includesUsage: boolean
 }
 
-const faultOf = compileCheck(COMPLETION_REQUEST)
-
 /** What a completion has elsewhere than a chat. */
 const PLACE_BY_PATH: Readonly<Record<string, string>> = { '/message': '/messages' }
 
-/**
- * Reads the body of a request.
- * @throws WrongField
- */
-export function readCompletion (given: unknown, decode: (data: Buffer) => Decoded): CompletionAsk {
-  const fault = faultOf(given)
-  if (fault !== undefined) throw new WrongField(fault.path, fault.rule)
-  // It is as its schema says.
-  const body = given as CompletionRequest
+/** Reads the body of a request; throws a `WrongField`. */
+export type ReadCompletion = (body: unknown, decode: (data: Buffer) => Decoded) => CompletionAsk
+
+/** To be made once: it compiles a schema. */
+export function completionReader (): ReadCompletion {
+  const faultOf = compileCheck(COMPLETION_REQUEST)
+  return (body, decode) => {
+    const fault = faultOf(body)
+    if (fault !== undefined) throw new WrongField(fault.path, fault.rule)
+    // It is as its schema says.
+    return readCompletion(body as CompletionRequest, decode)
+  }
+}
+
+function readCompletion (body: CompletionRequest, decode: (data: Buffer) => Decoded): CompletionAsk {
   const { messages, stream, stream_options: streamOptions } = body
   const last = messages.findLastIndex(({ role }) => role === 'user')
   const asked = messages[last]
