@@ -121,7 +121,8 @@ const path = { agentId: 'main', sessionId: 'tea' }
 const { data, error } = await client.POST('/api/v1/agents/{agentId}/chat', {
   params: { path, header: { 'idempotency-key': 'q1' } }, body: { sessionId: 'tea', message: 'hello' }
 })
-const content: string | undefined = data?.content
+// JSON or events, by the header 'accept'.
+const content: string | undefined = typeof data === 'object' ? data.content : data
 const history = await client.GET('/api/v1/agents/{agentId}/sessions/{sessionId}/messages', { params: { path, query: { limit: 1 } } })
 const said: string[] | undefined = history.data?.messages.map(({ content }) => content)
 const events = await client.POST('/api/v1/agents/{agentId}/chat', {

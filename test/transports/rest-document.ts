@@ -1,9 +1,12 @@
 import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 
+const INFO = { title: 'A host', version: '1.0.0' }
+const SCHEMES = { token: { type: 'http', scheme: 'bearer' } } as const
+
 /** The documents of an app, made by the plugin that most hosts use. Register it before the routes. */
 export function addDocument (app: FastifyInstance, openapi: '3.0.3' | '3.1.0' = '3.0.3'): void {
-  app.register(swagger, { openapi: { openapi, info: { title: 'A host', version: '1.0.0' } } })
+  app.register(swagger, { openapi: { openapi, info: INFO, components: { securitySchemes: SCHEMES } } })
 }
 
 /** Its document as a client would get it. */
@@ -11,7 +14,9 @@ export function documentOf (app: FastifyInstance): OpenApiDocument {
   return JSON.parse(JSON.stringify(app.swagger())) as OpenApiDocument
 }
 
-export interface OpenApiDocument {
+// Validators take any object, which an interface is not.
+// eslint-disable-next-line @typescript-eslint/consistent-type-definitions
+export type OpenApiDocument = {
   openapi: string
   paths: Record<string, Record<string, Operation>>
 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import t, { type Test } from 'tap'
@@ -175,10 +176,11 @@ t.test('every answer that the document has is given by the routes, and matches i
   await answers.take('socket', 426, good['socket']?.() ?? Response.error())
   await answers.take('socket', 400, fetch(`${base}/ws?agentId=%00`))
   const socket = new WebSocket(host.url)
-  const [{ statusCode }] = await once(socket, 'upgrade') as [{ statusCode: number }]
+  const upgraded = once(socket, 'upgrade')
+  await once(socket, 'open')
+  const [{ statusCode = 0 }] = await upgraded as [IncomingMessage]
   t.equal(answers.faultOf('socket', statusCode, 'none', ''), undefined)
   answers.produced.add(`socket ${statusCode} none`)
-  await once(socket, 'open')
   socket.terminate()
   await once(socket, 'close')
 
