@@ -89,7 +89,7 @@ export function registerWebsocketRoute<Peer> (
       ...routeOptions,
       method: 'GET',
       url: path,
-      schema: schemaOf(options),
+      schema: schemaOf(options, url),
       // A host's compilers and transforms may know only their own kind of schema.
       config: { swaggerTransform: false, ...routeOptions.config },
       validatorCompiler: () => validateQuery,
@@ -176,11 +176,12 @@ function validateQuery (value: unknown): true | { error: Error } {
   return fault === undefined || { error: new Refusal('VALIDATION_FAILED', { hint: `query ${fault.path}` }) }
 }
 
-function schemaOf ({ routeOptions }: WebsocketRouteOptions): object {
+function schemaOf ({ routeOptions }: WebsocketRouteOptions, url: string): object {
   const ours = { ...REFUSAL_BODY, description: 'Refused by the channel' }
   const hosts = { ...HOST_REFUSAL_BODY, description: 'Refused by a hook, or by the channel' }
   return {
     summary: 'A WebSocket to the agent',
+    externalDocs: { description: 'What goes over it, as AsyncAPI', url: `${url}/asyncapi.json` },
     ...routeOptions?.schema,
     querystring: CHANNEL_QUERY,
     response: {
