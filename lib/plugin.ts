@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { AgentExecutor } from './agent/executor.js'
-import { DEFAULT_PREFIX } from './channel-path.js'
+import { asyncApiPath, DEFAULT_PREFIX } from './channel-path.js'
 import { ChannelRuntime, type Channel } from './channel.js'
 import { FST_WS_CHANNEL_SECOND } from './errors.js'
 import { resolveLimits, type WsChannelOptions } from './options.js'
@@ -31,7 +31,9 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
   const runtime = new ChannelRuntime(fastify, options, limits)
   const { origin, allowedHosts = [], routeOptions, asyncapi = {} } = options
   const path = routePath(fastify, options)
-  const route = registerWebsocketRoute(fastify, { path, maxPayload: limits.maxPayload, origin, allowedHosts, routeOptions }, {
+  const documentPath = asyncapi === false ? undefined : asyncApiPath(path)
+  const routeSetup = { path, documentPath, maxPayload: limits.maxPayload, origin, allowedHosts, routeOptions }
+  const route = registerWebsocketRoute(fastify, routeSetup, {
     async admit (request) {
       const identity = await runtime.identify(request)
       runtime.connections.reserve(identity.owner)
@@ -51,7 +53,7 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     routeOptions: routeOptions ?? {},
     hostTypes: runtime.hostSchemas
   })
-  if (asyncapi !== false) documented.addRoute(path)
+  if (documentPath !== undefined) documented.addRoute(documentPath)
 
   const decorated: Channel = {
     stats: () => runtime.stats(),

@@ -46,14 +46,12 @@ export class AsyncApi {
 
   /** Serves it beside the channel, guarded as that is: by the hooks of the scope, and those of the channel's own route. */
   addRoute (path: string): void {
-    // Nothing can stand behind a wildcard.
-    if (path.includes('*')) return
     const { routeOptions } = this.#tools
     const shared = Object.entries(routeOptions.schema ?? {}).filter(([key]) => SHARED.includes(key))
     this.#fastify.route({
       ...routeOptions,
       method: 'GET',
-      url: path.replace(/\/+$/, '') + '/asyncapi.json',
+      url: path,
       schema: {
         summary: 'The AsyncAPI document of the WebSocket',
         ...Object.fromEntries(shared),

@@ -21,6 +21,8 @@ import { addWebsocketScope, markChannelUpgrade } from './websocket-scope.js'
 export interface WebsocketRouteOptions extends OriginRule {
   /** Within the given scope, with a leading slash. */
   path: string
+  /** Where the AsyncAPI document is, within the given scope. */
+  documentPath?: string | undefined
   /** The largest message, in bytes. */
   maxPayload: number
   routeOptions?: ChannelRouteOptions | undefined
@@ -80,7 +82,7 @@ export function registerWebsocketRoute<Peer> (
 ): WebsocketRoute {
   const { path, routeOptions = {} } = options
   checkRouteOptions(routeOptions)
-  const url = `${fastify.prefix}${path}`.replace(/\/{2,}/g, '/')
+  const url = urlOf(fastify, path)
   const entrance = new Entrance(options, handlers)
   let scopeOfRoute = fastify
   const maxPayload = addWebsocketScope(fastify, options, (scope) => {
@@ -89,7 +91,7 @@ export function registerWebsocketRoute<Peer> (
       ...routeOptions,
       method: 'GET',
       url: path,
-      schema: schemaOf(options, url),
+      schema: schemaOf(options, fastify),
       // A host's compilers and transforms may know only their own kind of schema.
       config: { swaggerTransform: false, ...routeOptions.config },
       validatorCompiler: () => validateQuery,
@@ -176,12 +178,18 @@ function validateQuery (value: unknown): true | { error: Error } {
   return fault === undefined || { error: new Refusal('VALIDATION_FAILED', { hint: `query ${fault.path}` }) }
 }
 
-function schemaOf ({ routeOptions }: WebsocketRouteOptions, url: string): object {
+function urlOf ({ prefix }: FastifyInstance, path: string): string {
+  return `${prefix}${path}`.replace(/\/{2,}/g, '/')
+}
+
+function schemaOf ({ routeOptions, documentPath }: WebsocketRouteOptions, fastify: FastifyInstance): object {
   const ours = { ...REFUSAL_BODY, description: 'Refused by the channel' }
   const hosts = { ...HOST_REFUSAL_BODY, description: 'Refused by a hook, or by the channel' }
   return {
     summary: 'A WebSocket to the agent',
-    externalDocs: { description: 'What goes over it, as AsyncAPI', url: `${url}/asyncapi.json` },
+    ...documentPath === undefined
+      ? {}
+      : { externalDocs: { description: 'What goes over it, as AsyncAPI', url: urlOf(fastify, documentPath) } },
     ...routeOptions?.schema,
     querystring: CHANNEL_QUERY,
     response: {
