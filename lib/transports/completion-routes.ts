@@ -1,5 +1,5 @@
 import type { TSchema } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 
 import { answerCompletionError } from './completion-errors.js'
 import type { CompletionHandlers } from './completion-handlers.js'
@@ -35,7 +35,7 @@ export function registerCompletionRoutes (fastify: FastifyInstance, handlers: Co
   }
 }
 
-function routesOf (handlers: CompletionHandlers, bodyLimit: number) {
+function routesOf (handlers: CompletionHandlers, bodyLimit: number): CompletionRoute[] {
   return [
     {
       method: 'POST',
@@ -79,3 +79,12 @@ function failures (byStatus: Readonly<Record<number, string>>): Record<string, T
 }
 
 const REFUSED = 'Refused by a hook, or by the channel'
+
+interface CompletionRoute {
+  method: 'GET' | 'POST'
+  url: string
+  operationId: string
+  bodyLimit?: number
+  schema: object
+  handler: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+}
