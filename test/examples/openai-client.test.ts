@@ -52,7 +52,7 @@ await t.test('openai-client.mjs', async (t) => {
     const { child, printed, ended } = start(t, process.execPath, ['examples/openai-client.mjs', 'count to 999'], { env })
     await printed(/1 2 3/)
     child.kill('SIGINT')
-    t.match(await ended, { code: 1, stderr: 'Request was aborted.\n' })
+    t.match(await ended, { code: 0, stderr: '' })
     let answer: { complete: boolean, content: string } | undefined
     while (answer === undefined) {
       const { messages } = await (await fetch(`${url}/agents/main/sessions/tea/messages`)).json() as { messages: Array<NonNullable<typeof answer>> }
