@@ -143,6 +143,7 @@ export class RestHandlers {
       // It is of the kind that its frame asks for.
       return answer as Answer | undefined
     } finally {
+      this.#hangUpInDrain(reply)
       unwatch()
       telling.close()
       tools.connections.release(identity.owner)
@@ -161,7 +162,12 @@ export class RestHandlers {
     })
     telling.start()
     this.#tellings.add(telling)
-    await telling.begun
+    await telling.begun.finally(() => { this.#hangUpInDrain(reply) })
+  }
+
+  /** A server that is being closed would wait for its client to hang up. HTTP/2 has no such field. */
+  #hangUpInDrain (reply: FastifyReply): void {
+    if (this.#tools().engine.isDraining && reply.raw.req.httpVersionMajor === 1) reply.header('connection', 'close')
   }
 
   async #kept<T> (request: FastifyRequest, asked: Promise<T>): Promise<T> {

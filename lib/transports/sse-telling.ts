@@ -1,3 +1,5 @@
+import type { OutgoingHttpHeaders } from 'node:http'
+
 import type { FastifyReply } from 'fastify'
 
 import type { Position } from '../journal/journal.js'
@@ -47,8 +49,9 @@ export class SseTelling implements Teller {
   readonly #tools: RestTools
   readonly #reading: Reading
   #state: 'silent' | 'telling' | 'ending' | 'over' = 'silent'
-  #onBegun: () => void = () => {}
-  #onRefused: (refusal: Refusal) => void = () => {}
+  // Set by the promise itself, which calls back at once.
+  #onBegun!: () => void
+  #onRefused!: (refusal: Refusal) => void
   #held = ''
   #hasToldEnd = false
   #isDraining = false
@@ -170,8 +173,8 @@ export class SseTelling implements Teller {
     // The host's `handlerTimeout` is over, and Fastify is about to answer.
     if (Reflect.get(Object(reply.request.signal.reason), 'code') === 'FST_ERR_HANDLER_TIMEOUT') return undefined
     reply.hijack()
-    for (const [header, value] of Object.entries({ ...reply.getHeaders(), ...HEADERS })) reply.raw.setHeader(header, value ?? '')
-    reply.raw.writeHead(200)
+    // Those that are there have values.
+    reply.raw.writeHead(200, { ...reply.getHeaders(), ...HEADERS } as OutgoingHttpHeaders)
     this.#state = 'telling'
     this.#onBegun()
     return held
