@@ -124,6 +124,6 @@ t.test('a name that is longer than the router takes is refused by it, unless the
     app.register(wsChannel, CHANNEL)
     app.register(channelRest)
     await app.ready()
-    t.equal((await app.inject(`/api/v1/agents/main/sessions/${'x'.repeat(128)}/messages`)).statusCode, statusCode)
+    t.equal((await app.inject(`/api/v1/agents/main/sessions/${encodeURIComponent('你'.repeat(128))}/messages`)).statusCode, statusCode)
   }
 })

@@ -7,6 +7,7 @@ import { completionReader, type CompletionAsk } from './completion-request.js'
 import type { Completion, Models } from './completion-schemas.js'
 import { CompletionStream } from './completion-stream.js'
 import { CompletionTurn } from './completion-turn.js'
+import { hangUpInDrain } from './hang-up.js'
 import type { Identity } from './identity.js'
 import { Refusal } from './refusal.js'
 import type { RestHandlersTools } from './rest-handlers.js'
@@ -49,7 +50,7 @@ export class CompletionHandlers {
       this.#tools.tellings.delete(stream)
       tools.connections.release(identity.owner)
     })
-    await stream.start()
+    await stream.start().finally(() => { hangUpInDrain(reply, tools.engine) })
     return reply
   }
 
@@ -77,6 +78,7 @@ export class CompletionHandlers {
         if (entry.kind === 'end') answer = completion(head, content, entry.end)
       }
     } finally {
+      hangUpInDrain(reply, tools.engine)
       unwatch()
       turn.close()
       tools.connections.release(identity.owner)

@@ -1,3 +1,5 @@
+import type { OutgoingHttpHeaders } from 'node:http'
+
 import type { FastifyReply } from 'fastify'
 
 /** Whatever stands between would else wait for more before it passes anything on, or keep it, or compress it. */
@@ -17,7 +19,7 @@ export const HEARTBEAT = ':\n\n'
 export function beginEvents (reply: FastifyReply): boolean {
   if (Reflect.get(Object(reply.request.signal.reason), 'code') === 'FST_ERR_HANDLER_TIMEOUT') return false
   reply.hijack()
-  for (const [header, value] of Object.entries({ ...reply.getHeaders(), ...HEADERS })) reply.raw.setHeader(header, value ?? '')
-  reply.raw.writeHead(200)
+  // Those that are there have values.
+  reply.raw.writeHead(200, { ...reply.getHeaders(), ...HEADERS } as OutgoingHttpHeaders)
   return true
 }

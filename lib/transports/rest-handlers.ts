@@ -8,6 +8,7 @@ import type { ClientFrame } from '../protocol/client-frames.js'
 import { ANONYMOUS } from '../protocol/names.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { MessagePage, SessionPage } from '../sessions/session-store.js'
+import { hangUpInDrain } from './hang-up.js'
 import type { Identity } from './identity.js'
 import { askPermission } from './permission.js'
 import { Refusal } from './refusal.js'
@@ -124,6 +125,7 @@ export class RestHandlers {
       // It is of the kind that its frame asks for.
       return answer as Answer | undefined
     } finally {
+      hangUpInDrain(reply, this.#tools().engine)
       unwatch()
       telling.close()
       tools.connections.release(identity.owner)
@@ -142,7 +144,7 @@ export class RestHandlers {
     })
     telling.start()
     this.#tellings.add(telling)
-    await telling.begun
+    await telling.begun.finally(() => { hangUpInDrain(reply, this.#tools().engine) })
   }
 
   async #kept<T> (request: FastifyRequest, asked: Promise<T>): Promise<T> {

@@ -39,8 +39,9 @@ export class SseTelling implements Teller {
   readonly #tools: RestTools
   readonly #reading: Reading
   #state: 'silent' | 'telling' | 'ending' | 'over' = 'silent'
-  #onBegun: () => void = () => {}
-  #onRefused: (refusal: Refusal) => void = () => {}
+  // Set by the promise itself, which calls back at once.
+  #onBegun!: () => void
+  #onRefused!: (refusal: Refusal) => void
   #held = ''
   #hasToldEnd = false
   #isDraining = false

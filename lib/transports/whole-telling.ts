@@ -21,8 +21,9 @@ export class WholeTelling implements Teller, OutboxSocket {
   readonly #reading: Reading
   readonly #retryAfterMs: number
   readonly #messages: string[] = []
-  #onAnswer: (answer: Awaited<WholeTelling['answer']>) => void = () => {}
-  #onRefused: (refusal: Refusal) => void = () => {}
+  // Set by the promise itself, which calls back at once.
+  #onAnswer!: (answer: Awaited<WholeTelling['answer']>) => void
+  #onRefused!: (refusal: Refusal) => void
 
   /** @param hasOwnId a chat's `id` was made here */
   constructor (identity: Identity, hasOwnId: boolean, tools: RestTools) {

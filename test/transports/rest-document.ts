@@ -15,7 +15,6 @@ export function documentOf (app: FastifyInstance): OpenApiDocument {
 }
 
 // Validators take any object, which an interface is not.
-// eslint-disable-next-line @typescript-eslint/consistent-type-definitions
 export type OpenApiDocument = {
   openapi: string
   paths: Record<string, Record<string, Operation>>

@@ -4,7 +4,9 @@ import type { Attendant } from '../helpers/channel-client.js'
 import { ask, EventReader, type AskOptions, type JsonAnswer } from '../helpers/http-client.js'
 
 /** A host whose channel is there over HTTP too. */
-export async function serveRest (t: Attendant, { rest = {}, after, ...options }: ServeOptions & { rest?: ChannelRestOptions } = {}): Promise<RestHost> {
+export async function serveRest (
+  t: Attendant, { rest = {}, after, ...options }: ServeOptions & { rest?: ChannelRestOptions } = {}
+): Promise<RestHost> {
   const host = await serve(t, {
     ...options,
     after (app) {

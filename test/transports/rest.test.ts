@@ -228,7 +228,9 @@ t.test('bad bodies are refused in one shape, with where the fault is', async (t)
     [[], /JSON object/], ['null', /JSON object/], ['"x"', /JSON object/], ['1', /JSON object/],
     ['{"message":"x","metadata":{"constructor":{"prototype":1}}}', /Body is not valid JSON|not allowed/]
   ]
-  for (const [body, message] of cases) t.match(await chat(body), { status: 400, body: { statusCode: 400, message, retryable: false } }, JSON.stringify(body))
+  for (const [body, message] of cases) {
+    t.match(await chat(body), { status: 400, body: { statusCode: 400, message, retryable: false } }, JSON.stringify(body))
+  }
   t.match(seen(await chat('{"message":')), { status: 400, body: { code: 'FST_ERR_CTP_INVALID_JSON_BODY', error: 'Bad Request', retryable: false } })
   t.match(seen(await chat('')), { status: 400, body: { code: 'FST_ERR_CTP_EMPTY_JSON_BODY', retryable: false } })
   t.match(seen(await chat({ message: 'x'.repeat(2_000) })), {

@@ -23,6 +23,15 @@ async function isQuiet ({ app }: Host): Promise<void> {
   await eventually(() => app.channel.stats().followers === 0)
 }
 
+/** Waits until a count has not changed for longer than a system needs to pass on what it can. */
+async function standsStill (count: () => number): Promise<void> {
+  let [seen, since] = [-1, 0]
+  await eventually(() => {
+    if (count() !== seen) [seen, since] = [count(), performance.now()]
+    return seen > 0 && performance.now() - since > 100
+  })
+}
+
 /** Pieces of 40 characters, told apart by their numbers. */
 function numbered (count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${String(i).padStart(8, '0')} 你好 😀 and some more words `)
@@ -125,15 +134,24 @@ t.test('what runs when the time of a drain is over is told its end', async (t) =
 
 t.test('a client that takes nothing holds up no drain', async (t) => {
   const clock = new ManualClock()
+  let yielded = 0
   const host = await serveRest(t, {
-    clock, heartbeatMs: 1_000_000, slowConsumerTimeoutMs: 1_000_000, closeTimeoutMs: 500, * agentExecutor () { yield * numbered(100_000) }
+    clock,
+    heartbeatMs: 1_000_000,
+    slowConsumerTimeoutMs: 1_000_000,
+    * agentExecutor () {
+      for (const one of numbered(100_000)) { yielded++; yield one }
+    }
   })
   const reader = await host.tell(CHAT)
   reader.pause()
-  await eventually(() => host.app.channel.stats().runningTurns === 1)
-  const drained = host.app.channel.drain({ timeoutMs: 1_000 })
-  await new Promise((resolve) => { setImmediate(resolve) })
-  for (let i = 0; i < 20; i++) clock.advance(250)
+  await standsStill(() => yielded)
+  let isDrained = false
+  const drained = host.app.channel.drain({ timeoutMs: 1_000 }).then(() => { isDrained = true })
+  await eventually(() => {
+    clock.advance(250)
+    return isDrained
+  })
   await drained
   reader.resume()
   await reader.ended
@@ -141,12 +159,23 @@ t.test('a client that takes nothing holds up no drain', async (t) => {
 })
 
 t.test('the server closes at once when its last events are out, also through `inject`', async (t) => {
-  const host = await serveRest(t, { agentExecutor: () => 'hi', drainTimeoutMs: 60_000 })
+  const stage = new Stage()
+  const host = await serveRest(t, { agentExecutor: stage.executor, drainTimeoutMs: 60_000 })
   const response = await fetch(`${host.base}/agents/main/sessions/s/events`)
   const injected = host.app.inject({ url: '/api/v1/agents/main/sessions/s/events', headers: { accept: 'text/event-stream' } })
   await eventually(() => host.app.channel.stats().followers === 2)
+  const json = host.chat({ sessionId: 'json', message: 'x' })
+  const silent = refusalTo(host.tell({ sessionId: 'silent', message: 'y' }))
+  const acts = [await stage.act('x').started.promise, await stage.act('y').started.promise]
+  t.equal(acts.length, 2)
   const startedAt = performance.now()
-  await host.app.close()
+  const closed = host.app.close()
+  await eventually(() => host.app.channel.stats().followers < 4)
+  stage.act('x').say('hi').end()
+  stage.act('y').end(new Error('no'))
+  t.match(await json, { status: 200, body: { content: 'hi' } })
+  t.match(await silent, { status: 502 })
+  await closed
   t.ok(performance.now() - startedAt < 4_000, 'no keep-alive is waited for')
   for (const body of [await response.text(), (await injected).body]) t.match(body, /"type":"reconnect"/)
 })
@@ -177,14 +206,7 @@ t.test('a reader that was away for a while gets the exact text, in fewer pieces'
   })
   const reader = await host.tell(CHAT)
   reader.pause()
-  let seen = -1
-  await eventually(() => {
-    const isStill = yielded > 0 && yielded === seen
-    seen = yielded
-    return isStill
-  })
-  const longEnoughToBeBehind = performance.now() + 40
-  await eventually(() => performance.now() > longEnoughToBeBehind)
+  await standsStill(() => yielded)
   t.ok(yielded < all.length, 'the executor waits for its reader')
   reader.resume()
   const pieces = framesOf(await reader.rest()).filter(({ type }) => type === 'stream')
