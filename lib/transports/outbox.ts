@@ -141,7 +141,7 @@ export class Outbox {
   replyBytes (frame: Buffer): void {
     if (this.#isClosed) return
     this.pendingReplyBytes += frame.length
-    if (this.#batch === undefined) return this.#socket.write([frame], () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
+    if (this.#batch === undefined) return this.#socket.write?.([frame], () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
     this.#batch.borrow(frame)
     this.#gatheredReplyBytes += frame.length
     this.#pumpSoon()

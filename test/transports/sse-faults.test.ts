@@ -180,6 +180,19 @@ t.test('the server closes at once when its last events are out, also through `in
   for (const body of [await response.text(), (await injected).body]) t.match(body, /"type":"reconnect"/)
 })
 
+t.test('the heartbeat is there without a network too', async (t) => {
+  const clock = new ManualClock()
+  const host = await serveRest(t, { agentExecutor: () => 'hi', clock, heartbeatMs: 1_000 })
+  const injected = host.app.inject({ url: '/api/v1/agents/main/sessions/s/events', headers: { accept: 'text/event-stream' } })
+  await eventually(() => host.app.channel.stats().followers === 1)
+  for (let i = 0; i < 20; i++) {
+    clock.advance(250)
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+  await host.app.channel.drain()
+  t.match((await injected).body, /^id: .*\ndata: .*\n\n(:\n\n)+retry: 1000\ndata: /)
+})
+
 t.test('an owner that the host disconnects is let go', async (t) => {
   const stage = new Stage()
   const host = await serveRest(t, { agentExecutor: stage.executor, identify: ({ headers }) => String(headers['x-owner']) })
