@@ -109,7 +109,7 @@ async function checkOnce (target: Target, kind: Kind, asking: Asking): Promise<v
 /** Connections that ask one turn after another, each followed by some more. */
 function measureTurns (windowMs: number, connections: number, asking: Asking, kind: Kind, followers: number): Scene['measure'] {
   return async (target) => {
-    const speakers = (await openMany(target.port, connections)).map((client) => new Speaker(client, kind, asking))
+    const speakers = (await openMany(target.port, connections)).map((client, i) => new Speaker(client, kind, asking, i))
     const others = await follow(target, speakers, followers)
     const runs = Promise.all(speakers.map((speaker) => speaker.run()))
     const count = (): number => speakers.reduce((sum, speaker) => sum + speaker.count(), 0)
