@@ -1,6 +1,6 @@
 // `npm run docs`: writes the tables of README.md and lib/limits.md from the code that they describe, each between two comments such as
 // <!-- docs:options --> and <!-- /docs:options -->. `--check [file]` writes nothing, and fails when a table is not what it would be.
-// The protocol reference, lib/protocol/reference.md, it writes whole.
+// The protocol reference, lib/protocol/reference.md, and the examples beside it, frame-examples.ts, it writes whole.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join, sep } from 'node:path'
 import process, { argv } from 'node:process'
@@ -13,6 +13,7 @@ import { clientFrameSchemas } from '../lib/protocol/client-frames.js'
 import { CLOSE_CODES, ERROR_CODES } from '../lib/protocol/codes.js'
 import { MAX_NAME_LENGTH } from '../lib/protocol/names.js'
 import { serverFrameSchemas } from '../lib/protocol/server-frames.js'
+import { makeExamples } from './examples.mjs'
 import { makeReference } from './reference.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -49,7 +50,10 @@ const PAGES = {
 
 const isCheck = argv.includes('--check')
 const named = argv.slice(2).find((argument) => argument !== '--check')
-if (named === undefined || named.endsWith('reference.md')) keepReference(named ?? join(LIB, 'protocol', 'reference.md'))
+const WHOLE_FILES = { 'reference.md': () => makeReference({ table, typeText, closesTable }), 'frame-examples.ts': makeExamples }
+for (const [file, make] of Object.entries(WHOLE_FILES)) {
+  if (named === undefined || basename(named) === file) keepWhole(named ?? join(LIB, 'protocol', file), make())
+}
 for (const [page, tables] of Object.entries(PAGES)) {
   if (named === undefined || basename(named) === basename(page)) keepTables(named ?? join(ROOT, page), tables)
 }
@@ -65,10 +69,9 @@ function keepTables (path, tables) {
   process.exitCode = 1
 }
 
-function keepReference (path) {
-  const reference = makeReference({ table, typeText, closesTable })
-  if (!isCheck) return writeFileSync(path, reference)
-  if (existsSync(path) && readFileSync(path, 'utf8') === reference) return
+function keepWhole (path, text) {
+  if (!isCheck) return writeFileSync(path, text)
+  if (existsSync(path) && readFileSync(path, 'utf8') === text) return
   console.error(`${path}: not what the code and the transcripts say; run \`npm run docs\``)
   process.exitCode = 1
 }

@@ -166,6 +166,8 @@ function isThere (command: string): boolean {
     case 'npx': return args[0] === 'tap' && args.slice(1).every((arg) => arg.startsWith('--') || isFile(arg))
     case 'node':
     case '/usr/bin/python3': return isFile(args[0])
+    // Run by test/examples/rest.test.ts.
+    case 'curl': return args.some((arg) => arg.startsWith('http://localhost:9527/api/v1/agents/'))
     case 'apt-get': return args[0] === 'install' && args.slice(1).every((arg) => arg.startsWith('-') || isPrerequisite(arg))
     default: return false
   }
