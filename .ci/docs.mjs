@@ -1,8 +1,8 @@
 // `npm run docs`: writes the tables of README.md and lib/limits.md from the code that they describe, each between two comments such as
 // <!-- docs:options --> and <!-- /docs:options -->. `--check [file]` writes nothing, and fails when a table is not what it would be.
 // The protocol reference, lib/protocol/reference.md, and the examples beside it, frame-examples.ts, it writes whole.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, join, sep } from 'node:path'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import process, { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
 
@@ -10,7 +10,7 @@ import ts from 'typescript'
 
 import { DEFAULT_LIMITS } from '../lib/options.js'
 import { clientFrameSchemas } from '../lib/protocol/client-frames.js'
-import { CLOSE_CODES, ERROR_CODES } from '../lib/protocol/codes.js'
+import { CLOSE_CODES } from '../lib/protocol/codes.js'
 import { MAX_NAME_LENGTH } from '../lib/protocol/names.js'
 import { serverFrameSchemas } from '../lib/protocol/server-frames.js'
 import { makeExamples } from './examples.mjs'
@@ -41,9 +41,7 @@ const PAGES = {
   'README.md': {
     options: setupTable,
     'client-frames': () => framesTable(clientFrameSchemas(DEFAULT_LIMITS)),
-    'server-frames': () => framesTable(serverFrameSchemas),
-    'error-codes': errorsTable,
-    'close-codes': closesTable
+    'server-frames': () => framesTable(serverFrameSchemas)
   },
   'lib/limits.md': { limits: limitsTable, 'journal-options': journalOptionsTable }
 }
@@ -196,30 +194,6 @@ function typeText ({ type, const: value, anyOf, items, properties, required, pat
   if (patternProperties !== undefined) return 'object'
   if (maxLength === MAX_NAME_LENGTH) return 'name'
   return maxLength === undefined ? type ?? 'JSON' : `${type} (${minLength} to ${maxLength})`
-}
-
-function errorsTable () {
-  const emitted = emittedCodes()
-  const rows = Object.entries(ERROR_CODES).filter(([code]) => emitted.has(code))
-  return table(['`code`', '`message`', '`retryable`'], rows.map(([code, { message, retryable }]) => [`\`${code}\``, message, `${retryable}`]))
-}
-
-/** Codes that some file but the table itself names: the protocol has more than this version has reasons for. */
-function emittedCodes () {
-  const codes = new Set()
-  for (const entry of readdirSync(LIB, { recursive: true }).filter((path) => path.endsWith('.ts') && !isOnlyAbout(path))) {
-    const visit = (node) => {
-      if (ts.isStringLiteral(node) && node.text in ERROR_CODES) codes.add(node.text)
-      ts.forEachChild(node, visit)
-    }
-    visit(ts.createSourceFile(entry, readFileSync(join(LIB, entry), 'utf8'), ts.ScriptTarget.Latest))
-  }
-  return codes
-}
-
-/** Names codes without a reason to send one. */
-function isOnlyAbout (path) {
-  return path === join('protocol', 'codes.ts') || path.startsWith(`conformance${sep}`)
 }
 
 /** One row for each thing that a client does. */
