@@ -4,7 +4,7 @@ import { agentsOf, type ListedAgents } from './agent/agents.js'
 import type { AgentExecutor } from './agent/executor.js'
 import { MAX_TIMEOUT_MS, systemClock, type Clock } from './clock.js'
 import { FST_WS_CHANNEL_INJECTED, FST_WS_CHANNEL_NOT_READY, FST_WS_CHANNEL_OPTION } from './errors.js'
-import { resolveExecutor, resolveStore } from './injected.js'
+import { checkJournal, resolveExecutor, resolveStore } from './injected.js'
 import type { Journal, Position } from './journal/journal.js'
 import { memoryJournal } from './journal/memory-journal.js'
 import type { ResolvedLimits, WsChannelOptions } from './options.js'
@@ -122,8 +122,9 @@ export class ChannelRuntime {
     if (executor.isDefault) {
       log.warn('no agent was given: the channel echoes; set the option or decorator `agentExecutor`')
     }
+    const givenJournal = this.#options.journal === undefined ? undefined : checkJournal(this.#options.journal)
     const store = resolveStore(this.#fastify, this.#options.sessionStore, clock)
-    const named = { journal: this.#options.journal ?? memoryJournal({ clock }), store: store.value }
+    const named = { journal: givenJournal ?? memoryJournal({ clock }), store: store.value }
     const unnamed = { journal: memoryJournal({ clock }), store: unnamedStore(clock, limits) }
     const { onBusy = 'queue', onDisconnect = 'continue', authorize } = this.#options
     const agents = agentsOrThrow(executor.value)

@@ -4,6 +4,7 @@ import type { AgentExecutor } from './agent/executor.js'
 import { echo } from './agent/echo.js'
 import type { Clock } from './clock.js'
 import { FST_WS_CHANNEL_INJECTED, FST_WS_CHANNEL_INJECTED_TWICE } from './errors.js'
+import type { Journal } from './journal/journal.js'
 import { memorySessionStore } from './sessions/memory-session-store.js'
 import type { SessionStore } from './sessions/session-store.js'
 
@@ -12,6 +13,12 @@ export interface Injected<T> {
   value: T
   isDefault: boolean
 }
+
+const STORE_METHODS = ['append', 'messages', 'turn', 'list', 'delete']
+const JOURNAL_METHODS = [
+  'offer', 'claimed', 'take', 'append', 'release', 'withdraw', 'retract', 'cancel', 'publish', 'followTurn', 'follow', 'readers', 'pace',
+  'forget', 'stats', 'close'
+]
 
 /** Defaults of other channels further up are no injection: each channel without a store has one of its own. */
 const defaults = new WeakSet<object>()
@@ -37,6 +44,16 @@ export function resolveStore (fastify: FastifyInstance, option: SessionStore | u
     makeDefault: () => memorySessionStore({ clock }),
     check: storeFault
   })
+}
+
+/**
+ * What a host gives as its journal, checked.
+ * @throws FST_WS_CHANNEL_INJECTED
+ */
+export function checkJournal (journal: Journal): Journal {
+  const fault = isObject(journal) ? lacks(journal, JOURNAL_METHODS) : `it is ${String(journal)}`
+  if (fault !== undefined) throw new FST_WS_CHANNEL_INJECTED('journal', `${fault}; give it what \`memoryJournal()\` returns, or a journal of your own`)
+  return journal
 }
 
 function resolve<T extends object> (
@@ -68,8 +85,11 @@ function executorFault (executor: object): string | undefined {
 }
 
 function storeFault (store: object): string | undefined {
-  const missing = ['append', 'messages', 'turn', 'list', 'delete']
-    .filter((method) => typeof Reflect.get(store, method) !== 'function')
+  return lacks(store, STORE_METHODS)
+}
+
+function lacks (value: object, methods: readonly string[]): string | undefined {
+  const missing = methods.filter((method) => typeof Reflect.get(value, method) !== 'function')
   return missing.length === 0 ? undefined : `it lacks ${missing.join(', ')}`
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
+import { boundsOf } from '../bounds.js'
 import { systemClock, type Clock } from '../clock.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
@@ -42,7 +43,21 @@ export interface MemoryJournalOptions {
   clock?: Clock | undefined
 }
 
-/** The journal of one process: gone with it. Appends are synchronous. */
+const DEFAULT_BOUNDS = {
+  maxEntries: 1024,
+  maxBytes: 512 * 1024,
+  maxAgeMs: 300_000,
+  maxSessions: 100_000,
+  maxTotalBytes: 256 * 1024 * 1024,
+  dedupWindowMs: 300_000,
+  maxClaims: 200_000,
+  maxClaimsPerOwner: 10_000
+}
+
+/**
+ * The journal of one process: gone with it. Appends are synchronous.
+ * @throws RangeError for a bound that is not at least 1, TypeError for an option that there is not
+ */
 export function memoryJournal (options: MemoryJournalOptions = {}): Journal {
   return new MemoryJournal(options)
 }
@@ -63,9 +78,8 @@ class MemoryJournal implements Journal {
 
   constructor (options: MemoryJournalOptions) {
     this.#clock = options.clock ?? systemClock
-    const { maxEntries = 1024, maxBytes = 512 * 1024, maxAgeMs = 300_000 } = options
-    const { maxSessions = 100_000, maxTotalBytes = 256 * 1024 * 1024 } = options
-    const { dedupWindowMs = 300_000, maxClaims = 200_000, maxClaimsPerOwner = 10_000 } = options
+    const bounds = boundsOf('a memory journal', DEFAULT_BOUNDS, options, ['clock'])
+    const { maxEntries, maxBytes, maxAgeMs, maxSessions, maxTotalBytes, dedupWindowMs, maxClaims, maxClaimsPerOwner } = bounds
     this.#maxAgeMs = maxAgeMs
     this.#logs = new SessionLogs({ maxEntries, maxBytes, maxAgeMs, maxSessions, maxTotalBytes }, this.#clock)
     this.#claims = new MemoryClaims({ dedupWindowMs, maxClaims, maxClaimsPerOwner })

@@ -1,3 +1,4 @@
+import { boundsOf } from '../bounds.js'
 import { systemClock, type Clock } from '../clock.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import { cursorOf, positionOf } from './cursor.js'
@@ -39,9 +40,17 @@ export interface MemorySessionStore extends SessionStore {
   close(): void
 }
 
+const DEFAULT_BOUNDS = {
+  maxSessions: 10_000,
+  maxMessagesPerSession: 1_000,
+  maxBytesPerSession: 8 * 1024 * 1024,
+  maxBytes: 64 * 1024 * 1024,
+  maxIdleMs: 24 * 60 * 60 * 1000
+}
+
 /**
  * Keeps conversations in this process, within five bounds.
- * @throws `RangeError` when a bound is not at least 1
+ * @throws RangeError for a bound that is not at least 1, TypeError for an option that there is not
  */
 export function memorySessionStore (options: MemorySessionStoreOptions = {}): MemorySessionStore {
   return new MemoryStore(options)
@@ -63,11 +72,12 @@ class MemoryStore implements MemorySessionStore {
   #closed = false
 
   constructor (options: MemorySessionStoreOptions) {
-    this.#maxSessions = bound('maxSessions', options.maxSessions, 10_000)
-    this.#maxMessagesPerSession = bound('maxMessagesPerSession', options.maxMessagesPerSession, 1_000)
-    this.#maxBytesPerSession = bound('maxBytesPerSession', options.maxBytesPerSession, 8 * 1024 * 1024)
-    this.#maxBytes = bound('maxBytes', options.maxBytes, 64 * 1024 * 1024)
-    this.#maxIdleMs = bound('maxIdleMs', options.maxIdleMs, 24 * 60 * 60 * 1000)
+    const bounds = boundsOf('a memory session store', DEFAULT_BOUNDS, options, ['clock'])
+    this.#maxSessions = bounds.maxSessions
+    this.#maxMessagesPerSession = bounds.maxMessagesPerSession
+    this.#maxBytesPerSession = bounds.maxBytesPerSession
+    this.#maxBytes = bounds.maxBytes
+    this.#maxIdleMs = bounds.maxIdleMs
     this.#clock = options.clock ?? systemClock
   }
 
@@ -219,13 +229,6 @@ function freshOf (messages: readonly SessionMessage[], session: MemorySession | 
 
 function listKeyText ({ owner, agentId }: SessionListKey): string {
   return JSON.stringify([owner, agentId])
-}
-
-function bound (name: string, value: number | undefined, standard: number): number {
-  if (value === undefined) return standard
-  // Not `value < 1`, which NaN would pass.
-  if (!(value >= 1)) throw new RangeError(`${name} of a memory session store must be at least 1, not ${value}`)
-  return value
 }
 
 interface Entry {

@@ -1,0 +1,22 @@
+/**
+ * The numbers of an options object, each at its default where it is not given.
+ * @param what whose options these are, for the errors
+ * @param others names of options that are no numbers
+ * @throws RangeError for a number that is not at least 1, TypeError for what is no number or no option at all
+ */
+export function boundsOf<Bounds extends Readonly<Record<string, number>>> (
+  what: string, defaults: Bounds, given: object, others: readonly string[]
+): Bounds {
+  const bounds: Record<string, number> = { ...defaults }
+  for (const [name, value] of Object.entries(given) as Array<[string, unknown]>) {
+    if (value === undefined || others.includes(name)) continue
+    if (!Object.hasOwn(defaults, name)) {
+      throw new TypeError(`${what} has no option ${name}; it takes ${[...Object.keys(defaults), ...others].join(', ')}`)
+    }
+    if (typeof value !== 'number') throw new TypeError(`${name} of ${what} must be a number of at least 1, not ${JSON.stringify(value)}`)
+    // Not `value < 1`, which NaN would pass.
+    if (!(value >= 1)) throw new RangeError(`${name} of ${what} must be at least 1, not ${value}`)
+    bounds[name] = value
+  }
+  return bounds as Bounds
+}
