@@ -96,7 +96,7 @@ t.test('a frame whose handling throws is an INTERNAL error, and the connection l
     return decode(data)
   })
   const socket = accept()
-  for (let i = 0; i < 2; i++) socket.receive(Buffer.from('{"type":"ping"}'))
+  for (let i = 0; i < 2; i++) socket.receive(Buffer.from('{"type": "ping"}'))
   t.match(socket.sent[0], /"code":"INTERNAL"/)
   t.equal(socket.sent[1], '{"type":"pong"}')
   t.ok(lines.some(({ msg }) => msg === 'a frame could not be handled'))

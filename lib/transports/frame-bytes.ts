@@ -1,0 +1,253 @@
+/** Frames are written into slabs of so many bytes; one that needs more gets memory of its own. */
+const SLAB_BYTES = 64 * 1024
+/** A slab with less room than this is not begun with. */
+const LEAST_ROOM = 2 * 1024
+/** Slabs that are kept for later when what was in them has been sent. */
+const MAX_FREE_SLABS = 32
+/** Up to so many UTF-16 code units a loop is faster than a call into the runtime. */
+const SHORT_UNITS = 48
+const LONG_UNITS = 4 * 1024
+/** FIN and opcode 1, RFC 6455 section 5.2. */
+const FINAL_TEXT = 0x81
+const LONGEST_HEADER = 10
+/** One code unit as JSON: `\u001f`. */
+const MOST_BYTES_PER_UNIT = 6
+const MOST_DIGITS = 16
+const MOST_INT32 = 0x7fff_ffff
+const ESCAPED = /["\\\u0000-\u001f]/ // eslint-disable-line no-control-regex
+const [QUOTE, BACKSLASH, ZERO, CLOSING_BRACE] = [0x22, 0x5c, 0x30, 0x7d]
+
+/** Text that all frames of a kind begin or end with, as bytes. */
+export function bytesOf (text: string): Uint8Array {
+  return Buffer.from(text)
+}
+
+/** One frame of this text, by itself. */
+export function frameBytes (payload: string): Buffer {
+  const batch = new FrameBatch()
+  batch.text(payload)
+  return Buffer.concat(batch.take().chunks)
+}
+
+/** Memory in which frames lie next to each other; used again when all of them have been sent. */
+class Slab {
+  readonly bytes: Buffer
+  /** Writes that are on their way out of it. */
+  pending = 0
+  /** It is being written to. */
+  isOpen = true
+
+  constructor (size: number) {
+    this.bytes = Buffer.allocUnsafeSlow(size)
+  }
+
+  release (): void {
+    if (this.pending > 0 || this.isOpen || this.bytes.length !== SLAB_BYTES || freeSlabs.length >= MAX_FREE_SLABS) return
+    freeSlabs.push(this)
+  }
+}
+
+const freeSlabs: Slab[] = []
+
+function openSlab (size: number): Slab {
+  const slab = size > SLAB_BYTES ? new Slab(size) : freeSlabs.pop() ?? new Slab(SLAB_BYTES)
+  slab.isOpen = true
+  return slab
+}
+
+/**
+ * WebSocket text frames as a server sends them, unmasked and in one piece each (RFC 6455, section 5.2), gathered for one
+ * write. `ws` makes two buffers and a write of every frame; here a frame costs its bytes.
+ */
+export class FrameBatch {
+  /** Bytes that {@link take} would hand out. */
+  size = 0
+  #slab = openSlab(SLAB_BYTES)
+  /** Where what has not been taken begins, and where it ends. */
+  #start = 0
+  #at = 0
+  readonly #chunks: Buffer[] = []
+  readonly #slabs: Slab[] = []
+  /** The last chunk, where it lies in memory of others. */
+  #borrowed: { from: ArrayBufferLike, start: number, end: number } | undefined
+
+  /** A frame of this text, which has no lone surrogates. */
+  text (payload: string): void {
+    const { length } = payload
+    // A guess would take three times the memory of a long text.
+    const most = length > SLAB_BYTES / 4 ? Buffer.byteLength(payload) : length * 3
+    const { start, header } = this.#begin(most, length)
+    this.#end(start, header, writeText(this.#slab.bytes, payload, start + header))
+  }
+
+  /**
+   * A frame of a string in JSON between `head` and `tail`, and where there is a `seq` that and a closing brace behind.
+   * @param content its lone surrogates are escaped, as by `JSON.stringify`
+   */
+  piece (head: Uint8Array, content: string, tail: Uint8Array, seq?: number): void {
+    const around = head.length + tail.length
+    // Of a long text it is found out how much it is: the most it may be is several slabs.
+    const long = content.length > LONG_UNITS ? JSON.stringify(content).slice(1, -1) : undefined
+    const most = long === undefined ? content.length * MOST_BYTES_PER_UNIT : Buffer.byteLength(long)
+    const { start, header } = this.#begin(around + most + MOST_DIGITS + 1, around + content.length)
+    const { bytes } = this.#slab
+    bytes.set(head, start + header)
+    const begin = start + header + head.length
+    let at = long === undefined ? writeJsonString(bytes, content, begin) : writeText(bytes, long, begin)
+    bytes.set(tail, at)
+    at += tail.length
+    if (seq !== undefined) at = writeNumberAndBrace(bytes, seq, at)
+    this.#end(start, header, at)
+  }
+
+  /** A frame that lies in another's memory, which must not change any more. */
+  borrow ({ buffer, byteOffset, length }: Buffer): void {
+    this.size += length
+    const last = this.#borrowed
+    if (last !== undefined && last.from === buffer && last.end === byteOffset) {
+      last.end += length
+      return
+    }
+    this.#closeChunk()
+    this.#borrowed = { from: buffer, start: byteOffset, end: byteOffset + length }
+  }
+
+  /** What was written since the last call, as few buffers. `sent` is to be called once they have been sent. */
+  take (): { chunks: Buffer[], sent: () => void } {
+    this.#closeChunk()
+    const chunks = this.#chunks.splice(0)
+    const slabs = this.#slabs.splice(0)
+    this.size = 0
+    return {
+      chunks,
+      sent: () => {
+        for (const slab of slabs) {
+          slab.pending--
+          slab.release()
+        }
+      }
+    }
+  }
+
+  /** Room for a frame of at most `most` bytes of payload, of which `least` are certain. */
+  #begin (most: number, least: number): { start: number, header: number } {
+    if (this.#borrowed !== undefined) this.#closeChunk()
+    if (this.#at + LONGEST_HEADER + most > this.#slab.bytes.length) this.#openSlab(LONGEST_HEADER + most)
+    return { start: this.#at, header: headerBytes(least) }
+  }
+
+  /** Writes the header of the frame whose payload ends at `at`. */
+  #end (start: number, guessed: number, at: number): void {
+    const { bytes } = this.#slab
+    const length = at - start - guessed
+    const header = headerBytes(length)
+    if (header !== guessed) bytes.copyWithin(start + header, start + guessed, at)
+    writeHeader(bytes, start, length)
+    this.#at = start + header + length
+    this.size += header + length
+  }
+
+  #openSlab (size: number): void {
+    this.#closeChunk()
+    this.#slab.isOpen = false
+    this.#slab.release()
+    this.#slab = openSlab(size)
+    this.#start = this.#at = 0
+  }
+
+  #closeChunk (): void {
+    const borrowed = this.#borrowed
+    if (borrowed !== undefined) {
+      this.#borrowed = undefined
+      this.#chunks.push(Buffer.from(borrowed.from, borrowed.start, borrowed.end - borrowed.start))
+    }
+    if (this.#at === this.#start) return
+    const slab = this.#slab
+    this.#chunks.push(slab.bytes.subarray(this.#start, this.#at))
+    this.#slabs.push(slab)
+    slab.pending++
+    this.#start = this.#at
+    if (slab.bytes.length - this.#at >= LEAST_ROOM) return
+    slab.isOpen = false
+    this.#slab = openSlab(SLAB_BYTES)
+    this.#start = this.#at = 0
+  }
+}
+
+function headerBytes (length: number): number {
+  if (length < 126) return 2
+  return length < 65_536 ? 4 : 10
+}
+
+function writeHeader (bytes: Buffer, at: number, length: number): void {
+  bytes[at] = FINAL_TEXT
+  if (length < 126) {
+    bytes[at + 1] = length
+  } else if (length < 65_536) {
+    bytes[at + 1] = 126
+    bytes.writeUInt16BE(length, at + 2)
+  } else {
+    bytes[at + 1] = 127
+    bytes.writeUInt16BE(0, at + 2)
+    bytes.writeUIntBE(length, at + 4, 6)
+  }
+}
+
+function writeNumberAndBrace (bytes: Buffer, value: number, start: number): number {
+  let at = start
+  if (value > MOST_INT32) {
+    at = writeText(bytes, String(value), at)
+  } else {
+    for (let rest = value; rest >= 10; rest = rest / 10 | 0) at++
+    for (let i = at++, rest = value; i >= start; i--) {
+      const tenth = rest / 10 | 0
+      bytes[i] = ZERO + rest - tenth * 10
+      rest = tenth
+    }
+  }
+  bytes[at] = CLOSING_BRACE
+  return at + 1
+}
+
+function writeText (bytes: Buffer, text: string, at: number): number {
+  return at + bytes.write(text, at)
+}
+
+/** The content of a JSON string, without its quotes. Answers where it ends. */
+function writeJsonString (bytes: Buffer, text: string, start: number): number {
+  if (text.length <= SHORT_UNITS) {
+    const end = writeShort(bytes, text, start)
+    if (end !== undefined) return end
+  } else if (!ESCAPED.test(text) && text.isWellFormed()) {
+    return writeText(bytes, text, start)
+  }
+  return writeText(bytes, JSON.stringify(text).slice(1, -1), start)
+}
+
+/** UTF-8 (RFC 3629); `undefined` for what has to be escaped. */
+function writeShort (bytes: Buffer, text: string, start: number): number | undefined {
+  let at = start
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit < 0x80) {
+      if (unit < 0x20 || unit === QUOTE || unit === BACKSLASH) return undefined
+      bytes[at++] = unit
+    } else if (unit < 0x800) {
+      bytes[at++] = 0xc0 | unit >> 6
+      bytes[at++] = 0x80 | unit & 0x3f
+    } else if (unit >= 0xd800 && unit < 0xe000) {
+      const point = text.codePointAt(i++) ?? 0
+      // A half of a character by itself.
+      if (point < 0x10000) return undefined
+      bytes[at++] = 0xf0 | point >> 18
+      bytes[at++] = 0x80 | point >> 12 & 0x3f
+      bytes[at++] = 0x80 | point >> 6 & 0x3f
+      bytes[at++] = 0x80 | point & 0x3f
+    } else {
+      bytes[at++] = 0xe0 | unit >> 12
+      bytes[at++] = 0x80 | unit >> 6 & 0x3f
+      bytes[at++] = 0x80 | unit & 0x3f
+    }
+  }
+  return at
+}
