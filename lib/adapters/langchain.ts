@@ -1,0 +1,69 @@
+import type { BaseMessage } from '@langchain/core/messages'
+import type { StreamEvent } from '@langchain/core/types/stream'
+
+import { isEventName } from '../agent/answer.js'
+import type { Executor, Part, Turn } from '../agent/executor.js'
+import type { Stream } from '../agent/read-stream.js'
+import { UsageSum } from '../agent/usage-sum.js'
+import type { Awaitable } from '../awaitable.js'
+import { callOf, streamExecutor, type AdapterOptions, type SdkCall, type Translator } from './adapter.js'
+import { LangChainEvents } from './langchain-events.js'
+import { isMessage, LangChainMessages } from './langchain-messages.js'
+import { isOwnPart } from './own-part.js'
+
+export type { AdapterOptions, SdkCall } from './adapter.js'
+
+/**
+ * What a runnable's `stream` yields (strings, messages, and of a graph also pairs: a message and its metadata, or the name
+ * of a mode and what that tells), and what `streamEvents` yields; parts of the host's own may come between.
+ */
+export type LangChainItem =
+  | BaseMessage
+  | StreamEvent
+  | readonly [message: BaseMessage, metadata: object]
+  | readonly [mode: string, told: unknown]
+  | Part
+
+/**
+ * An agent of LangChain: `fromLangChain(({ messages, signal }) => model.stream(messages, { signal }))`, or for the events
+ * of tools `fromLangChain(({ messages, signal }) => agent.streamEvents(messages, { version: 'v2', signal }))`.
+ */
+export function fromLangChain (open: (call: SdkCall, turn: Turn) => Awaitable<Stream<LangChainItem>>, options: AdapterOptions = {}): Executor {
+  return streamExecutor(async (turn) => await open(await callOf(turn, options), turn), () => new LangChainItems(), options)
+}
+
+class LangChainItems implements Translator<LangChainItem> {
+  readonly #usage = new UsageSum()
+  readonly #messages = new LangChainMessages(this.#usage)
+  readonly #events = new LangChainEvents(this.#messages)
+
+  take (item: LangChainItem): Part[] {
+    if (isOwnPart(item)) return [item]
+    if (isPair(item)) return this.#takePair(item)
+    return 'event' in item ? this.#events.take(item) : this.#takeMessage(item)
+  }
+
+  end (): Part[] {
+    const { finishReason } = this.#messages
+    return [...this.#messages.end(), { type: 'finish', finishReason, usage: this.#usage.usage }]
+  }
+
+  #takePair ([first, second]: readonly [unknown, unknown]): Part[] {
+    if (typeof first !== 'string') return this.#takeMessage(first)
+    if (first === 'messages' && isPair(second)) return this.#takeMessage(second[0])
+    return isEventName(first) ? [{ type: 'event', name: first, data: second }] : []
+  }
+
+  #takeMessage (item: unknown): Part[] {
+    if (!isMessage(item)) {
+      throw new TypeError('the stream yielded no message: give `fromLangChain` a runnable that ends with a model or in text, ' +
+        'of a graph the mode `messages`, or its `streamEvents`')
+    }
+    this.#messages.count(item)
+    return this.#messages.take(item)
+  }
+}
+
+function isPair (item: unknown): item is readonly [unknown, unknown] {
+  return Array.isArray(item) && item.length === 2
+}
