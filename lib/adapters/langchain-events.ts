@@ -30,7 +30,7 @@ export class LangChainEvents {
       case 'on_tool_start': return this.#startTool(runId, name, data.input)
       case 'on_tool_end': return [this.#endTool(runId, name, data.output)]
       case 'on_tool_error': return [agentEvent('tool-error', { toolCallId: this.#toolCallIdOf(runId), toolName: name })]
-      case 'on_custom_event': return isEventName(name) ? [{ type: 'event', name, data: data as unknown }] : []
+      case 'on_custom_event': return isEventName(name) ? [{ type: 'event', name, data }] : []
       default: return []
     }
   }

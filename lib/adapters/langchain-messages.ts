@@ -28,7 +28,7 @@ export class LangChainMessages {
 
   /** Adds up what the model reported in it; that of chunks is of these chunks alone. */
   count (message: BaseMessage): void {
-    const usage = isModels(message) ? message.usage_metadata : undefined
+    const usage = usageOf(message)
     if (usage !== undefined) this.#sum.add(countsOf(usage))
   }
 
@@ -66,22 +66,28 @@ export class LangChainMessages {
   }
 }
 
-/** Not by the class: there may be several copies of the package, and this one loads none. */
+/** By the mark that the package puts on its messages for this purpose: the class is there only for who loads it. */
+const MESSAGE_MARK = Symbol.for('langchain.message')
+
 export function isMessage (item: unknown): item is BaseMessage {
-  return typeof item === 'object' && item !== null && 'getType' in item && typeof item.getType === 'function'
+  return typeof item === 'object' && item !== null && MESSAGE_MARK in item
 }
 
 export function isTools (item: unknown): item is ToolMessage {
-  return isMessage(item) && item.getType() === 'tool'
+  return isMessage(item) && item.type === 'tool'
 }
 
 function isModels (message: BaseMessage): message is AIMessage | AIMessageChunk {
-  return message.getType() === 'ai'
+  return message.type === 'ai'
 }
 
 /** @param call where it is known by another id */
 export function toolResult ({ tool_call_id: toolCallId, name: toolName = '', status, content }: ToolMessage, call = { toolCallId, toolName }): EventPart {
   return status === 'error' ? agentEvent('tool-error', call) : agentEvent('tool-output', { ...call, output: content })
+}
+
+function usageOf (message: BaseMessage): UsageMetadata | undefined {
+  return isModels(message) ? message.usage_metadata : undefined
 }
 
 function reasoningOf (message: AIMessage | AIMessageChunk): EventPart[] {

@@ -28,7 +28,9 @@ export type LangChainItem =
  * An agent of LangChain: `fromLangChain(({ messages, signal }) => model.stream(messages, { signal }))`, or for the events
  * of tools `fromLangChain(({ messages, signal }) => agent.streamEvents(messages, { version: 'v2', signal }))`.
  */
-export function fromLangChain (open: (call: SdkCall, turn: Turn) => Awaitable<Stream<LangChainItem>>, options: AdapterOptions = {}): Executor {
+export function fromLangChain (
+  open: (call: SdkCall, turn: Turn) => Awaitable<Stream<LangChainItem>>, options: AdapterOptions = {}
+): Executor {
   return streamExecutor(async (turn) => await open(await callOf(turn, options), turn), () => new LangChainItems(), options)
 }
 

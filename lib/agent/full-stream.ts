@@ -139,14 +139,15 @@ function sourceOf (part: PartOf<'source'>) {
   return part.sourceType === 'url' ? { ...named, url: part.url } : { ...named, mediaType: part.mediaType }
 }
 
-/** Version 5 has the details beside the sums, later ones apart. */
-function countsOf (usage: LanguageModelUsage) {
-  const details: Partial<LanguageModelUsage> = usage
-  return {
-    inputTokens: usage.inputTokens,
-    outputTokens: usage.outputTokens,
-    totalTokens: usage.totalTokens,
-    reasoningTokens: details.outputTokenDetails?.reasoningTokens ?? details.reasoningTokens,
-    cachedInputTokens: details.inputTokenDetails?.cacheReadTokens ?? details.cachedInputTokens
-  }
+function countsOf ({ inputTokens, outputTokens, totalTokens, ...usage }: LanguageModelUsage) {
+  // Version 5 has no objects of details, but what is in them now.
+  const { inputTokenDetails, outputTokenDetails } = usage as Partial<LanguageModelUsage>
+  const reasoningTokens = outputTokenDetails?.reasoningTokens ?? numberIn(usage, 'reasoningTokens')
+  const cachedInputTokens = inputTokenDetails?.cacheReadTokens ?? numberIn(usage, 'cachedInputTokens')
+  return { inputTokens, outputTokens, totalTokens, reasoningTokens, cachedInputTokens }
+}
+
+function numberIn (usage: object, field: string): number | undefined {
+  const count: unknown = Reflect.get(usage, field)
+  return typeof count === 'number' ? count : undefined
 }
