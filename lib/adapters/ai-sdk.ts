@@ -1,10 +1,12 @@
-import type { ModelMessage } from 'ai'
+import type { LanguageModel, ModelMessage } from 'ai'
 
 import type { Executor, Part, Turn } from '../agent/executor.js'
 import { FullStreamReader, keptMessages, type FullStreamResult } from '../agent/full-stream.js'
 import type { Awaitable } from '../awaitable.js'
 import { opened, withEvents, type AdapterOptions } from './adapter.js'
 import { toModelMessages } from './model-messages.js'
+import { pacedModel } from './paced-model.js'
+import { ReaderPace } from './reader-pace.js'
 
 export { toModelMessages } from './model-messages.js'
 export type { AdapterOptions } from './adapter.js'
@@ -20,6 +22,8 @@ export interface AiSdkCall {
   onError: () => void
   /** Keeps what was said and called so far, for turns that are cut off later. */
   onStepFinish: (step: { response: { messages: ModelMessage[] } }) => void
+  /** Has the model wait for who reads the turn; the SDK itself would read it to its end, whoever follows. */
+  prepareStep: (step: { model: LanguageModel }) => { model?: LanguageModel }
 }
 
 export interface AiSdkOptions extends AdapterOptions {
@@ -46,7 +50,8 @@ export interface ApprovalAnswer {
 
 /**
  * An agent of the AI SDK: `fromAiSdk((call) => streamText({ model, ...call }))`. Its text is the answer; reasoning, tools,
- * sources and files are events of the names in `AgentEvents`.
+ * sources and files are events of the names in `AgentEvents`. What stands behind `...call` takes the place of what is in it:
+ * an `onStepFinish` or a `prepareStep` of the host's calls that of `call`.
  */
 export function fromAiSdk (open: (call: AiSdkCall, turn: Turn) => Awaitable<FullStreamResult>, options: AiSdkOptions = {}): Executor {
   return withEvents(options, async function * (turn) {
@@ -56,6 +61,7 @@ export function fromAiSdk (open: (call: AiSdkCall, turn: Turn) => Awaitable<Full
     ]
     const answered: ModelMessage[] = []
     const reader = new FullStreamReader(turn)
+    const pace = new ReaderPace()
     let replies: ModelMessage[]
     do {
       yield * step(answered)
@@ -71,10 +77,12 @@ export function fromAiSdk (open: (call: AiSdkCall, turn: Turn) => Awaitable<Full
         messages: [...messages, ...before],
         abortSignal: turn.signal,
         onError () {},
-        onStepFinish ({ response }) { soFar = response.messages }
+        onStepFinish ({ response }) { soFar = response.messages },
+        prepareStep: ({ model }) => pacedModel(model, pace)
       }
       const result = await opened(() => open(call, turn))
-      yield * reader.read(result, () => soFar.length === 0 ? [] : [keptMessages([...before, ...soFar])])
+      const stream = { fullStream: pace.watched(result.fullStream) }
+      yield * reader.read(stream, () => soFar.length === 0 ? [] : [keptMessages([...before, ...soFar])])
       answered.push(...await reader.messagesOf(result))
       if (answered.length > 0) yield keptMessages(answered)
     }

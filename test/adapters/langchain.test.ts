@@ -1,0 +1,21 @@
+import t from 'tap'
+
+import { fromLangChain } from '../../lib/adapters/langchain.js'
+import { adapterContract } from './contract.js'
+import { SourceModel } from './langchain-model.js'
+
+await adapterContract(t, {
+  name: 'the stream of a runnable',
+  executor: (source, { openFailure, ...options } = {}) => fromLangChain(({ messages, signal }) => {
+    if (openFailure !== undefined) throw openFailure
+    return new SourceModel(source).stream(messages, { signal })
+  }, options)
+})
+
+await adapterContract(t, {
+  name: 'streamEvents',
+  executor: (source, { openFailure, ...options } = {}) => fromLangChain(({ messages, signal }) => {
+    if (openFailure !== undefined) throw openFailure
+    return new SourceModel(source).streamEvents(messages, { version: 'v2', signal })
+  }, options)
+})
