@@ -5,8 +5,10 @@ import type { Stream } from '../agent/read-stream.js'
 import type { Awaitable } from '../awaitable.js'
 import { streamExecutor, type AdapterOptions } from './adapter.js'
 import { AgUiEvents } from './ag-ui-events.js'
+import { guardRequests, type Fetching } from './http-agent.js'
 import { pulled, type Subscribable } from './observable.js'
 import { isOwnPart } from './own-part.js'
+import { ReaderPace } from './reader-pace.js'
 
 export type { AdapterOptions } from './adapter.js'
 export type { Subscribable } from './observable.js'
@@ -20,8 +22,8 @@ export interface AgUiCall {
 
 export interface AgUiOptions extends AdapterOptions {
   /**
-   * Events of an agent that does not wait for its reader, such as `HttpAgent`, which may lie unread. One more, and the
-   * turn fails. @default 10_000
+   * Events of an observable that may lie unread, since it does not wait for its reader. One more, and the turn fails.
+   * @default 10_000
    */
   maxUnreadEvents?: number | undefined
 }
@@ -36,8 +38,8 @@ export interface AgUiAgent {
 export type AgUiItem = AGUIEvent | BaseEvent | Part
 
 /**
- * An agent that speaks AG-UI: `fromAgUi(() => new HttpAgent({ url }))`. `open` returns the agent, its events as an
- * observable, or as something that can be iterated, which alone waits for its reader.
+ * An agent that speaks AG-UI: `fromAgUi(() => new HttpAgent({ url }))`. `open` returns the agent, or its events: an
+ * observable, or something that can be iterated.
  */
 export function fromAgUi (
   open: (call: AgUiCall, turn: Turn) => Awaitable<AgUiAgent | Subscribable<AgUiItem> | Stream<AgUiItem>>, options: AgUiOptions = {}
@@ -46,14 +48,18 @@ export function fromAgUi (
   return streamExecutor(async (turn): Promise<Stream<AgUiItem>> => {
     const call = { input: await inputOf(turn, options), signal: turn.signal }
     const opened = await open(call, turn)
-    const events = 'run' in opened ? running(opened, call) : opened
-    return 'subscribe' in events ? pulled(events, maxUnreadEvents) : events
+    if ('run' in opened) return running(opened, call, maxUnreadEvents)
+    return 'subscribe' in opened ? pulled(opened, maxUnreadEvents) : opened
   }, () => new AgUiItems(), options)
 }
 
-function running (agent: AgUiAgent, { input, signal }: AgUiCall): Subscribable<BaseEvent> {
+async function * running (agent: AgUiAgent, { input, signal }: AgUiCall, maxUnread: number): AsyncGenerator<BaseEvent, void> {
+  const pace = new ReaderPace()
+  const failureOf = 'fetch' in agent ? guardRequests(agent as AgUiAgent & Fetching, pace) : () => undefined
   signal.addEventListener('abort', () => { agent.abortRun?.() }, { once: true })
-  return agent.run(input)
+  yield * pace.watched(pulled(agent.run(input), maxUnread))
+  const failure = failureOf()
+  if (failure !== undefined) throw failure.err
 }
 
 async function inputOf (turn: Turn, { historyLimit }: AdapterOptions): Promise<RunAgentInput> {

@@ -10,6 +10,7 @@ import { callOf, streamExecutor, type AdapterOptions, type SdkCall, type Transla
 import { LangChainEvents } from './langchain-events.js'
 import { isMessage, LangChainMessages } from './langchain-messages.js'
 import { isOwnPart } from './own-part.js'
+import { ReaderPace } from './reader-pace.js'
 
 export type { AdapterOptions, SdkCall } from './adapter.js'
 
@@ -24,14 +25,31 @@ export type LangChainItem =
   | readonly [mode: string, told: unknown]
   | Part
 
+/** What is given to the runnable: `runnable.stream(messages, config)`, where the configuration is all but the messages. */
+export interface LangChainCall extends SdkCall {
+  /** Has models wait for who reads the turn; `streamEvents` would read them to their ends, whoever follows. */
+  callbacks: PaceHandler[]
+}
+
+/** A handler of LangChain's callbacks. */
+export interface PaceHandler {
+  readonly name: string
+  readonly awaitHandlers: boolean
+  handleLLMNewToken(): Promise<void>
+}
+
 /**
- * An agent of LangChain: `fromLangChain(({ messages, signal }) => model.stream(messages, { signal }))`, or for the events
- * of tools `fromLangChain(({ messages, signal }) => agent.streamEvents(messages, { version: 'v2', signal }))`.
+ * An agent of LangChain: `fromLangChain(({ messages, ...config }) => model.stream(messages, config))`, or for the events of
+ * tools `fromLangChain(({ messages, ...config }) => agent.streamEvents({ messages }, { version: 'v2', ...config }))`.
  */
 export function fromLangChain (
-  open: (call: SdkCall, turn: Turn) => Awaitable<Stream<LangChainItem>>, options: AdapterOptions = {}
+  open: (call: LangChainCall, turn: Turn) => Awaitable<Stream<LangChainItem>>, options: AdapterOptions = {}
 ): Executor {
-  return streamExecutor(async (turn) => await open(await callOf(turn, options), turn), () => new LangChainItems(), options)
+  return streamExecutor(async (turn) => {
+    const pace = new ReaderPace()
+    const handler = { name: 'fastify-ws-channel', awaitHandlers: true, handleLLMNewToken: async () => { await pace.mayGoOn() } }
+    return pace.watched(await open({ ...await callOf(turn, options), callbacks: [handler] }, turn))
+  }, () => new LangChainItems(), options)
 }
 
 class LangChainItems implements Translator<LangChainItem> {

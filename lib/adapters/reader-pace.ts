@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 
-import { openAnswer, type PartIterator } from '../agent/answer.js'
+import type { PartIterator } from '../agent/answer.js'
+import { iteratorOf, type Stream } from '../agent/read-stream.js'
 
 /** So many pieces a model may be asked for before the reader is found waiting once more. */
 const AHEAD = 16
@@ -16,12 +17,10 @@ export class ReaderPace {
   #onWait: Array<() => void> = []
 
   /** The reader's side. */
-  watched<Item> (stream: AsyncIterable<Item>): AsyncIterable<Item> {
+  watched<Item> (stream: Stream<Item>): AsyncIterable<Item> {
     return {
       [Symbol.asyncIterator]: () => {
-        const opened = openAnswer(stream)
-        if (opened.kind === 'whole') throw new TypeError('text is no stream')
-        const { iterator } = opened
+        const iterator = iteratorOf(stream)
         return { next: () => this.#read<Item>(iterator), return: async () => await closed(iterator) }
       }
     }
@@ -32,13 +31,24 @@ export class ReaderPace {
     const reader = stream.getReader()
     return new ReadableStream<Item>({
       pull: async (controller) => {
-        await this.#mayGoOn()
+        await this.mayGoOn()
         const step = await reader.read()
         if (step.done) controller.close()
         else controller.enqueue(step.value)
       },
       cancel: (reason) => reader.cancel(reason)
     }, { highWaterMark: 0 })
+  }
+
+  /** The producer's side, where it is asked before each piece. */
+  async mayGoOn (): Promise<void> {
+    while (this.#allowance === 0) {
+      if (!this.#isWaiting) await new Promise<void>((resolve) => { this.#onWait.push(resolve) })
+      const reads = this.#reads
+      await setImmediate()
+      if (this.#isWaiting && this.#reads === reads) this.#allowance = AHEAD
+    }
+    this.#allowance--
   }
 
   async #read<Item> (iterator: PartIterator): Promise<IteratorResult<Item, undefined>> {
@@ -51,16 +61,6 @@ export class ReaderPace {
     } finally {
       this.#isWaiting = false
     }
-  }
-
-  async #mayGoOn (): Promise<void> {
-    while (this.#allowance === 0) {
-      if (!this.#isWaiting) await new Promise<void>((resolve) => { this.#onWait.push(resolve) })
-      const reads = this.#reads
-      await setImmediate()
-      if (this.#isWaiting && this.#reads === reads) this.#allowance = AHEAD
-    }
-    this.#allowance--
   }
 }
 

@@ -1,5 +1,5 @@
 import { isPromiseLike } from '../awaitable.js'
-import { openAnswer } from './answer.js'
+import { openAnswer, type PartIterator } from './answer.js'
 import type { Turn } from './executor.js'
 import { sdkFailure } from './sdk-failure.js'
 
@@ -10,10 +10,10 @@ export type Stream<Item> = AsyncIterable<Item> | Iterable<Item> | ReadableStream
  * for: the stream is closed at once, also while the next item is on its way.
  * @throws what `sdkFailure` makes of the stream's error
  */
-export async function * readStream<Item> (stream: Stream<Item>, { signal, log }: Pick<Turn, 'signal' | 'log'>): AsyncGenerator<Item, void> {
-  const opened = openAnswer(stream)
-  if (opened.kind === 'whole') throw new TypeError('an SDK\'s answer must be a stream, and was a string')
-  const { iterator } = opened
+export async function * readStream<Item> (
+  stream: Stream<Item>, { signal, log }: Pick<Turn, 'signal' | 'log'>
+): AsyncGenerator<Item, void> {
+  const iterator = iteratorOf(stream)
   let isOver = false
   const close = (): void => {
     if (isOver) return
@@ -45,4 +45,11 @@ export async function * readStream<Item> (stream: Stream<Item>, { signal, log }:
     signal.removeEventListener('abort', close)
     close()
   }
+}
+
+/** @throws TypeError when it is no stream */
+export function iteratorOf (stream: Stream<unknown>): PartIterator {
+  const opened = openAnswer(stream)
+  if (opened.kind === 'whole') throw new TypeError('what an SDK answers must be a stream, and was a string')
+  return opened.iterator
 }

@@ -16,8 +16,7 @@ await adapterContract(t, {
 
 await adapterContract(t, {
   name: 'an HttpAgent of AG-UI',
-  // It pushes what it reads: its adapter bounds what lies unread.
-  lacks: ['length', 'content-filter', 'backpressure'],
+  lacks: ['length', 'content-filter'],
   executor: (source, { openFailure, ...options } = {}) => fromAgUi(() => {
     if (openFailure !== undefined) throw openFailure
     return httpAgentOf(source)

@@ -117,14 +117,15 @@ export async function adapterContract (t: Test, { name, executor, lacks = [] }: 
   })
 
   if (!lacks.includes('onEvent')) await t.test(`${name}: events can be changed and held back by the host`, async (t) => {
-    const pieces: Piece[] = [{ reasoning: 'hm' }, { begin: { id: 'c1', name: 'look' } }, { whole: { id: 'c1', name: 'look', text: '{}' } }, { text: 'a' }]
+    const call = { id: 'c1', name: 'look' }
+    const pieces: Piece[] = [{ reasoning: 'hm' }, { text: 'a' }, { begin: call }, { whole: { ...call, text: '{}' } }, { end: 'tool-calls' }]
     const onEvent = async ({ name, data }: EventPart, { id }: Turn): Promise<EventPart | undefined> =>
       name === 'tool-input' ? { type: 'event', name: `${id}: ${name}`, data } : undefined
-    const parts = await partsOf(executor(new Source([...pieces, { end: 'stop' }]), { onEvent }))
+    const parts = await partsOf(executor(new Source(pieces), { onEvent }))
     t.strictSame(withoutMetadata(parts), [
-      { type: 'event', name: 't9: tool-input', data: { toolCallId: 'c1', toolName: 'look', input: {} } },
       'a',
-      { type: 'finish', finishReason: 'stop', usage: USAGE }
+      { type: 'event', name: 't9: tool-input', data: { toolCallId: 'c1', toolName: 'look', input: {} } },
+      { type: 'finish', finishReason: 'tool-calls', usage: USAGE }
     ])
   })
 

@@ -1,3 +1,4 @@
+import type { CallbackManagerForLLMRun } from '@langchain/core/callbacks/manager'
 import type { BaseMessage } from '@langchain/core/messages'
 import { AIMessageChunk, type ToolCallChunk } from '@langchain/core/messages'
 import { BaseChatModel } from '@langchain/core/language_models/chat_models'
@@ -20,13 +21,18 @@ export class SourceModel extends BaseChatModel {
     throw new Error('this model only streams')
   }
 
-  override async * _streamResponseChunks (_messages: BaseMessage[], { signal }: this['ParsedCallOptions']): AsyncGenerator<ChatGenerationChunk> {
+  override async * _streamResponseChunks (
+    _messages: BaseMessage[], { signal }: this['ParsedCallOptions'], run?: CallbackManagerForLLMRun
+  ): AsyncGenerator<ChatGenerationChunk> {
     const source = this.#sources.shift()
     if (source === undefined) throw new Error('the model was called once too often')
     source.heed(signal)
     for (let piece = await source.next(); piece !== undefined; piece = await source.next()) {
       const message = chunkOf(piece)
-      if (message !== undefined) yield new ChatGenerationChunk({ message, text: '' })
+      if (message === undefined) continue
+      yield new ChatGenerationChunk({ message, text: message.text })
+      // As the models of the integrations do.
+      await run?.handleLLMNewToken(message.text)
     }
   }
 }

@@ -6,16 +6,16 @@ import { SourceModel } from './langchain-model.js'
 
 await adapterContract(t, {
   name: 'the stream of a runnable',
-  executor: (source, { openFailure, ...options } = {}) => fromLangChain(({ messages, signal }) => {
+  executor: (source, { openFailure, ...options } = {}) => fromLangChain(({ messages, ...config }) => {
     if (openFailure !== undefined) throw openFailure
-    return new SourceModel(source).stream(messages, { signal })
+    return new SourceModel(source).stream(messages, config)
   }, options)
 })
 
 await adapterContract(t, {
   name: 'streamEvents',
-  executor: (source, { openFailure, ...options } = {}) => fromLangChain(({ messages, signal }) => {
+  executor: (source, { openFailure, ...options } = {}) => fromLangChain(({ messages, ...config }) => {
     if (openFailure !== undefined) throw openFailure
-    return new SourceModel(source).streamEvents(messages, { version: 'v2', signal })
+    return new SourceModel(source).streamEvents(messages, { version: 'v2', ...config })
   }, options)
 })

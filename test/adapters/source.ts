@@ -68,9 +68,14 @@ export class Source {
   stream<Item> (encode: (piece: Piece) => Item[], atEnd: Item[] = []): ReadableStream<Item> {
     return new ReadableStream<Item>({
       pull: async (controller) => {
-        const piece = await this.next()
-        for (const item of piece === undefined ? atEnd : encode(piece)) controller.enqueue(item)
-        if (piece === undefined) controller.close()
+        let items: Item[] = []
+        for (let isOver = false; items.length === 0 && !isOver;) {
+          const piece = await this.next()
+          isOver = piece === undefined
+          items = piece === undefined ? atEnd : encode(piece)
+          for (const item of items) controller.enqueue(item)
+          if (isOver) controller.close()
+        }
       }
     }, { highWaterMark: 0 })
   }
