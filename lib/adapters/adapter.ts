@@ -33,13 +33,24 @@ export interface Translator<Item> {
 
 /** An executor that asks an SDK for a stream, and translates that. */
 export function streamExecutor<Item> (
-  open: (turn: Turn) => Awaitable<Stream<Item>>, translator: () => Translator<Item>, options: AdapterOptions
+  open: (turn: Turn) => Promise<Opened<Item>>, translator: () => Translator<Item>, options: AdapterOptions
 ): Executor {
   return withEvents(options, async function * (turn) {
     const translation = translator()
-    for await (const item of readStream(await opened(() => open(turn)), turn)) yield * translation.take(item)
+    const { stream } = await opened(() => open(turn))
+    for await (const item of readStream(stream, turn)) yield * translation.take(item)
     yield * translation.end()
   })
+}
+
+/** Not the stream alone: one that is a promise too would be waited for. */
+export interface Opened<Item> {
+  stream: Stream<Item>
+}
+
+/** What the host's function has returned; some streams are also promises of their whole answers. */
+export async function streamOf<Item> (returned: Awaitable<Stream<Item>>): Promise<Opened<Item>> {
+  return isPromiseLike(returned) && !(Symbol.asyncIterator in returned) ? { stream: await returned } : { stream: returned as Stream<Item> }
 }
 
 /** @throws what `sdkFailure` makes of an error of the SDK */

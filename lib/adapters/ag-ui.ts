@@ -3,7 +3,7 @@ import type { AGUIEvent, BaseEvent, RunAgentInput } from '@ag-ui/core'
 import type { Executor, Part, Turn } from '../agent/executor.js'
 import type { Stream } from '../agent/read-stream.js'
 import type { Awaitable } from '../awaitable.js'
-import { streamExecutor, type AdapterOptions } from './adapter.js'
+import { streamExecutor, type AdapterOptions, type Opened } from './adapter.js'
 import { AgUiEvents } from './ag-ui-events.js'
 import { guardRequests, type Fetching } from './http-agent.js'
 import { pulled, type Subscribable } from './observable.js'
@@ -45,11 +45,11 @@ export function fromAgUi (
   open: (call: AgUiCall, turn: Turn) => Awaitable<AgUiAgent | Subscribable<AgUiItem> | Stream<AgUiItem>>, options: AgUiOptions = {}
 ): Executor {
   const { maxUnreadEvents = 10_000 } = options
-  return streamExecutor(async (turn): Promise<Stream<AgUiItem>> => {
+  return streamExecutor(async (turn): Promise<Opened<AgUiItem>> => {
     const call = { input: await inputOf(turn, options), signal: turn.signal }
     const opened = await open(call, turn)
-    if ('run' in opened) return running(opened, call, maxUnreadEvents)
-    return 'subscribe' in opened ? pulled(opened, maxUnreadEvents) : opened
+    if ('run' in opened) return { stream: running(opened, call, maxUnreadEvents) }
+    return { stream: 'subscribe' in opened ? pulled(opened, maxUnreadEvents) : opened }
   }, () => new AgUiItems(), options)
 }
 

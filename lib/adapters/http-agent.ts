@@ -15,8 +15,10 @@ export function guardRequests (agent: Fetching, pace: ReaderPace): () => { err: 
   let failure: { err: unknown } | undefined
   agent.fetch = async (url, init) => {
     const response = await request.call(agent, url, init)
-    if (response.body === null) return response
-    return new Response(withoutError(pace.held(response.body), (err) => { failure ??= { err } }), response)
+    // Bytes, which its type does not say.
+    const body = response.body as ReadableStream<Uint8Array> | null
+    if (body === null) return response
+    return new Response(withoutError(pace.held(body), (err) => { failure ??= { err } }), response)
   }
   return () => failure
 }

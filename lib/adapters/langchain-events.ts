@@ -41,7 +41,7 @@ export class LangChainEvents {
 
   #endMessage (runId: string, output: unknown): Part[] {
     if (!isMessage(output)) return []
-    this.#messages.count(output)
+    this.#messages.note(output)
     const parts = this.#streamed.delete(runId) ? this.#messages.end() : [...this.#messages.take(output), ...this.#messages.end()]
     return this.#remembered(parts)
   }

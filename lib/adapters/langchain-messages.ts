@@ -26,10 +26,20 @@ export class LangChainMessages {
     return isTools(message) ? [...this.end(), toolResult(message)] : []
   }
 
-  /** Adds up what the model reported in it; that of chunks is of these chunks alone. */
-  count (message: BaseMessage): void {
-    const usage = usageOf(message)
-    if (usage !== undefined) this.#sum.add(countsOf(usage))
+  /** How the message ended and what it cost; what a chunk tells of that is of this chunk alone. */
+  note (message: BaseMessage): void {
+    if (!isModels(message)) return
+    const word = finishWordOf(message)
+    if (word !== undefined) this.finish(word)
+    if (message.usage_metadata !== undefined) this.countUsage(message.usage_metadata)
+  }
+
+  countUsage (usage: Partial<UsageMetadata>): void {
+    this.#sum.add(countsOf(usage))
+  }
+
+  finish (word: string): void {
+    this.finishReason = finishReasonOf(word)
   }
 
   /** What is open is whole. */
@@ -42,10 +52,7 @@ export class LangChainMessages {
     parts.push(...reasoningOf(message))
     if (message.text !== '') parts.push(message.text)
     parts.push(...this.#callsOf(message))
-    const word = finishWordOf(message)
-    if (word === undefined) return parts
-    this.finishReason = finishReasonOf(word)
-    return [...parts, ...this.end()]
+    return finishWordOf(message) === undefined ? parts : [...parts, ...this.end()]
   }
 
   #isNext (id: string | undefined): boolean {
@@ -86,10 +93,6 @@ export function toolResult ({ tool_call_id: toolCallId, name: toolName = '', sta
   return status === 'error' ? agentEvent('tool-error', call) : agentEvent('tool-output', { ...call, output: content })
 }
 
-function usageOf (message: BaseMessage): UsageMetadata | undefined {
-  return isModels(message) ? message.usage_metadata : undefined
-}
-
 function reasoningOf (message: AIMessage | AIMessageChunk): EventPart[] {
   const id = message.id ?? ''
   const told: unknown = message.additional_kwargs['reasoning_content']
@@ -103,7 +106,7 @@ function finishWordOf ({ response_metadata: told, additional_kwargs: also }: Bas
   return words.find((word): word is string => typeof word === 'string' && word !== '')
 }
 
-function countsOf (usage: UsageMetadata) {
+function countsOf (usage: Partial<UsageMetadata>) {
   return {
     inputTokens: usage.input_tokens,
     outputTokens: usage.output_tokens,

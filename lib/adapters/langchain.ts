@@ -1,3 +1,4 @@
+import type { ChatModelStreamEvent } from '@langchain/core/language_models/event'
 import type { BaseMessage } from '@langchain/core/messages'
 import type { StreamEvent } from '@langchain/core/types/stream'
 
@@ -6,7 +7,8 @@ import type { Executor, Part, Turn } from '../agent/executor.js'
 import type { Stream } from '../agent/read-stream.js'
 import { UsageSum } from '../agent/usage-sum.js'
 import type { Awaitable } from '../awaitable.js'
-import { callOf, streamExecutor, type AdapterOptions, type SdkCall, type Translator } from './adapter.js'
+import { callOf, streamExecutor, streamOf, type AdapterOptions, type SdkCall, type Translator } from './adapter.js'
+import { LangChainBlocks } from './langchain-blocks.js'
 import { LangChainEvents } from './langchain-events.js'
 import { isMessage, LangChainMessages } from './langchain-messages.js'
 import { isOwnPart } from './own-part.js'
@@ -21,6 +23,7 @@ export type { AdapterOptions, SdkCall } from './adapter.js'
 export type LangChainItem =
   | BaseMessage
   | StreamEvent
+  | ChatModelStreamEvent
   | readonly [message: BaseMessage, metadata: object]
   | readonly [mode: string, told: unknown]
   | Part
@@ -48,7 +51,8 @@ export function fromLangChain (
   return streamExecutor(async (turn) => {
     const pace = new ReaderPace()
     const handler = { name: 'fastify-ws-channel', awaitHandlers: true, handleLLMNewToken: async () => { await pace.mayGoOn() } }
-    return pace.watched(await open({ ...await callOf(turn, options), callbacks: [handler] }, turn))
+    const { stream } = await streamOf(open({ ...await callOf(turn, options), callbacks: [handler] }, turn))
+    return { stream: pace.watched(stream) }
   }, () => new LangChainItems(), options)
 }
 
@@ -56,11 +60,13 @@ class LangChainItems implements Translator<LangChainItem> {
   readonly #usage = new UsageSum()
   readonly #messages = new LangChainMessages(this.#usage)
   readonly #events = new LangChainEvents(this.#messages)
+  readonly #blocks = new LangChainBlocks(this.#messages)
 
   take (item: LangChainItem): Part[] {
     if (isOwnPart(item)) return [item]
     if (isPair(item)) return this.#takePair(item)
-    return 'event' in item ? this.#events.take(item) : this.#takeMessage(item)
+    if (!('event' in item)) return this.#takeMessage(item)
+    return 'run_id' in item ? this.#events.take(item) : this.#blocks.take(item)
   }
 
   end (): Part[] {
@@ -79,7 +85,7 @@ class LangChainItems implements Translator<LangChainItem> {
       throw new TypeError('the stream yielded no message: give `fromLangChain` a runnable that ends with a model or in text, ' +
         'of a graph the mode `messages`, or its `streamEvents`')
     }
-    this.#messages.count(item)
+    this.#messages.note(item)
     return this.#messages.take(item)
   }
 }

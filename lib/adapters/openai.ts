@@ -6,7 +6,7 @@ import type { Stream } from '../agent/read-stream.js'
 import { UsageSum } from '../agent/usage-sum.js'
 import type { Awaitable } from '../awaitable.js'
 import type { FinishReason } from '../protocol/names.js'
-import { callOf, streamExecutor, type AdapterOptions, type SdkCall, type Translator } from './adapter.js'
+import { callOf, streamExecutor, streamOf, type AdapterOptions, type SdkCall, type Translator } from './adapter.js'
 import { ChatChunks } from './openai-chat.js'
 import { ResponseEvents } from './openai-responses.js'
 import { isOwnPart } from './own-part.js'
@@ -22,7 +22,7 @@ export type OpenAIItem = ChatCompletionChunk | ResponseStreamEvent | Part
  * own: `fromOpenAI(({ messages, signal }) => openai.chat.completions.create({ model, messages, stream: true }, { signal }))`.
  */
 export function fromOpenAI (open: (call: SdkCall, turn: Turn) => Awaitable<Stream<OpenAIItem>>, options: AdapterOptions = {}): Executor {
-  return streamExecutor(async (turn) => await open(await callOf(turn, options), turn), () => new OpenAIItems(), options)
+  return streamExecutor(async (turn) => await streamOf(open(await callOf(turn, options), turn)), () => new OpenAIItems(), options)
 }
 
 class OpenAIItems implements Translator<OpenAIItem> {

@@ -22,5 +22,5 @@ export function pacedModel (model: LanguageModel, pace: ReaderPace): { model?: L
 async function streamed (model: Model, options: never, pace: ReaderPace) {
   const result = await model.doStream(options)
   // The versions of the interface differ in what the pieces are, which are left alone.
-  return { ...result, stream: pace.held(result.stream as ReadableStream<unknown>) }
+  return { ...result, stream: pace.held<unknown>(result.stream) }
 }

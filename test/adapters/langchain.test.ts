@@ -1,8 +1,9 @@
+import { RunnableLambda } from '@langchain/core/runnables'
 import t from 'tap'
 
 import { fromLangChain } from '../../lib/adapters/langchain.js'
 import { adapterContract } from './contract.js'
-import { SourceModel } from './langchain-model.js'
+import { BlocksModel, SourceModel } from './langchain-model.js'
 
 await adapterContract(t, {
   name: 'the stream of a runnable',
@@ -13,9 +14,19 @@ await adapterContract(t, {
 })
 
 await adapterContract(t, {
-  name: 'streamEvents',
+  name: 'streamEvents of a runnable',
   executor: (source, { openFailure, ...options } = {}) => fromLangChain(({ messages, ...config }) => {
     if (openFailure !== undefined) throw openFailure
-    return new SourceModel(source).streamEvents(messages, { version: 'v2', ...config })
+    return RunnableLambda.from(async (asked: typeof messages, run) => await new SourceModel(source).invoke(asked, run)).streamEvents(messages, { version: 'v2', ...config })
+  }, options)
+})
+
+await adapterContract(t, {
+  name: 'streamEvents of a chat model',
+  // The SDK keeps the whole of such a message, whoever reads it.
+  lacks: ['backpressure'],
+  executor: (source, { openFailure, ...options } = {}) => fromLangChain(({ messages, ...config }) => {
+    if (openFailure !== undefined) throw openFailure
+    return new BlocksModel(source).streamEvents(messages, config)
   }, options)
 })
