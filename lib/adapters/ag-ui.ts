@@ -53,13 +53,23 @@ export function fromAgUi (
   }, () => new AgUiItems(), options)
 }
 
-async function * running (agent: AgUiAgent, { input, signal }: AgUiCall, maxUnread: number): AsyncGenerator<BaseEvent, void> {
+function running (agent: AgUiAgent, { input, signal }: AgUiCall, maxUnread: number): Stream<BaseEvent> {
   const pace = new ReaderPace()
   const failureOf = 'fetch' in agent ? guardRequests(agent as AgUiAgent & Fetching, pace) : () => undefined
-  signal.addEventListener('abort', () => { agent.abortRun?.() }, { once: true })
-  yield * pace.watched(pulled(agent.run(input), maxUnread))
-  const failure = failureOf()
-  if (failure !== undefined) throw failure.err
+  const abort = (): void => { agent.abortRun?.() }
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort, { once: true })
+  const events = agent.run(input)
+  return pace.watched(pulled<BaseEvent>({
+    subscribe: (observer) => events.subscribe({
+      ...observer,
+      complete () {
+        const failure = failureOf()
+        if (failure === undefined) observer.complete()
+        else observer.error(failure.err)
+      }
+    })
+  }, maxUnread))
 }
 
 async function inputOf (turn: Turn, { historyLimit }: AdapterOptions): Promise<RunAgentInput> {

@@ -26,7 +26,10 @@ export class LangChainEvents {
         this.#streamed.add(runId)
         return this.#takeMessage(data.chunk)
       case 'on_chat_model_end': return this.#endMessage(runId, data.output)
-      case 'on_llm_stream': return textOf(data.chunk)
+      case 'on_llm_stream':
+        this.#streamed.add(runId)
+        return textOf(data.chunk)
+      case 'on_llm_end': return this.#streamed.delete(runId) ? [] : generationsOf(data.output)
       case 'on_tool_start': return this.#startTool(runId, name, data.input)
       case 'on_tool_end': return [this.#endTool(runId, name, data.output)]
       case 'on_tool_error': return [agentEvent('tool-error', { toolCallId: this.#toolCallIdOf(runId), toolName: name })]
@@ -87,7 +90,18 @@ interface Called {
   input: unknown
 }
 
+/** What a model that does not chat has said; of several answers to one question only the first is the turn's. */
+function generationsOf (output: unknown): Part[] {
+  const answers = fieldOf(output, 'generations')
+  const [first] = Array.isArray(answers) ? answers as unknown[] : []
+  return Array.isArray(first) ? textOf(first[0]) : []
+}
+
 function textOf (chunk: unknown): Part[] {
-  const text: unknown = typeof chunk === 'object' && chunk !== null && 'text' in chunk ? chunk.text : chunk
+  const text = fieldOf(chunk, 'text') ?? chunk
   return typeof text === 'string' && text !== '' ? [text] : []
+}
+
+function fieldOf (value: unknown, field: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, field) : undefined
 }

@@ -31,7 +31,7 @@ export class LangChainMessages {
     if (!isModels(message)) return
     const word = finishWordOf(message)
     if (word !== undefined) this.finish(word)
-    if (message.usage_metadata !== undefined) this.countUsage(message.usage_metadata)
+    this.countUsage(message.usage_metadata ?? {})
   }
 
   countUsage (usage: Partial<UsageMetadata>): void {

@@ -65,7 +65,7 @@ class LangChainItems implements Translator<LangChainItem> {
   take (item: LangChainItem): Part[] {
     if (isOwnPart(item)) return [item]
     if (isPair(item)) return this.#takePair(item)
-    if (!('event' in item)) return this.#takeMessage(item)
+    if (!isEvent(item)) return this.#takeMessage(item)
     return 'run_id' in item ? this.#events.take(item) : this.#blocks.take(item)
   }
 
@@ -88,6 +88,10 @@ class LangChainItems implements Translator<LangChainItem> {
     this.#messages.note(item)
     return this.#messages.take(item)
   }
+}
+
+function isEvent (item: unknown): item is StreamEvent | ChatModelStreamEvent {
+  return typeof item === 'object' && item !== null && 'event' in item
 }
 
 function isPair (item: unknown): item is readonly [unknown, unknown] {

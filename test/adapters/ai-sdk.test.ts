@@ -46,6 +46,9 @@ await t.test('a tool that the SDK runs', async (t) => {
     new Source(texts('It is on its way.'))
   ]
 
+  const agentWith = (tools: ToolSet) => fromAiSdk((call) =>
+    streamText({ model: modelOf(...steps()), tools, stopWhen: stepCountIs(3), ...call }))
+
   await t.test('is told as its input and its output, and its messages are kept for the next turn', async (t) => {
     const models = [modelOf(...steps()), modelOf(new Source(texts('Yes.')))]
     const [first, second] = models
@@ -92,18 +95,19 @@ await t.test('a tool that the SDK runs', async (t) => {
   })
 
   await t.test('and that fails is told to have failed, without what was wrong', async (t) => {
-    const failing: ToolSet = { look: { inputSchema: jsonSchema({ type: 'object' }), execute: async () => { throw new Error('sk-secret') } } }
+    const execute = async (): Promise<never> => { throw new Error('sk-secret') }
     const turn = turnOf()
-    const parts = await partsOf(fromAiSdk((call) => streamText({ model: modelOf(...steps()), tools: failing, stopWhen: stepCountIs(3), ...call })), turn)
+    const parts = await partsOf(agentWith({ look: { inputSchema: jsonSchema({ type: 'object' }), execute } }), turn)
     t.strictSame(eventsOf(parts)[1], { type: 'event', name: 'tool-error', data: { toolCallId: 'c1', toolName: 'look' } })
-    t.match(turn.log.lines, [{ level: 'warn', fields: { toolName: 'look', err: { cause: { message: 'sk-secret' } } }, text: 'a tool of the agent failed' }])
+    const fields = { toolName: 'look', err: { cause: { message: 'sk-secret' } } }
+    t.match(turn.log.lines, [{ level: 'warn', fields, text: 'a tool of the agent failed' }])
   })
 
   await t.test('may say more than once what it has', async (t) => {
     const slow: ToolSet = {
       look: { inputSchema: jsonSchema({ type: 'object' }), async * execute () { yield 'looking'; yield 'sent' } }
     }
-    const parts = await partsOf(fromAiSdk((call) => streamText({ model: modelOf(...steps()), tools: slow, stopWhen: stepCountIs(3), ...call })))
+    const parts = await partsOf(agentWith(slow))
     const of = { toolCallId: 'c1', toolName: 'look' }
     t.strictSame(eventsOf(parts).slice(1).map(({ data }) => data), [
       { ...of, output: 'looking', preliminary: true }, { ...of, output: 'sent', preliminary: true }, { ...of, output: 'sent' }
@@ -113,9 +117,11 @@ await t.test('a tool that the SDK runs', async (t) => {
 
 await t.test('a tool that asks for approval', async (t) => {
   const approved: unknown[] = []
-  const careful: ToolSet = {
-    look: { inputSchema: jsonSchema({ type: 'object' }), needsApproval: true, execute: async (input: unknown) => { approved.push(input); return 'sent' } }
+  const execute = async (input: unknown): Promise<string> => {
+    approved.push(input)
+    return 'sent'
   }
+  const careful: ToolSet = { look: { inputSchema: jsonSchema({ type: 'object' }), needsApproval: true, execute } }
   const agent = (models: Model[], approve?: AiSdkOptions['approve']) => fromAiSdk((call) =>
     streamText({ model: models.shift() ?? '', tools: careful, stopWhen: stepCountIs(3), ...call }), { approve })
   const asks = () => modelOf(new Source([{ text: 'May I? ' }, ORDER, { end: 'tool-calls' }]))
@@ -206,7 +212,8 @@ await t.test('sources and files are events', async (t) => {
 })
 
 await t.test('a result', async (t) => {
-  const read = async (parts: object[], more: object = {}) => await partsOf(() => ({ fullStream: streamOf(parts as Array<{ type: string }>), ...more }))
+  const read = async (parts: object[], more: object = {}) =>
+    await partsOf(() => ({ fullStream: streamOf(parts as Array<{ type: string }>), ...more }))
 
   await t.test('of version 5 has its details of usage beside the sums', async (t) => {
     const totalUsage = { inputTokens: 3, outputTokens: 5, totalTokens: 8, reasoningTokens: 1, cachedInputTokens: 2 }
@@ -236,7 +243,8 @@ await t.test('a result', async (t) => {
   await t.test('keeps its messages, where it has any', async (t) => {
     const finish = { type: 'finish', finishReason: 'stop', totalUsage: {} }
     const messages = [{ role: 'assistant', content: 'a' }]
-    t.strictSame((await read([finish], { response: Promise.resolve({ messages }) }))[0], { type: 'metadata', metadata: { modelMessages: messages } })
+    const [kept] = await read([finish], { response: Promise.resolve({ messages }) })
+    t.strictSame(kept, { type: 'metadata', metadata: { modelMessages: messages } })
     t.equal((await read([finish], { response: Promise.resolve({ messages: [] }) })).length, 1)
   })
 })

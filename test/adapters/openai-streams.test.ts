@@ -15,8 +15,10 @@ await t.test('chat completions', async (t) => {
   })
 
   await t.test('several calls of tools are told apart by their places, or where those are all the same by their ids', async (t) => {
-    const call = (index: number, id: string | undefined, name: string | undefined, text: string) =>
-      chunk({ tool_calls: [{ index, ...id === undefined ? {} : { id }, function: { ...name === undefined ? {} : { name }, arguments: text } }] })
+    const call = (index: number, id: string | undefined, name: string | undefined, text: string) => {
+      const named = name === undefined ? { arguments: text } : { name, arguments: text }
+      return chunk({ tool_calls: [id === undefined ? { index, function: named } : { index, id, function: named }] })
+    }
     const apart = await read(call(0, 'c1', 'look', '{"a":'), call(1, 'c2', 'look', ''), call(0, '', undefined, '1}'), chunk({}, 'tool_calls'))
     t.strictSame(apart, [
       agentEvent('tool-input-start', { toolCallId: 'c1', toolName: 'look' }),
@@ -55,7 +57,8 @@ await t.test('chat completions', async (t) => {
   })
 
   await t.test('words for an end that nobody knows are another end', async (t) => {
-    t.strictSame(await read(chunk({}, 'eos' as 'stop')), [finish('other')])
+    const eos = 'eos' as ChatCompletionChunk.Choice['finish_reason']
+    t.strictSame(await read(chunk({}, eos)), [finish('other')])
   })
 
   await t.test('the host calls the model again, runs tools between, and says what it wants', async (t) => {
