@@ -31,7 +31,8 @@ export class LangChainMessages {
     if (!isModels(message)) return
     const word = finishWordOf(message)
     if (word !== undefined) this.finish(word)
-    this.countUsage(message.usage_metadata ?? {})
+    // Its type says that a message of unknown structure has none.
+    this.countUsage(Reflect.get(message, 'usage_metadata') as Partial<UsageMetadata> | undefined ?? {})
   }
 
   countUsage (usage: Partial<UsageMetadata>): void {
