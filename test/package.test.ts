@@ -1,4 +1,5 @@
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
 import t, { type Test } from 'tap'
@@ -22,7 +23,9 @@ const ENTRIES = Object.keys(PACKAGE.exports).filter((entry) => entry !== './pack
 const SDK_ONLY = /\/adapters\//
 
 await t.test('the package, packed and installed beside what it needs and nothing else', async (t) => {
-  const folder = t.testdir()
+  // Not in this project, whose own packages would be found from there.
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-ws-channel-')))
+  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
   await install(t, folder)
 
   await t.test('can be imported by every entry point, with none of the SDKs there', async (t) => {
