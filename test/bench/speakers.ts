@@ -14,7 +14,7 @@ const CONTENT = '"content":"'
 export interface Asking {
   agentId: AgentId
   pieces: number
-  /** A session for each turn, in their order, of so many; else one for the whole connection. */
+  /** Sessions among which a connection changes, turn by turn, and which are its alone; else it names none. */
   sessions?: number | undefined
 }
 
@@ -88,7 +88,7 @@ export class Speaker {
     const { agentId, pieces, sessions } = this.#asking
     const frame = { type: 'chat', agentId, message: `${pieces}` }
     if (this.#kind === 'tracked') return textFrame({ ...frame, id: `${this.turns}-${this.sessionId}`, sessionId: this.sessionId })
-    return textFrame(sessions === undefined ? frame : { ...frame, sessionId: `${this.turns % sessions}` })
+    return textFrame(sessions === undefined ? frame : { ...frame, sessionId: `${this.sessionId} ${this.turns % sessions}` })
   }
 
   #seeDelay (bytes: Buffer, start: number): void {

@@ -56,8 +56,8 @@ export function makeWorkloads (scale: Scale): Workload[] {
   const short: Asking = { agentId: 'ready', pieces: 8 }
   return [
     burst('burst', ready, { 'ours-tracked': tracked(ready, 0), 'ours-tracked, two more devices': tracked(ready, 2) }),
-    burst('burst, a microtask before each piece', { agentId: 'microtask', pieces }, {}),
-    burst('burst, a setImmediate before each piece', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
+    burst('burst-microtask', { agentId: 'microtask', pieces }, {}),
+    burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
     burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale) })), rounds: 3 },
@@ -81,8 +81,8 @@ export function makeWorkloads (scale: Scale): Workload[] {
         ours: { config: { kind: 'channel' }, measure: measureFanOut(scale, true) }
       }
     },
-    { name: 'a long turn, by the piece', targets: longTurns(pieces), rounds: 3 },
-    { name: 'many sessions, by the turn', targets: manySessions(scale) }
+    { name: 'long-turn', targets: longTurns(pieces), rounds: 3 },
+    { name: 'many-sessions', targets: manySessions(scale) }
   ]
 }
 
@@ -115,11 +115,11 @@ function measureTurns (windowMs: number, connections: number, asking: Asking, ki
     const count = (): number => speakers.reduce((sum, speaker) => sum + speaker.count(), 0)
     runs.catch(() => {})
     await Promise.race([runs, elapse(windowMs / 4)])
-    const [before, startedAt, cpu] = [count(), performance.now(), (await target.report()).cpuMs]
+    const [before, startedAt, cpu] = [count(), performance.now(), await target.cpuMs()]
     for (const { latencies } of speakers) latencies.length = 0
     await Promise.race([runs, elapse(windowMs)])
     const [done, seconds] = [count() - before, (performance.now() - startedAt) / 1_000]
-    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
     for (const speaker of speakers) speaker.stop()
     await runs
     for (const { client } of speakers) client.end()
@@ -160,10 +160,10 @@ function measurePings (windowMs: number, connections: number): Scene['measure'] 
       client.send(ping)
     }
     await elapse(windowMs / 4)
-    const [before, startedAt, cpu] = [count, performance.now(), (await target.report()).cpuMs]
+    const [before, startedAt, cpu] = [count, performance.now(), await target.cpuMs()]
     await elapse(windowMs)
     const [done, seconds] = [count - before, (performance.now() - startedAt) / 1_000]
-    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
     for (const client of clients) client.end()
     return { 'pings/s': done / seconds, 'pings/cpu-s': done / cpuSeconds }
   }
@@ -244,7 +244,7 @@ function measureReplay ({ subscribers, pieces }: Scale): Scene['measure'] {
     speaker?.end()
     const clients = await openMany(target.port, subscribers)
     const ask = textFrame({ type: 'subscribe', agentId, sessionId, epoch, after: 0 })
-    const [cpu, startedAt] = [(await target.report()).cpuMs, performance.now()]
+    const [cpu, startedAt] = [await target.cpuMs(), performance.now()]
     await Promise.all(clients.map((client) => new Promise<void>((resolve, reject) => {
       let frames = 0
       client.onFrame = (bytes, _, end) => {
@@ -256,7 +256,7 @@ function measureReplay ({ subscribers, pieces }: Scale): Scene['measure'] {
       client.send(ask)
     })))
     const seconds = (performance.now() - startedAt) / 1_000
-    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
     for (const client of clients) client.end()
     const entries = subscribers * pieces
     return { 'pieces/s': entries / seconds, 'pieces/cpu-s': entries / cpuSeconds }
@@ -273,7 +273,7 @@ function measureFanOut ({ followers, pieces }: Scale, isOurs: boolean): Scene['m
     const [agentId, sessionId] = ['ready', 'fan-out']
     const clients = await openMany(target.port, followers)
     if (isOurs) for (const client of clients) await subscribed(client, { agentId, sessionId })
-    const [cpu, startedAt] = [(await target.report()).cpuMs, performance.now()]
+    const [cpu, startedAt] = [await target.cpuMs(), performance.now()]
     const told = clients.map((client) => new Promise<void>((resolve, reject) => {
       let frames = 0
       client.onFrame = (bytes, _, end) => {
@@ -286,7 +286,7 @@ function measureFanOut ({ followers, pieces }: Scale, isOurs: boolean): Scene['m
     clients[0]?.send(textFrame({ type: isOurs ? 'chat' : 'broadcast', agentId, sessionId, message: `${pieces}` }))
     await Promise.all(told)
     const seconds = (performance.now() - startedAt) / 1_000
-    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
     for (const client of clients) client.end()
     const deliveries = followers * pieces
     return { 'deliveries/s': deliveries / seconds, 'deliveries/cpu-s': deliveries / cpuSeconds }
@@ -300,9 +300,9 @@ function longTurns (pieces: number): Record<string, Scene> {
     async measure (target) {
       const [client] = await openMany(target.port, 1)
       if (client === undefined) return {}
-      const cpu = (await target.report()).cpuMs
+      const cpu = await target.cpuMs()
       await new Speaker(client, 'plain', { agentId: 'ready', pieces: each }).run(total / each)
-      const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+      const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
       client.end()
       return { 'pieces/cpu-s': total / cpuSeconds }
     }
@@ -310,15 +310,15 @@ function longTurns (pieces: number): Record<string, Scene> {
   return { [`turns of ${pieces * 10}`]: scene(pieces * 10), [`one of ${total}`]: scene(total) }
 }
 
-function manySessions ({ windowMs, connections, pieces }: Scale): Record<string, Scene> {
-  const scene = (sessions: number): Scene => ({
+function manySessions ({ windowMs, pieces }: Scale): Record<string, Scene> {
+  const connections = 10
+  const scene = (each: number): Scene => ({
     config: { kind: 'channel' },
-    measure: measureTurns(windowMs, connections, { agentId: 'ready', pieces: 8, sessions }, 'plain', 0)
+    measure: measureTurns(windowMs, connections, { agentId: 'ready', pieces: 8, sessions: each }, 'plain', 0)
   })
-  return { '10 sessions': scene(10), [`${pieces * 10} sessions`]: scene(pieces * 10) }
+  return { '10 sessions': scene(1), [`${pieces * connections} sessions`]: scene(pieces) }
 }
 
 function elapse (ms: number): Promise<void> {
   return new Promise((resolve) => { setTimeout(resolve, ms) })
 }
-
