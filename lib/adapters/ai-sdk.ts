@@ -1,7 +1,7 @@
-import type { LanguageModel, ModelMessage } from 'ai'
+import type { LanguageModel, ModelMessage, ToolApprovalResponse } from 'ai'
 
 import type { Executor, Part, Turn } from '../agent/executor.js'
-import { FullStreamReader, keptMessages, type FullStreamResult } from '../agent/full-stream.js'
+import { FullStreamReader, keptMessages, type ApprovalRequest, type FullStreamResult } from '../agent/full-stream.js'
 import type { Awaitable } from '../awaitable.js'
 import { opened, withEvents, type AdapterOptions } from './adapter.js'
 import { toModelMessages } from './model-messages.js'
@@ -10,7 +10,7 @@ import { ReaderPace } from './reader-pace.js'
 
 export { toModelMessages } from './model-messages.js'
 export type { AdapterOptions } from './adapter.js'
-export type { FullStreamResult } from '../agent/full-stream.js'
+export type { ApprovalRequest, FullStreamResult } from '../agent/full-stream.js'
 
 /** What is given to `streamText`, together with a model and whatever else the host wants: `streamText({ model, ...call })`. */
 export interface AiSdkCall {
@@ -28,18 +28,11 @@ export interface AiSdkCall {
 
 export interface AiSdkOptions extends AdapterOptions {
   /**
-   * Says whether a tool that asks for approval may run; for as long as that takes, only the turn's total time-out runs.
+   * Says whether a tool that asks for approval may run; while the model waits for that, only the turn's total time-out
+   * runs. It is called before a client sees the event that asks.
    * @default such a turn ends, and the tool does not run
    */
   approve?: ((request: ApprovalRequest, turn: Turn) => PromiseLike<ApprovalAnswer>) | undefined
-}
-
-/** As it is in the event `tool-approval-request`. */
-export interface ApprovalRequest {
-  approvalId: string
-  toolCallId: string
-  toolName: string
-  input: unknown
 }
 
 export interface ApprovalAnswer {
@@ -60,12 +53,13 @@ export function fromAiSdk (open: (call: AiSdkCall, turn: Turn) => Awaitable<Full
       { role: 'user', content: turn.message }
     ]
     const answered: ModelMessage[] = []
-    const reader = new FullStreamReader(turn)
+    const approvals = new Approvals(turn, options)
+    const reader = new FullStreamReader(turn, (request) => { approvals.ask(request) })
     const pace = new ReaderPace()
     let replies: ModelMessage[]
     do {
       yield * step(answered)
-      replies = await repliesOf(reader, turn, options)
+      replies = await approvals.replies()
       answered.push(...replies)
     } while (replies.length > 0)
     yield reader.finish()
@@ -89,14 +83,36 @@ export function fromAiSdk (open: (call: AiSdkCall, turn: Turn) => Awaitable<Full
   })
 }
 
-/** What somebody says about the tools that ask for approval, for the model to go on; nothing where nobody is asked. */
-async function repliesOf ({ approvals }: FullStreamReader, turn: Turn, { approve }: AiSdkOptions): Promise<ModelMessage[]> {
-  if (approve === undefined || approvals.length === 0) return []
-  const answers = await turn.waitFor(Promise.all(approvals.map(async ({ approvalId, toolCall }) => {
-    const { toolCallId, toolName, input } = toolCall
-    const { approved, reason } = await approve({ approvalId, toolCallId, toolName, input }, turn)
-    const response = { type: 'tool-approval-response' as const, approvalId, approved }
-    return reason === undefined ? response : { ...response, reason }
-  })))
-  return [{ role: 'tool', content: answers }]
+/** What somebody says about the tools that ask for approval; nothing where nobody is asked. */
+class Approvals {
+  readonly #turn: Turn
+  readonly #approve: AiSdkOptions['approve']
+  #asked: Array<Promise<ToolApprovalResponse>> = []
+
+  constructor (turn: Turn, { approve }: AiSdkOptions) {
+    this.#turn = turn
+    this.#approve = approve
+  }
+
+  ask (request: ApprovalRequest): void {
+    const answer = this.#approve?.(request, this.#turn)
+    if (answer === undefined) return
+    const reply = replyTo(request, answer)
+    // It is waited for when the model has said what it wanted; until then a rejection is not nobody's.
+    reply.catch(() => {})
+    this.#asked.push(reply)
+  }
+
+  /** For the model to go on. Rejects when the turn is stopped. */
+  async replies (): Promise<ModelMessage[]> {
+    const asked = this.#asked
+    this.#asked = []
+    return asked.length === 0 ? [] : [{ role: 'tool', content: await this.#turn.waitFor(Promise.all(asked)) }]
+  }
+}
+
+async function replyTo ({ approvalId }: ApprovalRequest, answer: PromiseLike<ApprovalAnswer>): Promise<ToolApprovalResponse> {
+  const { approved, reason } = await answer
+  const response = { type: 'tool-approval-response' as const, approvalId, approved }
+  return reason === undefined ? response : { ...response, reason }
 }

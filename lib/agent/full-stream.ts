@@ -1,5 +1,6 @@
 import type { LanguageModelUsage, ModelMessage, TextStreamPart, ToolSet } from 'ai'
 
+import type { AgentEvents } from '../protocol/agent-events.js'
 import { agentEvent } from './agent-event.js'
 import type { EventPart, FinishPart, FullStreamAnswer, MetadataPart, Part, Turn } from './executor.js'
 import { readStream } from './read-stream.js'
@@ -34,16 +35,20 @@ export function keptMessages (modelMessages: readonly ModelMessage[]): MetadataP
   return { type: 'metadata', metadata: { modelMessages } }
 }
 
+/** A tool that waits until somebody says whether it may run, as it is in the event `tool-approval-request`. */
+export type ApprovalRequest = AgentEvents['tool-approval-request']
+
 /** Reads one result after another, for one turn. */
 export class FullStreamReader {
   readonly #turn: Pick<Turn, 'signal' | 'log'>
+  readonly #onApproval: (request: ApprovalRequest) => void
   readonly #usage = new UsageSum()
   #finishReason: FinishPart['finishReason']
-  /** What waits for somebody's word, of the result that was read last. */
-  approvals: Array<PartOf<'tool-approval-request'>> = []
 
-  constructor (turn: Pick<Turn, 'signal' | 'log'>) {
+  /** @param onApproval told of a question before a client is, who may answer it at once */
+  constructor (turn: Pick<Turn, 'signal' | 'log'>, onApproval: (request: ApprovalRequest) => void = () => {}) {
     this.#turn = turn
+    this.#onApproval = onApproval
   }
 
   /**
@@ -51,7 +56,6 @@ export class FullStreamReader {
    * @throws what `sdkFailure` makes of an error that the stream tells or ends with
    */
   async * read (result: FullStreamResult, onStep: () => Part[] = () => []): AsyncGenerator<Part, void> {
-    this.approvals = []
     // The text, the reasoning and the tools are told one by one: what is typed loosely for many versions is such a part.
     for await (const part of readStream(result.fullStream as AsyncIterable<AiSdkPart>, this.#turn)) {
       if (part.type === 'text-delta') yield part.text
@@ -122,9 +126,10 @@ export class FullStreamReader {
   }
 
   #asked (part: PartOf<'tool-approval-request'>): EventPart {
-    this.approvals.push(part)
     const { approvalId, toolCall } = part
-    return agentEvent('tool-approval-request', { ...callOf(toolCall), approvalId, input: toolCall.input })
+    const request = { ...callOf(toolCall), approvalId, input: toolCall.input as unknown }
+    this.#onApproval(request)
+    return agentEvent('tool-approval-request', request)
   }
 }
 
