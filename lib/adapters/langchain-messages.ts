@@ -57,14 +57,15 @@ export class LangChainMessages {
   }
 
   #isNext (id: string | undefined): boolean {
-    const isNext = id !== this.#messageId
+    // Not every chunk has the id of its message.
+    if (id === undefined || id === this.#messageId) return false
     this.#messageId = id
-    return isNext
+    return true
   }
 
   #callsOf (message: AIMessage | AIMessageChunk): EventPart[] {
-    const chunks = 'tool_call_chunks' in message ? message.tool_call_chunks ?? [] : []
-    if (chunks.length > 0) {
+    const chunks = 'tool_call_chunks' in message ? message.tool_call_chunks : undefined
+    if (chunks !== undefined && chunks.length > 0) {
       return chunks.flatMap(({ index, id, name, args }) => this.#tools.write(index ?? 0, { toolCallId: id, toolName: name, text: args }))
     }
     return (message.tool_calls ?? []).flatMap(({ id, name, args }, index) => [

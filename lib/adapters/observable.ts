@@ -25,7 +25,7 @@ export function pulled<Item> (source: Subscribable<Item>, maxUnread: number): Re
       subscription = source.subscribe({
         next (item) {
           if (isOver) return
-          if ((controller.desiredSize ?? 0) > 0) controller.enqueue(item)
+          if (Number(controller.desiredSize) > 0) controller.enqueue(item)
           else end(() => { controller.error(new Error(`more than ${maxUnread} events lay unread (maxUnreadEvents)`)) })
         },
         error (err) { end(() => { controller.error(err) }) },

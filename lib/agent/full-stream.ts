@@ -127,7 +127,7 @@ export class FullStreamReader {
 
   #asked (part: PartOf<'tool-approval-request'>): EventPart {
     const { approvalId, toolCall } = part
-    const request = { ...callOf(toolCall), approvalId, input: toolCall.input as unknown }
+    const request = { ...callOf(toolCall), approvalId, input: toolCall.input }
     this.#onApproval(request)
     return agentEvent('tool-approval-request', request)
   }

@@ -3,6 +3,8 @@ import { HttpAgent } from '@ag-ui/client'
 import t from 'tap'
 
 import { fromAgUi, type AgUiItem, type AgUiOptions, type Subscribable } from '../../lib/adapters/ag-ui.js'
+import { guardRequests, type Fetching } from '../../lib/adapters/http-agent.js'
+import { ReaderPace } from '../../lib/adapters/reader-pace.js'
 import type { Part } from '../../lib/agent/executor.js'
 import { KEY, ticks, TurnBench } from '../helpers/turn-bench.js'
 import { partsOf, said, turnOf } from './turn.js'
@@ -120,6 +122,7 @@ await t.test('an observable', async (t) => {
       observer.next(text('a'))
       observer.complete()
       observer.next(text('b'))
+      observer.error(new Error('late'))
     })
     t.strictSame(await partsOf(fromAgUi(() => source)), ['a', finish('other')])
     t.equal(source.unsubscribed, 1)
@@ -167,6 +170,22 @@ await t.test('an agent', async (t) => {
     t.strictSame(await parts, [])
     t.equal(aborted, 2)
     t.equal(source.unsubscribed, 3)
+  })
+
+  await t.test('of the host\'s own comes to its end', async (t) => {
+    const source = observable((observer) => { observer.next(FINISHED); observer.complete() })
+    t.strictSame(await partsOf(fromAgUi(() => ({ run: () => source }))), [finish('stop')])
+  })
+
+  await t.test('over HTTP is read no further than its reader wants', async (t) => {
+    let reason: unknown
+    const body = new ReadableStream<Uint8Array>({ cancel (why) { reason = why } })
+    const agent: Fetching = { fetch: async () => new Response(body) }
+    const failureOf = guardRequests(agent, new ReaderPace())
+    const response = await agent.fetch('http://agent.test/', {})
+    await response.body?.cancel('enough')
+    t.equal(reason, 'enough')
+    t.equal(failureOf(), undefined)
   })
 
   await t.test('over HTTP that answers without a body, or is not there, fails', async (t) => {

@@ -124,7 +124,8 @@ await t.test('a tool that asks for approval', async (t) => {
   const careful: ToolSet = { look: { inputSchema: jsonSchema({ type: 'object' }), needsApproval: true, execute } }
   const agent = (models: Model[], approve?: AiSdkOptions['approve']) => fromAiSdk((call) =>
     streamText({ model: models.shift() ?? '', tools: careful, stopWhen: stepCountIs(3), ...call }), { approve })
-  const asks = () => modelOf(new Source([{ text: 'May I? ' }, ORDER, { end: 'tool-calls' }]))
+  const question = () => new Source([{ text: 'May I? ' }, ORDER, { end: 'tool-calls' }])
+  const asks = () => modelOf(question())
 
   await t.test('runs when somebody says so, in the same turn', async (t) => {
     approved.length = 0
@@ -175,14 +176,29 @@ await t.test('a tool that asks for approval', async (t) => {
     await bench.finish(t)
   })
 
+  await t.test('is told of before a client can answer, and its turn may fail while it waits', async (t) => {
+    const seen: string[] = []
+    const executor = agent([asks()], async ({ approvalId }) => {
+      seen.push('asked')
+      return await Promise.reject(new AgentError(`nobody knows ${typeof approvalId}`))
+    })
+    const turn = turnOf()
+    await t.rejects((async () => {
+      for await (const part of executor(turn) as AsyncIterable<Part>) {
+        if (typeof part !== 'string' && part.type === 'event') seen.push(part.name)
+        await ticks()
+      }
+    })(), { name: 'AgentError', message: 'nobody knows string' })
+    t.strictSame(seen, ['tool-input', 'asked', 'tool-approval-request'])
+  })
+
   await t.test('waits for as long as the turn may last, and for no longer', async (t) => {
-    let isAsked = false
-    const bench = new TurnBench(agent([asks()], async () => {
-      isAsked = true
-      return await new Promise(() => {})
-    }))
+    const source = question()
+    const bench = new TurnBench(agent([modelOf(source)], async () => await new Promise(() => {})))
     const reader = await bench.start()
-    await eventually(() => isAsked)
+    // The three pieces, and that there is no more.
+    await eventually(() => source.pulls === 4)
+    await ticks(50)
     bench.clock.advance(LIMITS.idleTimeoutMs * 3)
     await ticks()
     t.equal(reader.ends.length, 0)
@@ -240,6 +256,14 @@ await t.test('a result', async (t) => {
     await t.rejects(read([{ type: 'error', error: new AgentError('for you') }]), { name: 'AgentError', message: 'for you' })
   })
 
+  await t.test('may ask for approval, of which only clients are told', async (t) => {
+    const toolCall = { toolCallId: 'c1', toolName: 'look', input: { id: 2 } }
+    t.strictSame(await read([{ type: 'tool-approval-request', approvalId: 'a1', toolCall }]), [
+      { type: 'event', name: 'tool-approval-request', data: { ...toolCall, approvalId: 'a1' } },
+      { type: 'finish', finishReason: undefined, usage: undefined }
+    ])
+  })
+
   await t.test('keeps its messages, where it has any', async (t) => {
     const finish = { type: 'finish', finishReason: 'stop', totalUsage: {} }
     const messages = [{ role: 'assistant', content: 'a' }]
@@ -250,6 +274,13 @@ await t.test('a result', async (t) => {
 })
 
 await t.test('a host may have its own ways', async (t) => {
+  await t.test('with what is to happen after a step', async (t) => {
+    let steps = 0
+    const parts = await partsOf(fromAiSdk((call) => streamText({ model: modelOf(new Source(texts('a'))), ...call, onStepFinish () { steps++ } })))
+    t.strictSame(parts.map((part) => typeof part === 'string' ? part : part.type), ['a', 'metadata', 'finish'])
+    t.equal(steps, 1)
+  })
+
   await t.test('with a model that is only named', async (t) => {
     const call = await callOf()
     t.strictSame(call.prepareStep({ model: 'openai/gpt-5' }), {})

@@ -85,7 +85,7 @@ await t.test('chat completions', async (t) => {
   })
 
   await t.test('what is no stream is refused', async (t) => {
-    await t.rejects(partsOf(fromOpenAI(() => 'text' as unknown as OpenAIItem[])), { name: 'TypeError', message: /must be a stream/ })
+    await t.rejects(partsOf(fromOpenAI(() => 'text')), { name: 'TypeError', message: /must be a stream/ })
     await t.rejects(partsOf(fromOpenAI(async () => await Promise.reject(new Error('refused')))), { message: 'the SDK failed', cause: { message: 'refused' } })
   })
 })

@@ -11,9 +11,9 @@ const AHEAD = 16
 await t.test('a producer goes on when its reader waits for it, and not when the reader does something else', async (t) => {
   const pace = new ReaderPace()
   const [pieces, taken] = [[] as number[], [] as number[]]
-  let isOver = false
+  const over = new AbortController()
   void (async () => {
-    for (let piece = 0; !isOver; piece++) {
+    for (let piece = 0; !over.signal.aborted; piece++) {
       await pace.mayGoOn()
       pieces.push(piece)
     }
@@ -33,7 +33,7 @@ await t.test('a producer goes on when its reader waits for it, and not when the 
 
   const last = ready.next()
   await eventually(() => pieces.length >= 3 * AHEAD)
-  isOver = true
+  over.abort()
   gate.resolve()
   t.match(await last, { done: true })
   const { length } = pieces
