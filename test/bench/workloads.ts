@@ -26,6 +26,8 @@ export interface Scene {
 export interface Scale {
   /** Of each timed stretch, in milliseconds. */
   windowMs: number
+  /** Between WebSocket pings of idle connections, in milliseconds. */
+  heartbeatMs: number
   connections: number
   paced: number
   idle: number
@@ -33,8 +35,6 @@ export interface Scale {
   followers: number
   pieces: number
 }
-
-const HEARTBEAT_MS = 2_000
 
 export function makeWorkloads (scale: Scale): Workload[] {
   const { pieces, connections } = scale
@@ -63,10 +63,10 @@ export function makeWorkloads (scale: Scale): Workload[] {
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale) })), rounds: 3 },
     {
       name: 'idle',
-      targets: everyone((config) => ({ config: { ...config, heartbeatMs: HEARTBEAT_MS }, measure: measureIdle(scale) })),
+      targets: everyone((config) => ({ config: { ...config, heartbeatMs: scale.heartbeatMs }, measure: measureIdle(scale) })),
       rounds: 3
     },
-    { name: 'slow', targets: slowScenes(pieces), rounds: 1 },
+    { name: 'slow', targets: slowScenes(scale), rounds: 1 },
     {
       name: 'replay',
       targets: {
@@ -109,7 +109,7 @@ async function checkOnce (target: Target, kind: Kind, asking: Asking): Promise<v
 /** Connections that ask one turn after another, each followed by some more. */
 function measureTurns (windowMs: number, connections: number, asking: Asking, kind: Kind, followers: number): Scene['measure'] {
   return async (target) => {
-    const speakers = (await openMany(target.port, connections)).map((client) => new Speaker(client, kind, asking))
+    const speakers = (await openMany(target.port, connections)).map((client, i) => new Speaker(client, kind, asking, i))
     const others = await follow(target, speakers, followers)
     const runs = Promise.all(speakers.map((speaker) => speaker.run()))
     const count = (): number => speakers.reduce((sum, speaker) => sum + speaker.count(), 0)
@@ -187,19 +187,19 @@ function measurePaced ({ paced, pieces }: Scale): Scene['measure'] {
   }
 }
 
-function measureIdle ({ idle, windowMs }: Scale): Scene['measure'] {
+function measureIdle ({ idle, windowMs, heartbeatMs }: Scale): Scene['measure'] {
   return async (target) => {
     // The first ones make the code warm.
     for (const client of await openMany(target.port, Math.min(100, idle))) client.end()
     await elapse(100)
     const before = await target.report()
     const clients = await openMany(target.port, idle)
-    await elapse(HEARTBEAT_MS)
+    await elapse(heartbeatMs)
     const opened = await target.report()
-    await elapse(Math.max(windowMs, HEARTBEAT_MS) * 2)
+    await elapse(Math.max(windowMs, heartbeatMs) * 2)
     const after = await target.report()
     for (const client of clients) client.end()
-    await elapse(500)
+    await elapse(Math.min(500, heartbeatMs))
     return {
       'RSS KiB each': (after.rss - before.rss) / 1024 / idle,
       'heap KiB each': (after.heap - before.heap) / 1024 / idle,
@@ -209,7 +209,7 @@ function measureIdle ({ idle, windowMs }: Scale): Scene['measure'] {
 }
 
 /** A reader that stops: of the loop's memory a fifth of the turn is enough to see. */
-function slowScenes (pieces: number): Record<string, Scene> {
+function slowScenes ({ pieces, windowMs }: Scale): Record<string, Scene> {
   const scene = (config: Scene['config'], count: number): Scene => ({
     config,
     async measure (target) {
@@ -219,7 +219,7 @@ function slowScenes (pieces: number): Record<string, Scene> {
       const before = await target.report()
       client.pause()
       client.send(textFrame({ type: 'chat', agentId: 'ready', message: `${count}` }))
-      await elapse(1_000)
+      await elapse(windowMs)
       const after = await target.report()
       client.end()
       return { 'RSS MiB more': (after.rss - before.rss) / 2 ** 20, 'heap MiB more': (after.heap - before.heap) / 2 ** 20 }
