@@ -7,6 +7,7 @@ import { opened, withEvents, type AdapterOptions } from './adapter.js'
 import { toModelMessages } from './model-messages.js'
 import { pacedModel } from './paced-model.js'
 import { ReaderPace } from './reader-pace.js'
+import { ApprovedRuns, StepMessages } from './step-messages.js'
 
 export { toModelMessages } from './model-messages.js'
 export type { AdapterOptions } from './adapter.js'
@@ -20,10 +21,10 @@ export interface AiSdkCall {
   abortSignal: AbortSignal
   /** Does nothing: the turn ends with the error, which the channel logs. The SDK would print it, by default. */
   onError: () => void
+  /** Has the model wait for who reads the turn; the SDK itself would read it to its end, whoever follows. */
+  prepareStep: (step: { model: LanguageModel, messages: ModelMessage[] }) => { model?: LanguageModel }
   /** Keeps what was said and called so far, for turns that are cut off later. */
   onStepFinish: (step: { response: { messages: ModelMessage[] } }) => void
-  /** Has the model wait for who reads the turn; the SDK itself would read it to its end, whoever follows. */
-  prepareStep: (step: { model: LanguageModel }) => { model?: LanguageModel }
 }
 
 export interface AiSdkOptions extends AdapterOptions {
@@ -44,7 +45,7 @@ export interface ApprovalAnswer {
 /**
  * An agent of the AI SDK: `fromAiSdk((call) => streamText({ model, ...call }))`. Its text is the answer; reasoning, tools,
  * sources and files are events of the names in `AgentEvents`. What stands behind `...call` takes the place of what is in it:
- * an `onStepFinish` or a `prepareStep` of the host's calls that of `call`.
+ * a `prepareStep` or an `onStepFinish` of the host's calls that of `call`.
  */
 export function fromAiSdk (open: (call: AiSdkCall, turn: Turn) => Awaitable<FullStreamResult>, options: AiSdkOptions = {}): Executor {
   return withEvents(options, async function * (turn) {
@@ -66,17 +67,23 @@ export function fromAiSdk (open: (call: AiSdkCall, turn: Turn) => Awaitable<Full
 
     /** One call of the model, with all that it does by itself. */
     async function * step (before: readonly ModelMessage[]): AsyncGenerator<Part, void> {
-      let soFar: readonly ModelMessage[] = []
-      const call: AiSdkCall = {
+      const steps = new StepMessages([...messages, ...before])
+      const result = await opened(() => open({
         messages: [...messages, ...before],
         abortSignal: turn.signal,
         onError () {},
-        onStepFinish ({ response }) { soFar = response.messages },
-        prepareStep: ({ model }) => pacedModel(model, pace)
-      }
-      const result = await opened(() => open(call, turn))
+        prepareStep (step) {
+          steps.begin(step.messages)
+          return pacedModel(step.model, pace)
+        },
+        onStepFinish ({ response }) { steps.end(response.messages) }
+      }, turn))
+      const runs = new ApprovedRuns(before)
       const stream = { fullStream: pace.watched(result.fullStream) }
-      yield * reader.read(stream, () => soFar.length === 0 ? [] : [keptMessages([...before, ...soFar])])
+      for await (const part of reader.read(stream, () => steps.said.length === 0 ? [] : [keptMessages([...before, ...steps.said])])) {
+        yield part
+        if (runs.take(part)) yield keptMessages([...before, ...runs.messages])
+      }
       answered.push(...await reader.messagesOf(result))
       if (answered.length > 0) yield keptMessages(answered)
     }

@@ -9,6 +9,8 @@ import { UsageSum } from './usage-sum.js'
 
 /** What `streamText` of the AI SDK returns, as far as it is read here. The versions 5 to 7 have it. */
 export interface FullStreamResult extends FullStreamAnswer {
+  /** The version 7 has the messages of all steps here, and in `response` those of the last alone. */
+  readonly responseMessages?: PromiseLike<ModelMessage[]>
   readonly response?: PromiseLike<{ messages: ModelMessage[] }>
 }
 
@@ -66,8 +68,8 @@ export class FullStreamReader {
 
   /** What the model and its tools have said in all steps; nothing after an abort, when the SDK does not know. */
   async messagesOf (result: FullStreamResult): Promise<ModelMessage[]> {
-    if (this.#finishReason === undefined || this.#finishReason === 'aborted' || result.response === undefined) return []
-    return (await result.response).messages
+    if (this.#finishReason === undefined || this.#finishReason === 'aborted') return []
+    return await result.responseMessages ?? (await result.response)?.messages ?? []
   }
 
   finish (): FinishPart {

@@ -148,6 +148,24 @@ await t.test('a tool that asks for approval', async (t) => {
     await bench.finish(t)
   })
 
+  await t.test('that has run is known to the next turn, also when the turn was cut off after that', async (t) => {
+    approved.length = 0
+    const cut = new Source(texts('It is sent.'))
+    cut.holdAfter(0)
+    const next = modelOf(new Source(texts('Yes.')))
+    const bench = new TurnBench(agent([asks(), modelOf(cut), next], async () => ({ approved: true })))
+    const reader = await bench.start()
+    await eventually(() => cut.pulls === 1)
+    await bench.engine.cancel(KEY, true)
+    t.match(await reader.ended.promise, { finishReason: 'aborted' })
+    t.strictSame(approved, [{ id: 2 }])
+    await (await bench.start()).ended.promise
+    t.match(next.doStreamCalls[0]?.prompt, [
+      { role: 'user' }, { role: 'assistant' }, { role: 'tool', content: [{ type: 'tool-result', output: { value: 'sent' } }] }, { role: 'user' }
+    ])
+    await bench.finish(t)
+  })
+
   await t.test('does not run when somebody says no, and the model is told why', async (t) => {
     approved.length = 0
     const answers = modelOf(new Source(texts('Then not.')), new Source(texts('Yes.')))
@@ -270,20 +288,26 @@ await t.test('a result', async (t) => {
     const [kept] = await read([finish], { response: Promise.resolve({ messages }) })
     t.strictSame(kept, { type: 'metadata', metadata: { modelMessages: messages } })
     t.equal((await read([finish], { response: Promise.resolve({ messages: [] }) })).length, 1)
+    const ofLastStep = { response: Promise.resolve({ messages: [] }), responseMessages: Promise.resolve(messages) }
+    t.strictSame((await read([finish], ofLastStep))[0], kept, 'of version 7, too')
   })
 })
 
 await t.test('a host may have its own ways', async (t) => {
-  await t.test('with what is to happen after a step', async (t) => {
-    let steps = 0
-    const parts = await partsOf(fromAiSdk((call) => streamText({ model: modelOf(new Source(texts('a'))), ...call, onStepFinish () { steps++ } })))
-    t.strictSame(parts.map((part) => typeof part === 'string' ? part : part.type), ['a', 'metadata', 'finish'])
-    t.equal(steps, 1)
+  await t.test('with messages of its own, which are not kept as the answer', async (t) => {
+    const model = modelOf(new Source([ORDER, { end: 'tool-calls' }]), new Source(texts('Sent.')))
+    const tools: ToolSet = { look: { inputSchema: jsonSchema({ type: 'object' }), execute: async () => 'sent' } }
+    const parts = await partsOf(fromAiSdk((call) => streamText({
+      model, tools, stopWhen: stepCountIs(3), ...call, messages: [{ role: 'user', content: 'before' }, ...call.messages]
+    })))
+    const kept = parts.filter((part) => typeof part !== 'string' && part.type === 'metadata')
+    t.match(kept.at(-1), { metadata: { modelMessages: [{ role: 'assistant' }, { role: 'tool' }, { role: 'assistant' }] } })
+    t.notMatch(JSON.stringify(kept), 'before')
   })
 
   await t.test('with a model that is only named', async (t) => {
     const call = await callOf()
-    t.strictSame(call.prepareStep({ model: 'openai/gpt-5' }), {})
+    t.strictSame(call.prepareStep({ model: 'openai/gpt-5', messages: [] }), {})
   })
 
   await t.test('with the model\'s other methods, which are its own', async (t) => {
@@ -292,7 +316,7 @@ await t.test('a host may have its own ways', async (t) => {
       name () { return this.#name }
     }
     const call = await callOf()
-    const { model } = call.prepareStep({ model: new Model() })
+    const { model } = call.prepareStep({ model: new Model(), messages: [] })
     t.equal((model as Model).name(), 'private')
     t.equal((model as Model).specificationVersion, 'v3')
   })
