@@ -1,8 +1,8 @@
 // `npm run docs`: writes the tables of README.md and lib/limits.md from the code that they describe, each between two comments such as
 // <!-- docs:options --> and <!-- /docs:options -->. `--check [file]` writes nothing, and fails when a table is not what it would be.
-// The protocol reference, lib/protocol/reference.md, it writes whole.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, join, sep } from 'node:path'
+// The protocol reference, lib/protocol/reference.md, and the examples beside it, frame-examples.ts, it writes whole.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import process, { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
 
@@ -10,9 +10,10 @@ import ts from 'typescript'
 
 import { DEFAULT_LIMITS } from '../lib/options.js'
 import { clientFrameSchemas } from '../lib/protocol/client-frames.js'
-import { CLOSE_CODES, ERROR_CODES } from '../lib/protocol/codes.js'
+import { CLOSE_CODES } from '../lib/protocol/codes.js'
 import { MAX_NAME_LENGTH } from '../lib/protocol/names.js'
 import { serverFrameSchemas } from '../lib/protocol/server-frames.js'
+import { makeExamples } from './examples.mjs'
 import { makeReference } from './reference.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -40,16 +41,17 @@ const PAGES = {
   'README.md': {
     options: setupTable,
     'client-frames': () => framesTable(clientFrameSchemas(DEFAULT_LIMITS)),
-    'server-frames': () => framesTable(serverFrameSchemas),
-    'error-codes': errorsTable,
-    'close-codes': closesTable
+    'server-frames': () => framesTable(serverFrameSchemas)
   },
   'lib/limits.md': { limits: limitsTable, 'journal-options': journalOptionsTable }
 }
 
 const isCheck = argv.includes('--check')
 const named = argv.slice(2).find((argument) => argument !== '--check')
-if (named === undefined || named.endsWith('reference.md')) keepReference(named ?? join(LIB, 'protocol', 'reference.md'))
+const WHOLE_FILES = { 'reference.md': () => makeReference({ table, typeText, closesTable }), 'frame-examples.ts': makeExamples }
+for (const [file, make] of Object.entries(WHOLE_FILES)) {
+  if (named === undefined || basename(named) === file) keepWhole(named ?? join(LIB, 'protocol', file), make())
+}
 for (const [page, tables] of Object.entries(PAGES)) {
   if (named === undefined || basename(named) === basename(page)) keepTables(named ?? join(ROOT, page), tables)
 }
@@ -65,10 +67,9 @@ function keepTables (path, tables) {
   process.exitCode = 1
 }
 
-function keepReference (path) {
-  const reference = makeReference({ table, typeText, closesTable })
-  if (!isCheck) return writeFileSync(path, reference)
-  if (existsSync(path) && readFileSync(path, 'utf8') === reference) return
+function keepWhole (path, text) {
+  if (!isCheck) return writeFileSync(path, text)
+  if (existsSync(path) && readFileSync(path, 'utf8') === text) return
   console.error(`${path}: not what the code and the transcripts say; run \`npm run docs\``)
   process.exitCode = 1
 }
@@ -193,30 +194,6 @@ function typeText ({ type, const: value, anyOf, items, properties, required, pat
   if (patternProperties !== undefined) return 'object'
   if (maxLength === MAX_NAME_LENGTH) return 'name'
   return maxLength === undefined ? type ?? 'JSON' : `${type} (${minLength} to ${maxLength})`
-}
-
-function errorsTable () {
-  const emitted = emittedCodes()
-  const rows = Object.entries(ERROR_CODES).filter(([code]) => emitted.has(code))
-  return table(['`code`', '`message`', '`retryable`'], rows.map(([code, { message, retryable }]) => [`\`${code}\``, message, `${retryable}`]))
-}
-
-/** Codes that some file but the table itself names: the protocol has more than this version has reasons for. */
-function emittedCodes () {
-  const codes = new Set()
-  for (const entry of readdirSync(LIB, { recursive: true }).filter((path) => path.endsWith('.ts') && !isOnlyAbout(path))) {
-    const visit = (node) => {
-      if (ts.isStringLiteral(node) && node.text in ERROR_CODES) codes.add(node.text)
-      ts.forEachChild(node, visit)
-    }
-    visit(ts.createSourceFile(entry, readFileSync(join(LIB, entry), 'utf8'), ts.ScriptTarget.Latest))
-  }
-  return codes
-}
-
-/** Names codes without a reason to send one. */
-function isOnlyAbout (path) {
-  return path === join('protocol', 'codes.ts') || path.startsWith(`conformance${sep}`)
 }
 
 /** One row for each thing that a client does. */

@@ -5,6 +5,7 @@ import { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
 
 const PREREQUISITES = [
+  { debianPackage: 'curl', probe: ['curl', '--version'] },
   // Debian's own python3 by its path: one from elsewhere on the PATH does not see Debian's modules.
   { debianPackage: 'python3-websocket', probe: ['/usr/bin/python3', '-c', 'import websocket'] }
 ]

@@ -6,7 +6,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 
-import wsChannel from '../lib/index.js'
+import wsChannel, { channelRest } from '../lib/index.js'
 import { offlineAgent } from './agent.js'
 import { openaiAgent } from './openai-agent.js'
 import { OrderParams, orderRoutes, orders } from './orders.js'
@@ -37,6 +37,8 @@ export async function buildServer (env: Env) {
     // One function answers whatever agent id a client names; several-agents.ts shows one agent per id instead.
     api.decorate('agentExecutor', env.OPENAI_BASE_URL ? openaiAgent(env) : offlineAgent({ orders }))
     await api.register(wsChannel)
+    // The same turns over HTTP, also for clients of OpenAI's API: examples/openai-client.mjs.
+    api.register(channelRest, { openAi: true })
 
     // What REST tells of an order, over the socket: {"type":"order","id":"any","orderId":2} is answered by a frame of the same type.
     api.channel.define('order', {

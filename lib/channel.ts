@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-import { agentsOf, type Agents } from './agent/agents.js'
+import { agentsOf, type ListedAgents } from './agent/agents.js'
 import type { AgentExecutor } from './agent/executor.js'
 import { MAX_TIMEOUT_MS, systemClock, type Clock } from './clock.js'
 import { FST_WS_CHANNEL_INJECTED, FST_WS_CHANNEL_NOT_READY, FST_WS_CHANNEL_OPTION } from './errors.js'
@@ -8,6 +8,7 @@ import { resolveExecutor, resolveStore } from './injected.js'
 import type { Journal, Position } from './journal/journal.js'
 import { memoryJournal } from './journal/memory-journal.js'
 import type { ResolvedLimits, WsChannelOptions } from './options.js'
+import type { AsyncApiDocument } from './protocol/asyncapi.js'
 import { createDecoder } from './protocol/decode.js'
 import { ANONYMOUS } from './protocol/names.js'
 import type { ServerFrame } from './protocol/server-frames.js'
@@ -18,7 +19,9 @@ import { HostAccess, type FollowOptions, type HostChat, type SessionRef, type St
 import { HostTypes, type FrameOf, type HostHandler, type HostType } from './transports/host-types.js'
 import { identifyByUser, toIdentity, type Identity } from './transports/identity.js'
 import type { InjectWs } from './transports/inject-websocket.js'
+import type { OriginRule } from './transports/origin.js'
 import { Refusal } from './transports/refusal.js'
+import type { RestTools } from './transports/rest-tools.js'
 import { Engine } from './turns/engine.js'
 
 /** `app.channel`: the channel, for the host's own code. */
@@ -64,6 +67,12 @@ export interface Channel {
   publish(session: SessionRef, name: string, data?: unknown): Promise<Position>
   /** Opens a WebSocket to the channel without a network, for tests of hosts: hooks, path, host and address are real. */
   injectWS: InjectWs
+  /**
+   * An AsyncAPI 3 document of the channel: every frame, the host's own types included, with examples; servers and security
+   * as the option `asyncapi` or the host's OpenAPI document has them. Made anew at each call.
+   * @throws FST_WS_CHANNEL_NOT_READY before the app is ready
+   */
+  asyncapi(): AsyncApiDocument
 }
 
 export interface ChannelStats {
@@ -94,6 +103,8 @@ export class ChannelRuntime {
   #parts: ChannelPieces | undefined
   #drained: Promise<void> | undefined
   #isWarnedOfAnonymous = false
+  /** What else has clients to let go. */
+  readonly #guests: Guests[] = []
 
   constructor (fastify: FastifyInstance, options: WsChannelOptions & { clock?: Clock }, limits: ResolvedLimits) {
     this.#fastify = fastify
@@ -122,21 +133,39 @@ export class ChannelRuntime {
     const decode = createDecoder(limits, hostTypes.shapes)
     const ready = readyFrame(limits, named.journal, hostTypes.names)
     const connections = new Connections({ engine, decode, hostTypes, authorize, ready, clock, log }, limits)
+    const decodeOwn = createDecoder(limits)
     const host = new HostAccess({
       engine,
-      decode: createDecoder(limits),
+      decode: decodeOwn,
       maxEventBytes: limits.maxEventBytes,
       onFailure: (err, text) => { log.error({ err }, text) }
     })
     const owned: Closable[] = [unnamed.journal, unnamed.store]
     if (this.#options.journal === undefined) owned.push(named.journal)
     if (store.isDefault) owned.push(store.value)
-    this.#parts = { engine, connections, host, journals: [named.journal, unnamed.journal], owned }
+    const tools: RestTools = { engine, agents, connections, decode: decodeOwn, hostTypes, authorize, limits, clock, log }
+    this.#parts = { engine, connections, host, tools, journals: [named.journal, unnamed.journal], owned }
   }
 
   get connections (): Connections { return this.#started().connections }
 
+  get hostSchemas (): ReadonlyMap<string, object> { return this.#hostTypes.schemas }
+
   get host (): HostAccess { return this.#started().host }
+
+  /** With what requests over HTTP are answered, as frames are. */
+  get tools (): RestTools { return this.#started().tools }
+
+  get limits (): ResolvedLimits { return this.#limits }
+
+  get clock (): Clock { return this.#clock }
+
+  get originRule (): OriginRule { return this.#options }
+
+  /** From now on they are let go with the connections of the channel. */
+  join (guests: Guests): void {
+    this.#guests.push(guests)
+  }
 
   define (type: string, definition: { schema: object, handler: HostHandler }): void {
     this.#hostTypes.define(type, definition)
@@ -179,7 +208,7 @@ export class ChannelRuntime {
   }
 
   disconnect (owner: string): number {
-    return this.connections.disconnect(owner, 'DISCONNECTED')
+    return this.#guests.reduce((count, guests) => count + guests.disconnect(owner), this.connections.disconnect(owner, 'DISCONNECTED'))
   }
 
   /** Begins what `close` waits for: `preClose` has only so long, a drain may take longer. */
@@ -210,9 +239,11 @@ export class ChannelRuntime {
       const ended = engine.drain(timeoutMs)
       connections.drain()
       host.drain()
+      for (const guests of this.#guests) guests.drain()
       await ended
       // The ends are in the journal. Whoever still reads gets them before the close, in what time is left.
-      await connections.closeAll(Math.max(0, deadline - this.#clock.now()) + LAST_FRAMES_MS)
+      const leftMs = Math.max(0, deadline - this.#clock.now()) + LAST_FRAMES_MS
+      await Promise.all([connections, ...this.#guests].map((some) => some.closeAll(leftMs)))
     } finally {
       clearInterval(stayAlive)
     }
@@ -247,7 +278,7 @@ function unnamedStore (clock: Clock, { maxConnections, maxOwnSessions }: Resolve
   })
 }
 
-function agentsOrThrow (executor: AgentExecutor): Agents {
+function agentsOrThrow (executor: AgentExecutor): ListedAgents {
   try {
     return agentsOf(executor)
   } catch (err) {
@@ -279,9 +310,20 @@ interface ChannelPieces {
   engine: Engine
   connections: Connections
   host: HostAccess
+  tools: RestTools
   journals: Journal[]
   /** What was made here, and is closed here. */
   owned: Closable[]
+}
+
+/** Clients of the channel that have no WebSocket. */
+export interface Guests {
+  /** Lets everybody go whose turns have ended, now or when they have. */
+  drain (): void
+  /** Lets an owner's go; answers how many. */
+  disconnect (owner: string): number
+  /** Settles when all are gone: they have `timeoutMs` for it, and then are cut off. */
+  closeAll (timeoutMs: number): Promise<void>
 }
 
 type Closable = Pick<SessionStore, 'close'> | Pick<Journal, 'close'>

@@ -1,5 +1,6 @@
 export { wsChannel, wsChannel as default } from './plugin.js'
 export type { Channel, ChannelStats } from './channel.js'
+export { channelRest, type ChannelRestOptions } from './rest.js'
 export type { ChannelLimits, ChannelSetup, WsChannelOptions } from './options.js'
 
 export { AgentError, AgentNotFoundError } from './agent/executor.js'
@@ -31,6 +32,9 @@ export { SUBPROTOCOL } from './protocol/names.js'
 export type { BusyPolicy, DisconnectPolicy, FinishReason } from './protocol/names.js'
 export type { ChatFrame, ClientFrame, ClientFrameOf, ClientFrameType } from './protocol/client-frames.js'
 export type { ServerFrame, ServerFrameOf, ServerFrameType, Usage } from './protocol/server-frames.js'
+
+export type { AsyncApiDocument, AsyncApiInfo, AsyncApiServer } from './protocol/asyncapi.js'
+export type { AsyncApiSettings } from './transports/asyncapi-host.js'
 
 export { ChannelError } from './transports/channel-error.js'
 export type { FollowOptions, HostChat, SessionRef, StartedTurn } from './transports/host-access.js'

@@ -4,6 +4,7 @@ import { FST_WS_CHANNEL_OPTION } from './errors.js'
 import type { Journal } from './journal/journal.js'
 import { BUSY_POLICIES, DISCONNECT_POLICIES, type BusyPolicy, type DisconnectPolicy } from './protocol/names.js'
 import type { SessionStore } from './sessions/session-store.js'
+import { ASYNCAPI_SETTINGS, type AsyncApiSettings } from './transports/asyncapi-host.js'
 import type { Authorize } from './transports/frame-gate.js'
 import type { Identify } from './transports/identity.js'
 import { originFault, type OriginOption } from './transports/origin.js'
@@ -32,6 +33,8 @@ export interface ChannelSetup {
   allowedHosts?: readonly string[] | undefined
   /** Hooks, `config` and documentation for the route. @default none */
   routeOptions?: ChannelRouteOptions | undefined
+  /** What the AsyncAPI document at the route's `/asyncapi.json` says of the host; `false` for no such route. @default as OpenAPI has it */
+  asyncapi?: AsyncApiSettings | false | undefined
   /** What a chat does while another turn of its session runs: `queue`, `reject` or `interrupt`. @default 'queue' */
   onBusy?: BusyPolicy | undefined
   /** What becomes of a named session's turn that nobody follows for `disconnectGraceMs`: `continue`, `cancel`. @default 'continue' */
@@ -167,7 +170,7 @@ export const DEFAULT_LIMITS: ResolvedLimits = {
 
 const SETUP: ReadonlyArray<keyof ChannelSetup> = [
   'prefix', 'path', 'agentExecutor', 'sessionStore', 'journal', 'identify', 'authorize', 'origin', 'allowedHosts',
-  'routeOptions', 'onBusy', 'onDisconnect'
+  'routeOptions', 'asyncapi', 'onBusy', 'onDisconnect'
 ]
 
 /** Fastify's own, for any plugin. */
@@ -199,7 +202,7 @@ export function resolveLimits (options: WsChannelOptions & { clock?: Clock }): R
   return limits
 }
 
-function checkSetup ({ prefix, path, onBusy, onDisconnect, identify, authorize, origin, allowedHosts }: ChannelSetup): void {
+function checkSetup ({ prefix, path, onBusy, onDisconnect, identify, authorize, origin, allowedHosts, asyncapi }: ChannelSetup): void {
   for (const [key, value] of Object.entries({ prefix, path })) {
     if (value !== undefined && !(typeof value === 'string' && (value === '' || value.startsWith('/')))) {
       throw new FST_WS_CHANNEL_OPTION(key, 'expected a string that starts with /')
@@ -218,4 +221,13 @@ function checkSetup ({ prefix, path, onBusy, onDisconnect, identify, authorize, 
   if (allowedHosts !== undefined && !(Array.isArray(allowedHosts) && allowedHosts.every((host) => typeof host === 'string'))) {
     throw new FST_WS_CHANNEL_OPTION('allowedHosts', 'expected an array of host names')
   }
+  const wrongSetting = asyncApiFault(asyncapi)
+  if (wrongSetting !== undefined) throw new FST_WS_CHANNEL_OPTION('asyncapi', wrongSetting)
+}
+
+function asyncApiFault (asyncapi: unknown): string | undefined {
+  if (asyncapi === undefined || asyncapi === false) return undefined
+  if (typeof asyncapi !== 'object' || asyncapi === null) return `expected false, or an object with ${ASYNCAPI_SETTINGS.join(', ')}`
+  const unknown = Object.keys(asyncapi).find((key) => !(ASYNCAPI_SETTINGS as readonly string[]).includes(key))
+  return unknown === undefined ? undefined : `no such setting as \`${unknown}\`; there are ${ASYNCAPI_SETTINGS.join(', ')}`
 }

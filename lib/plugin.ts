@@ -2,10 +2,13 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { AgentExecutor } from './agent/executor.js'
+import { asyncApiPath, DEFAULT_PREFIX } from './channel-path.js'
 import { ChannelRuntime, type Channel } from './channel.js'
 import { FST_WS_CHANNEL_SECOND } from './errors.js'
 import { resolveLimits, type WsChannelOptions } from './options.js'
+import { linkRuntime } from './runtimes.js'
 import type { SessionStore } from './sessions/session-store.js'
+import { AsyncApi } from './transports/asyncapi-route.js'
 import type { HostHandler } from './transports/host-types.js'
 import { registerWebsocketRoute } from './transports/websocket-route.js'
 
@@ -20,16 +23,17 @@ declare module 'fastify' {
   }
 }
 
-const DEFAULT_PREFIX = '/api/v1'
 const DEFAULT_PATH = '/ws'
 
 const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) => {
   if (Object.hasOwn(fastify, 'channel')) throw new FST_WS_CHANNEL_SECOND()
   const limits = resolveLimits(options)
   const runtime = new ChannelRuntime(fastify, options, limits)
-  const { origin, allowedHosts = [], routeOptions } = options
+  const { origin, allowedHosts = [], routeOptions, asyncapi = {} } = options
   const path = routePath(fastify, options)
-  const route = registerWebsocketRoute(fastify, { path, maxPayload: limits.maxPayload, origin, allowedHosts, routeOptions }, {
+  const documentPath = asyncapi === false ? undefined : asyncApiPath(path)
+  const routeSetup = { path, documentPath, maxPayload: limits.maxPayload, origin, allowedHosts, routeOptions }
+  const route = registerWebsocketRoute(fastify, routeSetup, {
     async admit (request) {
       const identity = await runtime.identify(request)
       runtime.connections.reserve(identity.owner)
@@ -42,7 +46,16 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     release (identity) { runtime.connections.release(identity.owner) }
   })
 
-  fastify.decorate('channel', {
+  const documented = new AsyncApi(fastify, {
+    settings: asyncapi === false ? {} : asyncapi,
+    limits,
+    url: route.url,
+    routeOptions: routeOptions ?? {},
+    hostTypes: runtime.hostSchemas
+  })
+  if (documentPath !== undefined) documented.addRoute(documentPath)
+
+  const decorated: Channel = {
     stats: () => runtime.stats(),
     drain: (drainOptions = {}) => runtime.drain(drainOptions.timeoutMs),
     disconnect: (owner) => runtime.disconnect(owner),
@@ -52,8 +65,11 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     follow: (session, followOptions) => runtime.host.follow(session, followOptions),
     cancel: async (session) => await runtime.host.cancel(session),
     publish: async (session, name, data) => await runtime.host.publish(session, name, data),
-    injectWS: route.injectWS
-  } satisfies Channel)
+    injectWS: route.injectWS,
+    asyncapi: () => documented.document()
+  }
+  linkRuntime(decorated, runtime)
+  fastify.decorate('channel', decorated)
 
   fastify.addHook('onReady', async () => { runtime.start(route.maxPayload) })
   // A drain may take longer than a `preClose` hook has (`pluginTimeout`): it is begun here, and awaited in `onClose`.

@@ -364,7 +364,7 @@ t.test('the socket\'s route is in the host\'s OpenAPI document, beside its neigh
     }
   })
   const { paths } = app.swagger() as { paths: Record<string, { get?: { tags?: string[], responses: object } }> }
-  t.same(Object.keys(paths).sort(), ['/api/orders', '/api/ws'])
+  t.same(Object.keys(paths).sort(), ['/api/orders', '/api/ws', '/api/ws/asyncapi.json'])
   t.same(paths['/api/ws']?.get?.tags, ['agent'])
   t.same(Object.keys(paths['/api/ws']?.get?.responses ?? {}), ['101', '400', '401', '403', '426', '429', '503'])
 })

@@ -1,3 +1,4 @@
+import { DEFAULT_AGENT_ID } from '../protocol/names.js'
 import { compileCheck, type Fault } from '../protocol/schema-check.js'
 import type { AgentDefinition, AgentExecutor, Executor } from './executor.js'
 
@@ -9,14 +10,23 @@ export interface Agents {
   metadataFault(agentId: string, metadata: Record<string, unknown> | undefined): Fault | undefined
 }
 
+/** Agents of which it is known who they are. */
+export interface ListedAgents extends Agents {
+  /** One that answers for every id is listed under that of chats which name none. */
+  list(): AgentSummary[]
+}
+
 /**
  * One function answers for every agent id; a record only for its own keys, and for nothing that objects inherit.
  * @throws Error when an agent's `metadata` is no schema
  */
-export function agentsOf (executor: AgentExecutor): Agents {
-  if (typeof executor === 'function') return { find: () => executor, metadataFault: () => undefined }
+export function agentsOf (executor: AgentExecutor): ListedAgents {
+  if (typeof executor === 'function') {
+    return { list: () => [{ agentId: DEFAULT_AGENT_ID }], find: () => executor, metadataFault: () => undefined }
+  }
   const agentById = new Map(Object.entries(executor).map(([id, agent]) => [id, agentOf(agent)]))
   return {
+    list: () => [...agentById].map(([agentId, { description }]) => description === undefined ? { agentId } : { agentId, description }),
     find: (agentId) => agentById.get(agentId)?.execute,
     metadataFault (agentId, metadata) {
       const fault = agentById.get(agentId)?.check?.(metadata ?? {})
@@ -27,14 +37,21 @@ export function agentsOf (executor: AgentExecutor): Agents {
 }
 
 function agentOf (agent: Executor | AgentDefinition): Agent {
-  if (typeof agent === 'function') return { execute: agent, check: undefined }
+  if (typeof agent === 'function') return { execute: agent, description: undefined, check: undefined }
   return {
     execute: (turn) => agent.execute(turn),
+    description: agent.description,
     check: agent.metadata === undefined ? undefined : compileCheck(agent.metadata)
   }
 }
 
+export interface AgentSummary {
+  agentId: string
+  description?: string
+}
+
 interface Agent {
   execute: Executor
+  description: string | undefined
   check: ((metadata: unknown) => Fault | undefined) | undefined
 }

@@ -51,8 +51,12 @@ export class Connections {
    * @throws Refusal `SHUTTING_DOWN` or `RATE_LIMITED`
    */
   check (owner: string): void {
+    if (this.#isDraining) throw new Refusal('SHUTTING_DOWN', { retryAfterMs: this.#limits.retryAfterMs })
+    this.#checkRoom(owner)
+  }
+
+  #checkRoom (owner: string): void {
     const { maxConnections, maxConnectionsPerOwner, retryAfterMs } = this.#limits
-    if (this.#isDraining) throw new Refusal('SHUTTING_DOWN', { retryAfterMs })
     if (this.#reserved >= maxConnections) throw new Refusal('RATE_LIMITED', { retryAfterMs, hint: 'connections' })
     const owned = this.#places.get(owner)?.connections ?? 0
     // Whoever is anonymous is everybody.
@@ -64,6 +68,16 @@ export class Connections {
   /** Takes a place, to be given to `accept` or `release`. */
   reserve (owner: string): void {
     this.check(owner)
+    this.#take(owner)
+  }
+
+  /** Takes a place for a request over HTTP, also while the channel drains: what it asks for may be served all the same. */
+  reserveRequest (owner: string): void {
+    this.#checkRoom(owner)
+    this.#take(owner)
+  }
+
+  #take (owner: string): void {
     this.#reserved++
     this.#placesOf(owner).connections++
   }

@@ -10,13 +10,15 @@ import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import type { Chat, Engine, StartedOnce } from '../turns/engine.js'
 import { Feed } from './feed.js'
 import type { Identity } from './identity.js'
-import type { Outbox } from './outbox.js'
+import type { FrameOutlet } from './outbox.js'
 import type { SharedFrames } from './shared-frames.js'
 
 export interface FeedsTools {
   engine: Engine
   identity: Identity
-  outbox: Outbox
+  outbox: FrameOutlet
+  /** A tracked chat is one however often it is sent. @default true */
+  isOnce?: boolean | undefined
   /** What several readers of a session are told. */
   sharedFrames?: SharedFrames | undefined
   /** Whether the connection may have one more unanswered chat. */
@@ -86,7 +88,8 @@ export class Feeds {
     this.#asked.add(asked)
     this.#ask(key, frame.id, async (feed) => {
       const { id, message, metadata } = frame
-      const chat = { ...this.#chatOf(frame, key, id), bodyHash: bodyHash(metadata === undefined ? { message } : { message, metadata }) }
+      const hash = this.#tools.isOnce === false ? undefined : bodyHash(metadata === undefined ? { message } : { message, metadata })
+      const chat = { ...this.#chatOf(frame, key, id), bodyHash: hash }
       const started = await this.#start(chat, feed, frame.stream !== false).finally(() => { this.#asked.delete(asked) })
       if (this.#isClosed) return
       if (started.accepted) {

@@ -47,6 +47,8 @@ const TypeName = Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH, pattern
 /** The frame types that a host has defined for its channel. */
 export class HostTypes {
   readonly shapes = new Map<string, HostFrameShape>()
+  /** What the host gave, for documents. */
+  readonly schemas = new Map<string, object>()
   readonly #handlerByType = new Map<string, HostHandler>()
   #isClosed = false
 
@@ -61,6 +63,7 @@ export class HostTypes {
     } catch (err) {
       throw new FST_WS_CHANNEL_DEFINE(type, `its schema cannot be used: ${String(err)}`)
     }
+    this.schemas.set(type, schema)
     this.#handlerByType.set(type, handler)
   }
 

@@ -20,6 +20,13 @@ export interface FrameSource {
   next(isBehind: boolean, batch?: FrameBatch): string | typeof LOST | typeof WRITTEN | undefined
 }
 
+/** What an outbox sends through. Only one that is direct takes bytes. */
+export type OutboxSocket = Pick<ChannelSocket, 'isDirect' | 'bufferedBytes' | 'unsentBytes' | 'send' | 'batch'> &
+  Partial<Pick<ChannelSocket, 'write'>>
+
+/** Where frames come from, as those who have them see it. */
+export type FrameOutlet = Pick<Outbox, 'add' | 'remove' | 'wake' | 'hold' | 'release'>
+
 export interface OutboxLimits {
   /** Above so many unsent bytes nothing more is taken from the sources. */
   highWaterBytes: number
@@ -41,7 +48,7 @@ const idleBatches: FrameBatch[] = []
 export class Outbox {
   /** Bytes of replies that the system has not taken yet. */
   pendingReplyBytes = 0
-  readonly #socket: ChannelSocket
+  readonly #socket: OutboxSocket
   readonly #limits: OutboxLimits
   readonly #clock: Clock
   readonly #events: OutboxEvents
@@ -67,7 +74,7 @@ export class Outbox {
   #stuckSince: number | undefined
 
   /** @param coalescer without it nothing waits for what may follow */
-  constructor (socket: ChannelSocket, limits: OutboxLimits, clock: Clock, events: OutboxEvents, coalescer?: Coalescer) {
+  constructor (socket: OutboxSocket, limits: OutboxLimits, clock: Clock, events: OutboxEvents, coalescer?: Coalescer) {
     this.#socket = socket
     this.#limits = limits
     this.#clock = clock
@@ -134,7 +141,7 @@ export class Outbox {
   replyBytes (frame: Buffer): void {
     if (this.#isClosed) return
     this.pendingReplyBytes += frame.length
-    if (this.#batch === undefined) return this.#socket.write([frame], () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
+    if (this.#batch === undefined) return this.#socket.write?.([frame], () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
     this.#batch.borrow(frame)
     this.#gatheredReplyBytes += frame.length
     this.#pumpSoon()
@@ -230,7 +237,7 @@ export class Outbox {
     this.#gatheredReplyBytes = 0
     // What is asked for keeps nothing waiting that comes by itself.
     if (bytes > replyBytes) this.#writtenAt = performance.now()
-    this.#socket.write(chunks, () => {
+    this.#socket.write?.(chunks, () => {
       sent()
       this.#onWritten()
       if (replyBytes > 0) this.#onRepliesWritten(replyBytes)

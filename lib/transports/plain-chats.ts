@@ -6,14 +6,14 @@ import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Engine, Started } from '../turns/engine.js'
 import type { Identity } from './identity.js'
-import type { Outbox } from './outbox.js'
+import type { FrameOutlet } from './outbox.js'
 import { PlainAnswer } from './plain-answer.js'
 import { PlainLane } from './plain-lane.js'
 
 export interface PlainChatTools {
   engine: Engine
   identity: Identity
-  outbox: Outbox
+  outbox: FrameOutlet
   /** Whether the connection may have one more unanswered chat. */
   hasRoom: () => boolean
   /** Agents with which the connection may have a session of its own. */

@@ -25,6 +25,8 @@ export interface RefusalOptions {
   retryAfterMs?: number
   /** Added to the text of the code, for the peer to read. */
   hint?: string
+  /** In place of the text of the code: what an agent's own error says. */
+  text?: string
 }
 
 /** A row of the codes table as the answer to an HTTP request. Only these reach the peer in the channel's own shape. */
@@ -36,7 +38,8 @@ export class Refusal extends Error {
 
   constructor (code: ErrorCode, options: RefusalOptions = {}) {
     const { message, httpStatus } = ERROR_CODES[code]
-    super(options.hint === undefined ? message : `${message}: ${options.hint}`)
+    const { text = message } = options
+    super(options.hint === undefined ? text : `${text}: ${options.hint}`)
     this.code = code
     this.statusCode = options.statusCode ?? httpStatus
     this.retryAfterMs = options.retryAfterMs

@@ -16,7 +16,7 @@ import { FrameGate, type Authorize } from './frame-gate.js'
 import { historyPage } from './history-page.js'
 import type { FrameSender, HostTypes } from './host-types.js'
 import type { Identity } from './identity.js'
-import type { Outbox } from './outbox.js'
+import type { FrameOutlet } from './outbox.js'
 import { PlainChats } from './plain-chats.js'
 import type { SharedFrames } from './shared-frames.js'
 import type { ConnectionFacts } from './websocket-route.js'
@@ -36,7 +36,7 @@ export interface RequestsTools {
   engine: Engine
   hostTypes: HostTypes
   /** What several connections are told of one session. */
-  sharedFrames: SharedFrames
+  sharedFrames?: SharedFrames | undefined
   authorize: Authorize | undefined
   limits: RequestsLimits
   clock: Clock
@@ -47,8 +47,10 @@ export interface RequestsTools {
 export interface Asker {
   readonly id: string
   readonly identity: Identity
-  readonly facts: ConnectionFacts
-  readonly outbox: Outbox
+  readonly facts: Pick<ConnectionFacts, 'agentId' | 'sessionId'>
+  readonly outbox: FrameOutlet
+  /** Its chats' ids are no client's: nobody sends them again. */
+  readonly hasOwnIds?: boolean | undefined
   isOpen: () => boolean
   reply: (frame: ServerFrame | string) => void
   /** Settles when the peer has taken enough of its replies for one more that may be large; `undefined` when it has. */
@@ -101,7 +103,9 @@ export class Requests {
       inOrder: (key, task) => { this.#feeds.inOrder(key, task) }
     })
     const { maxSubscriptions } = limits
-    this.#feeds = new Feeds({ ...shared, sharedFrames: tools.sharedFrames, maxSubscriptions, reply, large: (task) => this.#large(task) })
+    const { sharedFrames } = tools
+    const isOnce = asker.hasOwnIds !== true
+    this.#feeds = new Feeds({ ...shared, isOnce, sharedFrames, maxSubscriptions, reply, large: (task) => this.#large(task) })
   }
 
   /** Nothing that the connection follows runs. */

@@ -11,7 +11,8 @@ import { CLOSE_CODES } from '../protocol/codes.js'
 import { MAX_NAME_LENGTH, NAME_PATTERN } from '../protocol/names.js'
 import { Admission } from './admission.js'
 import { injectWebsocket, type InjectWs } from './inject-websocket.js'
-import { isOriginAllowed, type OriginRule } from './origin.js'
+import type { OriginRule } from './origin.js'
+import { refuseForeignOrigin } from './origin-gate.js'
 import { answerError, compileSerializer, HOST_REFUSAL_BODY, Refusal, REFUSAL_BODY, type RefusalBody } from './refusal.js'
 import { checkRouteOptions, hookList, type ChannelRouteOptions } from './route-options.js'
 import { readSubprotocolOffer } from './subprotocol.js'
@@ -20,6 +21,8 @@ import { addWebsocketScope, markChannelUpgrade } from './websocket-scope.js'
 export interface WebsocketRouteOptions extends OriginRule {
   /** Within the given scope, with a leading slash. */
   path: string
+  /** Where the AsyncAPI document is, within the given scope. */
+  documentPath?: string | undefined
   /** The largest message, in bytes. */
   maxPayload: number
   routeOptions?: ChannelRouteOptions | undefined
@@ -58,7 +61,8 @@ export interface WebsocketRoute {
   injectWS: InjectWs
 }
 
-const QUERY = Type.Object({
+/** What the query of an upgrade may set. */
+export const CHANNEL_QUERY = Type.Object({
   agentId: Type.Optional(Type.String({
     maxLength: MAX_NAME_LENGTH, pattern: NAME_PATTERN, description: 'The agent of frames that name none'
   })),
@@ -67,9 +71,9 @@ const QUERY = Type.Object({
   }))
 })
 
-const queryCheck = TypeCompiler.Compile(QUERY)
+const queryCheck = TypeCompiler.Compile(CHANNEL_QUERY)
 
-type Query = Static<typeof QUERY>
+type Query = Static<typeof CHANNEL_QUERY>
 type ChannelRequest = FastifyRequest<{ Querystring: Query }>
 
 /** Adds the route that upgrades to a WebSocket, in a scope where it can. Call it while the given scope is loading. */
@@ -78,7 +82,7 @@ export function registerWebsocketRoute<Peer> (
 ): WebsocketRoute {
   const { path, routeOptions = {} } = options
   checkRouteOptions(routeOptions)
-  const url = `${fastify.prefix}${path}`.replace(/\/{2,}/g, '/')
+  const url = urlOf(fastify, path)
   const entrance = new Entrance(options, handlers)
   let scopeOfRoute = fastify
   const maxPayload = addWebsocketScope(fastify, options, (scope) => {
@@ -87,7 +91,7 @@ export function registerWebsocketRoute<Peer> (
       ...routeOptions,
       method: 'GET',
       url: path,
-      schema: schemaOf(options),
+      schema: schemaOf(options, fastify),
       // A host's compilers and transforms may know only their own kind of schema.
       config: { swaggerTransform: false, ...routeOptions.config },
       validatorCompiler: () => validateQuery,
@@ -156,17 +160,6 @@ class Entrance<Peer> {
   }
 }
 
-async function refuseForeignOrigin (request: FastifyRequest, rule: OriginRule): Promise<void> {
-  const { origin } = request.headers
-  if (await isOriginAllowed(origin, request, rule)) return
-  request.log.warn(
-    { origin, reachedBy: `${request.protocol}://${request.host}` },
-    'refused a page of another origin: list it in the channel\'s `origin` option; if it is this server\'s own, set ' +
-    '`trustProxy` behind a proxy, or list the host in `allowedHosts`'
-  )
-  throw new Refusal('FORBIDDEN')
-}
-
 /** The answer to a plain request that the hooks have let through. */
 function requireUpgrade (request: FastifyRequest, reply: FastifyReply): void {
   // RFC 9110 wants the `Upgrade`; HTTP/2 has no such fields.
@@ -185,13 +178,20 @@ function validateQuery (value: unknown): true | { error: Error } {
   return fault === undefined || { error: new Refusal('VALIDATION_FAILED', { hint: `query ${fault.path}` }) }
 }
 
-function schemaOf ({ routeOptions }: WebsocketRouteOptions): object {
+function urlOf ({ prefix }: FastifyInstance, path: string): string {
+  return `${prefix}${path}`.replace(/\/{2,}/g, '/')
+}
+
+function schemaOf ({ routeOptions, documentPath }: WebsocketRouteOptions, fastify: FastifyInstance): object {
   const ours = { ...REFUSAL_BODY, description: 'Refused by the channel' }
   const hosts = { ...HOST_REFUSAL_BODY, description: 'Refused by a hook, or by the channel' }
   return {
     summary: 'A WebSocket to the agent',
+    ...documentPath === undefined
+      ? {}
+      : { externalDocs: { description: 'What goes over it, as AsyncAPI', url: urlOf(fastify, documentPath) } },
     ...routeOptions?.schema,
-    querystring: QUERY,
+    querystring: CHANNEL_QUERY,
     response: {
       101: Type.Null({ description: 'From here on it is a WebSocket' }),
       400: ours,

@@ -2,7 +2,7 @@ import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Claimed, EndedTurn, FollowFrom, Offer, Position, TurnCursor, TurnEnd, Wake } from '../journal/journal.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import type { SessionKey } from '../protocol/session-key.js'
-import type { MessagePage, PageRequest, SessionMessage } from '../sessions/session-store.js'
+import type { MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage } from '../sessions/session-store.js'
 import type { EngineLimits, EngineTools, SessionHome } from './engine-tools.js'
 import { TurnFollower } from './follow.js'
 import { SessionFollower, type FollowedSession } from './follow-session.js'
@@ -124,13 +124,34 @@ export class Engine {
     return await this.#sessions.home(true).journal.publish(key, name, json)
   }
 
+  /** The sessions of an owner and agent, newest first. */
+  async sessions (of: SessionListKey, page: PageRequest): Promise<SessionPage> {
+    return await this.#inTime(this.#sessions.home(true).store.list(of, page))
+  }
+
+  /** Puts before the first turn of an unnamed session what was said elsewhere. */
+  async remember (key: SessionKey, messages: readonly SessionMessage[]): Promise<void> {
+    await this.#inTime(this.#sessions.home(false).store.append(key, messages))
+  }
+
   /** Ends a connection's own session: stops its turns, forgets what was said. */
   async endUnnamed (key: SessionKey): Promise<void> {
-    await this.cancel(key, false)
-    const { journal, store } = this.#sessions.home(false)
-    await this.#sessions.find(key, false)?.running?.run.ended
+    await this.#forget(key, false)
+  }
+
+  /** Ends a named session: stops its turns, lets nobody write to it any more, forgets what was said; no claim. */
+  async forget (key: SessionKey): Promise<void> {
+    await this.#forget(key, true)
+  }
+
+  async #forget (key: SessionKey, isNamed: boolean): Promise<void> {
+    await this.cancel(key, isNamed)
+    const { journal, store } = this.#sessions.home(isNamed)
+    await this.#sessions.find(key, isNamed)?.running?.run.ended
+    // Whoever reads it, and not too slowly, is told the ends first.
+    if (isNamed) await new Promise((resolve) => { setImmediate(resolve) })
     await journal.forget(key)
-    await store.delete(key)
+    await this.#inTime(store.delete(key))
   }
 
   /**

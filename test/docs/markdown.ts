@@ -48,7 +48,8 @@ function linksOf (markdown: string): string[] {
 }
 
 function commandsIn (blocks: Block[]): string[] {
-  return blocks.filter(({ language }) => language === 'sh').flatMap(({ code }) => code.trimEnd().split('\n')).flatMap((line) => line.split(' && '))
+  const lines = blocks.filter(({ language }) => language === 'sh').flatMap(({ code }) => code.trimEnd().replaceAll(/\\\n\s*/g, '').split('\n'))
+  return lines.flatMap((line) => line.split(' && '))
 }
 
 function isCommand (span: string): boolean {

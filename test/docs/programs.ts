@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 
 import { ask, askForText } from '../examples/conversation.js'
 import type { Running } from '../examples/processes.js'
+import { ask as askOverHttp } from '../helpers/http-client.js'
 import { attend, connect, type ChannelClient, type ConnectOptions } from '../helpers/channel-client.js'
 
 /** What makes a program of a block of the README, and what is tried with it when it runs. */
@@ -232,6 +233,20 @@ socket.close()
 await once(socket, 'close')
 await app.close()
 `
+  },
+  {
+    section: 'The same turns over HTTP',
+    before: `
+import Fastify from 'fastify'
+import wsChannel, { channelRest } from 'fastify-ws-channel'
+const app = Fastify()
+`,
+    after: LISTEN,
+    async attempt (t, { origin }) {
+      const body = { id: 'q1', sessionId: 'tea', message: 'hello' }
+      t.match((await askOverHttp(`${origin}/api/v1/agents/main/chat`, { body })).body, { id: 'q1', content: 'You said: hello' })
+      t.strictSame((await askOverHttp(`${origin}/api/v1/agents`)).body, { agents: [{ agentId: 'main' }] })
+    }
   },
   {
     section: 'Shutting down',

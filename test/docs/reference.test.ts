@@ -35,6 +35,16 @@ t.test('a reference that says something else is found', async (t) => {
   t.match(stderr, /reference\.md: not what the code and the transcripts say/)
 })
 
+t.test('the example frames of the AsyncAPI document are what the transcripts say', async (t) => {
+  const { code, stderr } = await runDocs(t, ['--check', 'lib/protocol/frame-examples.ts'])
+  t.equal(code, 0, stderr)
+  const file = join(t.testdir(), 'frame-examples.ts')
+  writeFileSync(file, '')
+  const stale = await runDocs(t, ['--check', file])
+  t.equal(stale.code, 1)
+  t.match(stale.stderr, /frame-examples\.ts: not what the code and the transcripts say/)
+})
+
 t.test('it tells every frame, every code and every behaviour', async (t) => {
   for (const type of [...Object.keys(clientFrameSchemas(DEFAULT_LIMITS)), ...Object.keys(serverFrameSchemas)]) {
     t.ok(REFERENCE.includes(`### \`${type}\`\n`), type)

@@ -1,0 +1,164 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+
+import type { FrameLimits } from '../protocol/client-frames.js'
+import { refuseForeignOrigin } from './origin-gate.js'
+import type { OriginRule } from './origin.js'
+import { compileSerializer } from './refusal.js'
+import { answerRestError, forbidStoring } from './rest-errors.js'
+import type { RestHandlers } from './rest-handlers.js'
+import {
+  AGENT_PARAMS, AGENTS, ANSWER, answers, CANCELLED, cancelBody, CHAT_HEADERS, chatBody, EVENTS_HEADERS, EVENTS_QUERY, FORGOTTEN,
+  MESSAGES, PAGE_QUERY, refusals, SESSION_PARAMS, SESSIONS
+} from './rest-schemas.js'
+import { compileRestValidator } from './rest-validator.js'
+import { checkRouteOptions, hookList, type ChannelRouteOptions } from './route-options.js'
+
+export interface RestRoutesOptions {
+  /** Put before each path, within the given scope. */
+  prefix: string
+  /** Makes the operation ids differ from those of other channels in one document. */
+  operationSuffix: string
+  originRule: OriginRule
+  limits: FrameLimits & { maxPayload: number }
+  routeOptions?: ChannelRouteOptions | undefined
+}
+
+const INVALID = 'A field is wrong'
+const TAGS = ['agent channel']
+
+/** Adds the routes, each with its schemas. Call it while the given scope is loading. */
+export function registerRestRoutes (fastify: FastifyInstance, handlers: RestHandlers, options: RestRoutesOptions): void {
+  checkRouteOptions(options.routeOptions ?? {})
+  const gate = async (request: FastifyRequest): Promise<void> => { await refuseForeignOrigin(request, options.originRule) }
+  for (const { operationId, url, schema, ...route } of routesOf(handlers, options)) {
+    const { routeOptions = {}, operationSuffix } = options
+    fastify.route({
+      ...routeOptions,
+      ...route,
+      url: options.prefix + url,
+      // What a host says there is for people, and of the types that documents want.
+      schema: { tags: TAGS, ...routeOptions.schema, ...schema, operationId: operationId + operationSuffix } as FastifySchema,
+      // A host's compilers and transforms may know only their own kind of schema.
+      config: { swaggerTransform: false, ...routeOptions.config },
+      validatorCompiler: compileRestValidator,
+      serializerCompiler: compileSerializer,
+      errorHandler: answerRestError,
+      // One that follows would never end.
+      exposeHeadRoute: false,
+      onRequest: [forbidStoring, ...hookList(routeOptions.onRequest)],
+      preHandler: [...hookList(routeOptions.preHandler), gate]
+    })
+  }
+}
+
+function routesOf (handlers: RestHandlers, { limits }: RestRoutesOptions): RestRoute[] {
+  return [
+    {
+      method: 'GET',
+      url: '/agents',
+      operationId: 'listAgents',
+      schema: { summary: 'The agents and their descriptions', response: { 200: AGENTS, ...refusals({}) } },
+      handler: handlers.agents
+    },
+    {
+      method: 'POST',
+      url: '/agents/:agentId/chat',
+      operationId: 'chat',
+      bodyLimit: limits.maxPayload,
+      schema: {
+        summary: 'Says something to an agent, and answers with what it says: as a whole, or in events while it is said',
+        params: AGENT_PARAMS,
+        headers: CHAT_HEADERS,
+        body: chatBody(limits),
+        response: {
+          200: answers('The answer, or its events', { json: ANSWER }),
+          ...refusals({
+            400: INVALID,
+            404: 'No such agent',
+            406: 'The client takes no answer of a type that there is',
+            409: 'The session is busy, or the `id` was used for another chat',
+            413: 'The body is too large',
+            415: 'The body is no JSON',
+            502: 'The agent failed before its first word',
+            504: 'The agent took too long to its first word'
+          })
+        }
+      },
+      handler: handlers.chat
+    },
+    {
+      method: 'GET',
+      url: '/agents/:agentId/sessions',
+      operationId: 'listSessions',
+      schema: {
+        summary: 'The sessions of whoever asks, newest first',
+        params: AGENT_PARAMS,
+        querystring: PAGE_QUERY,
+        response: { 200: SESSIONS, ...refusals({ 400: INVALID, 403: 'Who is anonymous gets no list, or refused by a hook' }) }
+      },
+      handler: handlers.sessions
+    },
+    {
+      method: 'GET',
+      url: '/agents/:agentId/sessions/:sessionId/messages',
+      operationId: 'listMessages',
+      schema: {
+        summary: 'What was said in a session',
+        params: SESSION_PARAMS,
+        querystring: PAGE_QUERY,
+        response: { 200: MESSAGES, ...refusals({ 400: INVALID }) }
+      },
+      handler: handlers.messages
+    },
+    {
+      method: 'GET',
+      url: '/agents/:agentId/sessions/:sessionId/events',
+      operationId: 'followSession',
+      schema: {
+        summary: 'Follows a session, whichever way its turns come, from now on or from a position',
+        params: SESSION_PARAMS,
+        querystring: EVENTS_QUERY,
+        headers: EVENTS_HEADERS,
+        response: { 200: answers('The events, until one side ends', {}), ...refusals({ 400: INVALID, 406: 'The client takes no events' }) }
+      },
+      handler: handlers.events
+    },
+    {
+      method: 'POST',
+      url: '/agents/:agentId/sessions/:sessionId/cancel',
+      operationId: 'cancel',
+      schema: {
+        summary: 'Stops a turn, or every running and queued turn of a session',
+        params: SESSION_PARAMS,
+        // Without one is fine too, which Fastify knows no schema for.
+        body: cancelBody(limits),
+        response: {
+          200: CANCELLED,
+          ...refusals({ 400: INVALID, 404: 'There is nothing to stop', 413: 'The body is too large', 415: 'The body is no JSON' })
+        }
+      },
+      handler: handlers.cancel
+    },
+    {
+      method: 'DELETE',
+      url: '/agents/:agentId/sessions/:sessionId',
+      operationId: 'forgetSession',
+      schema: {
+        summary: 'Stops what runs in a session, and forgets what was said there',
+        params: SESSION_PARAMS,
+        response: { 204: FORGOTTEN, ...refusals({ 400: INVALID }) }
+      },
+      handler: handlers.forget
+    }
+  ]
+}
+
+interface RestRoute {
+  method: 'GET' | 'POST' | 'DELETE'
+  url: string
+  operationId: string
+  bodyLimit?: number
+  schema: object
+  // Each knows what its route's schemas have made of the request.
+  handler: (request: FastifyRequest<any>, reply: FastifyReply) => Promise<unknown> // eslint-disable-line @typescript-eslint/no-explicit-any
+}
