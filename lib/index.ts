@@ -5,8 +5,9 @@ export type { ChannelLimits, ChannelSetup, WsChannelOptions } from './options.js
 
 export { AgentError, AgentNotFoundError } from './agent/executor.js'
 export type {
-  AgentDefinition, AgentExecutor, Answer, EventPart, Executor, FinishPart, MessagePart, Part, TextPart, Turn
+  AgentDefinition, AgentExecutor, Answer, EventPart, Executor, FinishPart, FullStreamAnswer, MessagePart, MetadataPart, Part, TextPart, Turn
 } from './agent/executor.js'
+export type { AgentEvents } from './protocol/agent-events.js'
 
 export { memorySessionStore } from './sessions/memory-session-store.js'
 export type { MemorySessionStore, MemorySessionStoreOptions } from './sessions/memory-session-store.js'

@@ -5,6 +5,7 @@ import t from 'tap'
 import ts from 'typescript'
 
 const LIB = fileURLToPath(new URL('../lib/', import.meta.url))
+const PACKAGE = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { peerDependenciesMeta: object }
 const MAX_LINES = 350
 const VAGUE_NAMES = ['utils', 'types', 'common', 'helpers']
 
@@ -16,6 +17,7 @@ const FLOOR_BY_FOLDER: Readonly<Record<string, number>> = {
   journal: 1,
   conformance: 1,
   turns: 2,
+  adapters: 2,
   transports: 3,
   playground: 3,
   '.': 4
@@ -26,6 +28,9 @@ const GROUND = ['bounds.ts', 'clock.ts', 'awaitable.ts', 'errors.ts']
 
 /** What the conformance suites test, on their own floor. */
 const CONTRACTS = ['agent/executor.ts', 'sessions/session-store.ts', 'journal/journal.ts']
+
+/** SDKs of which a host may have none: what is imported of them at run time would be missed. */
+const OPTIONAL = Object.keys(PACKAGE.peerDependenciesMeta)
 
 /** What of the server's code runs in a browser too. */
 const SHARED_WITH_CLIENT = ['protocol/names.ts', 'protocol/codes.ts']
@@ -85,6 +90,14 @@ t.test('the rule catches', async (t) => {
     'ground that stands on a floor': [
       { 'clock.ts': 'import type { Name } from "./protocol/names.js"', 'protocol/names.ts': '' },
       ['clock.ts must not import protocol/names.ts']
+    ],
+    'an SDK at run time, also where only names are types': [
+      {
+        'adapters/a.ts': 'import { streamText } from "ai"',
+        'adapters/b.ts': 'import { type Chunk } from "openai/resources"',
+        'turns/c.ts': 'import type { Chunk } from "openai/resources"; import "aix"'
+      },
+      ['adapters/a.ts must not import ai', 'adapters/b.ts must not import openai/resources']
     ],
     'a server that knows the client': [
       { 'transports/a.ts': 'import "../client/link.js"', 'client/link.ts': '' },
@@ -148,7 +161,8 @@ function namingFaults (file: string, source: string): string[] {
 function isAllowed (from: string, target: Import): boolean {
   const { to, isPackage } = target
   if (folderOf(from) === 'client') return isAllowedInClient(target)
-  if (isPackage || GROUND.includes(to)) return true
+  if (isPackage) return target.isTypeOnly || !OPTIONAL.some((name) => to === name || to.startsWith(`${name}/`))
+  if (GROUND.includes(to)) return true
   if (GROUND.includes(from)) return false
   const [own, other] = [folderOf(from), folderOf(to)]
   if (own === other) return true

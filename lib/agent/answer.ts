@@ -40,6 +40,7 @@ function isPart (part: PartShape): part is Exclude<Part, string> {
     case 'text':
     case 'message': return typeof part.content === 'string'
     case 'event': return isEventName(part.name)
+    case 'metadata': return typeof part.metadata === 'object' && part.metadata !== null && !Array.isArray(part.metadata)
     case 'finish': return true
     default: return false
   }
@@ -92,4 +93,5 @@ interface PartShape {
   type: unknown
   content?: unknown
   name?: unknown
+  metadata?: unknown
 }

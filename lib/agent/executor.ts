@@ -13,7 +13,12 @@ import type { SessionMessage, Usage } from '../protocol/server-frames.js'
  */
 export type Executor = (turn: Turn) => Awaitable<Answer>
 
-export type Answer = string | AsyncIterable<Part> | Iterable<Part> | ReadableStream<Part>
+export type Answer = string | AsyncIterable<Part> | Iterable<Part> | ReadableStream<Part> | FullStreamAnswer
+
+/** What `streamText` of the AI SDK returns, as it is; what becomes of its parts says `AgentEvents`. */
+export interface FullStreamAnswer {
+  readonly fullStream: AsyncIterable<{ type: string }>
+}
 
 /** One agent of several. */
 export interface AgentDefinition {
@@ -57,7 +62,7 @@ export interface Turn {
 }
 
 /** What an executor yields. A string is text. */
-export type Part = string | TextPart | MessagePart | EventPart | FinishPart
+export type Part = string | TextPart | MessagePart | EventPart | MetadataPart | FinishPart
 
 export interface TextPart {
   type: 'text'
@@ -70,13 +75,24 @@ export interface MessagePart {
   content: string
 }
 
-/** Neither text nor an end: `reasoning`, `tool-input`, `tool-output`, `progress`, or a name of the host's own. */
+/** Neither text nor an end: a name of `AgentEvents`, such as `reasoning` or `tool-output`, or one of the host's own. */
 export interface EventPart {
   type: 'event'
   /** At most 128 UTF-16 code units, and not `turn-started`, which is the channel's own. */
   name: string
   /** Anything that JSON can say. */
   data?: unknown
+}
+
+/**
+ * What the agent wants to know in the session's next turn: kept with the answer, also with one that is cut off, and found
+ * in `history()`. The last one counts. The channel shows it to no client; a route of the host's that reads the session
+ * store has to leave it out. One of more than `maxAnswerBytes` of JSON is not kept, which the log says.
+ */
+export interface MetadataPart {
+  type: 'metadata'
+  /** Anything that JSON can say. */
+  metadata: Record<string, unknown>
 }
 
 /** Says how the turn ended and what it cost. Iteration goes on; the turn ends when the iterable does. */

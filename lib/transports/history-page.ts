@@ -9,11 +9,21 @@ import type { Engine } from '../turns/engine.js'
 export async function historyPage (
   engine: Pick<Engine, 'history'>, key: SessionKey, asked: PageRequest, maxBytes: number
 ): Promise<MessagePage> {
-  let page = await engine.history(key, asked)
+  let page = await shownPage(engine, key, asked)
   for (let fits = countFitting(page.messages, maxBytes); fits < page.messages.length; fits = countFitting(page.messages, maxBytes)) {
-    page = await engine.history(key, { ...asked, limit: fits })
+    page = await shownPage(engine, key, { ...asked, limit: fits })
   }
   return page
+}
+
+/** What an agent has kept with its answers is for itself: it may hold what its tools were told, or what they must not tell. */
+async function shownPage (engine: Pick<Engine, 'history'>, key: SessionKey, asked: PageRequest): Promise<MessagePage> {
+  const page = await engine.history(key, asked)
+  return { ...page, messages: page.messages.map((message) => message.role === 'assistant' ? withoutMetadata(message) : message) }
+}
+
+function withoutMetadata ({ metadata, ...message }: SessionMessage): SessionMessage {
+  return message
 }
 
 /** How many of the newest messages fit; one does always. */

@@ -11,6 +11,8 @@ export class AnswerRecord {
   #whole = ''
   /** Whole messages, and how much text had come before each. */
   #messages: Array<{ content: string, textBefore: number }> | undefined
+  /** Text, so that nobody changes it meanwhile. */
+  #metadata: string | undefined
 
   constructor (run: Run, maxBytes: number) {
     this.#run = run
@@ -39,6 +41,22 @@ export class AnswerRecord {
   keepMessage (content: string): void {
     this.#messages ??= []
     this.#messages.push({ content, textBefore: this.#textLength })
+  }
+
+  /**
+   * In place of what it was before, unless it is too large.
+   * @throws TypeError when it is no JSON
+   */
+  keepMetadata (metadata: Record<string, unknown>): boolean {
+    const text = JSON.stringify(metadata)
+    if (Buffer.byteLength(text) > this.#maxBytes) return false
+    this.#metadata = text
+    return true
+  }
+
+  metadata (): Record<string, unknown> | undefined {
+    // The text of an object.
+    return this.#metadata === undefined ? undefined : JSON.parse(this.#metadata) as Record<string, unknown>
   }
 
   /** The half of a character that was held back for a piece that never came. */

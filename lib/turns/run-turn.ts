@@ -2,6 +2,8 @@ import type { FastifyBaseLogger } from 'fastify'
 
 import { openAnswer, toPart, type PartIterator } from '../agent/answer.js'
 import type { Executor, FinishPart, Part } from '../agent/executor.js'
+import { inParts } from '../agent/full-stream.js'
+import { StoreFailure } from '../agent/store-failure.js'
 import { isPromiseLike } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type { Journal, Run, TurnEnd } from '../journal/journal.js'
@@ -9,7 +11,7 @@ import type { MessagePage, SessionStore } from '../sessions/session-store.js'
 import { AnswerRecord } from './answer-record.js'
 import { ExecutorTurn } from './executor-turn.js'
 import { JournalWriter } from './journal-writer.js'
-import { failedEnd, finishedEnd, StoreFailure, thrownEnd } from './turn-end.js'
+import { failedEnd, finishedEnd, thrownEnd } from './turn-end.js'
 import { transition, type TurnState } from './turn.js'
 import { toError, within } from './within.js'
 
@@ -125,7 +127,7 @@ export class TurnRun {
     try {
       if (!await this.#keepQuestion()) return
       const returned = executor(this.#turn)
-      const answer = openAnswer(isPromiseLike(returned) ? await returned : returned)
+      const answer = openAnswer(inParts(isPromiseLike(returned) ? await returned : returned, this.#turn))
       if (answer.kind === 'whole') this.#takeWhole(answer.content)
       else await this.#takeParts(answer.iterator)
     } catch (err) {
@@ -182,6 +184,7 @@ export class TurnRun {
       case 'text': return this.#takeText(part.content)
       case 'message': return this.#takeMessage(part.content)
       case 'event': return this.#takeEvent(part.name, part.data)
+      case 'metadata': return this.#takeMetadata(part.metadata)
       case 'finish': this.#finish = part
     }
   }
@@ -210,6 +213,10 @@ export class TurnRun {
       throw new RangeError(`the event ${name} has more than ${maxEventBytes} bytes of data (maxEventBytes)`)
     }
     this.#writer.write({ kind: 'event', name, json })
+  }
+
+  #takeMetadata (metadata: Record<string, unknown>): void {
+    if (!this.#record.keepMetadata(metadata)) this.#log('warn', undefined, 'the metadata of an answer is too large to be kept')
   }
 
   /** Lets commits land, and readers catch up. */
@@ -248,13 +255,15 @@ export class TurnRun {
     if (rest !== '') this.#writer.write({ kind: 'text', content: rest })
     if (!this.#writer.isSettled) await this.#writer.settled()
     const { turnId } = this.run.chat
-    const content = this.#record.answer()
+    const [content, metadata] = [this.#record.answer(), this.#record.metadata()]
     // What had gathered when the journal failed is missing in it.
     const isAsWished = decided.error === undefined && decided.finishReason !== 'aborted'
     const complete = isAsWished && !this.#writer.hasFailed
     try {
       const at = this.#tools.clock.date()
-      if (content !== '') await this.#keep({ turnId, role: 'assistant', content, at, complete })
+      const answer = { turnId, role: 'assistant', content, at, complete } as const
+      if (metadata !== undefined) await this.#keep({ ...answer, metadata })
+      else if (content !== '') await this.#keep(answer)
     } catch (err) {
       this.#log('error', err, 'the session store failed to keep an answer')
       if (isAsWished) end = failedEnd('STORE_UNAVAILABLE')

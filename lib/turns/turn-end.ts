@@ -1,6 +1,7 @@
 import { Value } from '@sinclair/typebox/value'
 
 import { AgentError, AgentNotFoundError, type FinishPart } from '../agent/executor.js'
+import { StoreFailure } from '../agent/store-failure.js'
 import type { TurnEnd } from '../journal/journal.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { FINISH_REASONS } from '../protocol/names.js'
@@ -8,11 +9,6 @@ import { Usage } from '../protocol/server-frames.js'
 
 /** The longest error text of an agent that goes out, in UTF-16 code units: an error is no place for an answer. */
 const MAX_ERROR_UNITS = 1_000
-
-/** The session store could not tell what an executor asked it. */
-export class StoreFailure extends Error {
-  override readonly name = 'StoreFailure'
-}
 
 /** How a turn ends that someone called off: with what there is. */
 export const ABORTED: TurnEnd = { finishReason: 'aborted' }

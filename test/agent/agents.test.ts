@@ -122,14 +122,15 @@ await t.test('a part', async (t) => {
   await t.test('is a string or an object of a known type', async (t) => {
     for (const part of [
       '', 'text', { type: 'text', content: '' }, { type: 'message', content: 'm' }, { type: 'event', name: 'x' },
-      { type: 'event', name: 'x', data: null }, { type: 'finish' }, { type: 'finish', finishReason: 'length' }
+      { type: 'event', name: 'x', data: null }, { type: 'metadata', metadata: {} }, { type: 'finish' }, { type: 'finish', finishReason: 'length' }
     ]) t.equal(toPart(part), part)
   })
 
   await t.test('is nothing else', async (t) => {
     for (const value of [
       undefined, null, 5, {}, [], { type: 'text' }, { type: 'text', content: 5 }, { type: 'message' }, { type: 'event' },
-      { type: 'event', name: '' }, { type: 'event', name: 5 }, { type: 'event', name: 'turn-started' }, { type: 'other' }, { type: undefined }
+      { type: 'event', name: '' }, { type: 'event', name: 5 }, { type: 'event', name: 'turn-started' }, { type: 'other' }, { type: undefined },
+      { type: 'metadata' }, { type: 'metadata', metadata: null }, { type: 'metadata', metadata: [] }
     ]) t.throws(() => toPart(value), { name: 'TypeError', message: /^the executor yielded .*: yield strings, or parts/ })
   })
 })

@@ -141,6 +141,44 @@ ${LISTEN}`,
     }
   },
   {
+    section: 'Bring your agent',
+    before: `
+import { HttpAgent } from '@ag-ui/client'
+import { FakeListChatModel } from '@langchain/core/utils/testing'
+import { simulateReadableStream, streamText, type ToolSet } from 'ai'
+import { MockLanguageModelV3 } from 'ai/test'
+import OpenAI from 'openai'
+import type { AgentExecutor } from 'fastify-ws-channel'
+import { fromAgUi } from 'fastify-ws-channel/adapters/ag-ui'
+import { fromAiSdk } from 'fastify-ws-channel/adapters/ai-sdk'
+import { fromLangChain } from 'fastify-ws-channel/adapters/langchain'
+import { fromOpenAI } from 'fastify-ws-channel/adapters/openai'
+${APP}
+const tools: ToolSet = {}
+const model = new MockLanguageModelV3({
+  doStream: async ({ prompt }) => ({ stream: simulateReadableStream({ chunks: [
+    { type: 'text-start', id: '1' }, { type: 'text-delta', id: '1', delta: \`\${prompt.length} said\` }, { type: 'text-end', id: '1' }
+  ] }) })
+})
+const chunk = JSON.stringify({ id: 'm1', choices: [{ index: 0, delta: { content: 'tea' }, finish_reason: 'stop' }] })
+const events = { headers: { 'content-type': 'text/event-stream' } }
+const openai = new OpenAI({ apiKey: 'none', fetch: async () => new Response(\`data: \${chunk}\n\ndata: [DONE]\n\n\`, events) })
+const runnable = new FakeListChatModel({ responses: ['tea'] })
+const run = [{ type: 'TEXT_MESSAGE_CONTENT', messageId: 'm1', delta: 'tea' }, { type: 'RUN_FINISHED', threadId: 't', runId: 'r' }]
+const agentUrl = 'data:text/event-stream,' + encodeURIComponent(run.map((event) => \`data: \${JSON.stringify(event)}\n\n\`).join(''))
+`,
+    after: `
+app.register(wsChannel, { agentExecutor: agents })
+${LISTEN}`,
+    async attempt (t, { connect }) {
+      const client = await connect()
+      for (const agentId of ['openai', 'chain', 'agui']) t.equal(await askForText(client, 'hi', { agentId }), 'tea', agentId)
+      t.equal(await askForText(client, 'hi', { agentId: 'sdk', sessionId: 's' }), '1 said')
+      t.equal(await askForText(client, 'hi', { agentId: 'sdk', sessionId: 's' }), '3 said')
+      await client.close()
+    }
+  },
+  {
     section: 'Writing a session store',
     before: `
 import test from 'node:test'

@@ -63,6 +63,28 @@ t.test('what a turn has said is in it: question, metadata, answer, whether that 
   await client.close()
 })
 
+t.test('what an agent has kept with its answer is in the history that it reads, and in none that a client is told', async (t) => {
+  const metadata = { sum: 'sk-secret' }
+  const heard: SessionMessage[][] = []
+  const { client, ask, store } = await open(t, 0, {
+    agentExecutor: async function * (turn) {
+      heard.push(await turn.history())
+      yield { type: 'metadata', metadata }
+      yield 'hi'
+    }
+  })
+  for (const id of ['a', 'b']) {
+    client.send({ type: 'chat', id, sessionId: 's', message: 'hello', metadata: { k: id } })
+    for (let frame = await client.next(); frame.done !== true;) frame = await client.next()
+  }
+  t.match(heard, [[], [{ content: 'hello', metadata: { k: 'a' } }, { content: 'hi', metadata }]])
+  const { messages } = await ask()
+  t.strictSame(messages.map(({ metadata }) => metadata), [{ k: 'a' }, undefined, { k: 'b' }, undefined])
+  t.notOk(messages.some((message) => message.role === 'assistant' && 'metadata' in message))
+  t.strictSame(store.turn(KEY, 'b')[1]?.metadata, metadata)
+  await client.close()
+})
+
 t.test('a session that does not exist has an empty history, and is none afterwards', async (t) => {
   const { app, client, ask } = await open(t, 0)
   t.strictSame(await ask({ id: 'h', sessionId: 'unknown', agentId: 'other' }), { type: 'history', id: 'h', agentId: 'other', sessionId: 'unknown', messages: [] })

@@ -1,6 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { describe, expect, test } from 'tstyche'
+import { HttpAgent } from '@ag-ui/client'
+import { generateText, streamText } from 'ai'
+import type OpenAI from 'openai'
 
+import { fromAgUi, type AgUiCall } from '../../lib/adapters/ag-ui.js'
+import { fromAiSdk, type AiSdkCall } from '../../lib/adapters/ai-sdk.js'
+import { fromOpenAI, type SdkCall } from '../../lib/adapters/openai.js'
 import {
   AgentError, AgentNotFoundError,
   type AgentDefinition, type AgentExecutor, type Executor, type Part, type Turn
@@ -8,6 +14,7 @@ import {
 import type { SessionMessage } from '../../lib/protocol/server-frames.js'
 
 declare const turn: Turn
+declare const openai: OpenAI
 
 describe('an executor', () => {
   test('may answer with text, at once or later', () => {
@@ -32,8 +39,22 @@ describe('an executor', () => {
       yield { type: 'message', content: 'a' }
       yield { type: 'event', name: 'progress' }
       yield { type: 'event', name: 'tool-input', data: { of: ['a', 1, null] } }
+      yield { type: 'metadata', metadata: { seen: ['a', 1, null] } }
       yield { type: 'finish', finishReason: 'length', usage: { inputTokens: 1, outputTokens: 2 } }
     })
+  })
+
+  test('may answer with what streamText returns, and with streams of other SDKs through their adapters', () => {
+    expect<Executor>().type.toBeAssignableFrom(() => streamText({ model: 'm', prompt: 'a' }))
+    expect<Executor>().type.toBeAssignableFrom(async () => streamText({ model: 'm', prompt: 'a', tools: {} }))
+    expect<Executor>().type.not.toBeAssignableFrom(() => generateText({ model: 'm', prompt: 'a' }))
+    expect(fromAiSdk).type.toBeCallableWith((call: AiSdkCall) => streamText({ model: 'm', tools: {}, ...call }))
+    expect(fromAiSdk).type.not.toBeCallableWith((call: AiSdkCall) => generateText({ model: 'm', ...call }))
+    expect(fromOpenAI).type.toBeCallableWith(({ messages }: SdkCall) => openai.chat.completions.create({ model: 'm', messages, stream: true }))
+    expect(fromOpenAI).type.toBeCallableWith(({ messages }: SdkCall) => openai.responses.create({ model: 'm', input: messages, stream: true }))
+    expect(fromOpenAI).type.not.toBeCallableWith(({ messages }: SdkCall) => openai.chat.completions.create({ model: 'm', messages }))
+    expect(fromAgUi).type.toBeCallableWith(() => new HttpAgent({ url: 'http://localhost' }))
+    expect(fromAgUi).type.toBeCallableWith(({ input }: AgUiCall) => new HttpAgent({ url: 'http://localhost' }).run(input))
   })
 
   test('must answer, and with text', () => {

@@ -1,0 +1,37 @@
+// A part of examples/ai-sdk.ts, openai-tools.ts and langchain.ts: questions in the midst of a turn, and the frame that answers them.
+import { randomUUID } from 'node:crypto'
+
+import { Type } from '@sinclair/typebox'
+
+import { AgentError, ChannelError, type Channel, type Turn } from '../lib/index.js'
+
+const MAX_WAITING = 1_000
+
+export class Approvals {
+  readonly #waiting = new Map<string, { owner: string, answer: (approved: boolean) => void }>()
+
+  /** Before anybody is asked: the answer may be quick. Wait for `answered` by `turn.waitFor`. */
+  open (turn: Turn, approvalId: string = randomUUID()) {
+    if (this.#waiting.size >= MAX_WAITING) throw new AgentError('Too many questions wait for an answer.')
+    const answered = new Promise<boolean>((answer) => { this.#waiting.set(approvalId, { owner: turn.owner, answer }) })
+    // However the turn ends meanwhile, by a cancel or a time-out too, nothing of the question stays.
+    turn.signal.addEventListener('abort', () => { this.#waiting.delete(approvalId) }, { once: true })
+    return { approvalId, answered }
+  }
+
+  /** The frame {"type":"approve","approvalId":"…","ok":true}, from any connection of the one who was asked. */
+  define (channel: Channel): void {
+    channel.define('approve', {
+      schema: Type.Object({ approvalId: Type.String(), ok: Type.Boolean() }),
+      handler: ({ approvalId, ok }, { owner }) => {
+        const question = this.#waiting.get(approvalId)
+        // Somebody else's question is answered like one that does not exist.
+        if (question?.owner !== owner || !this.#waiting.delete(approvalId)) {
+          throw new ChannelError('VALIDATION_FAILED', { details: { path: '/approvalId', rule: 'nothing waits for it' } })
+        }
+        question.answer(ok)
+        return { ok }
+      }
+    })
+  }
+}

@@ -1,0 +1,86 @@
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+
+import t, { type Test } from 'tap'
+import ts from 'typescript'
+
+import { root, run } from './examples/processes.js'
+
+// The compiler and npm take their time on a busy machine.
+t.setTimeout(300_000)
+
+const PACKAGE = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  name: string
+  exports: Record<string, unknown>
+  dependencies: Record<string, string>
+  peerDependenciesMeta: Record<string, { optional: boolean }>
+}
+const OPTIONAL = Object.keys(PACKAGE.peerDependenciesMeta)
+const ENTRIES = Object.keys(PACKAGE.exports).filter((entry) => entry !== './package.json').map((entry) => join(PACKAGE.name, entry))
+
+/** What a host has that uses one of the SDKs. */
+const SDK_ONLY = /\/adapters\//
+
+await t.test('the package, packed and installed beside what it needs and nothing else', async (t) => {
+  // Not in this project, whose own packages would be found from there.
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-ws-channel-')))
+  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+  await install(t, folder)
+
+  await t.test('can be imported by every entry point, with none of the SDKs there', async (t) => {
+    t.ok(ENTRIES.length > 5)
+    const script = `
+      const found = await Promise.all(${JSON.stringify(ENTRIES)}.map(async (name) => [name, Object.keys(await import(name)).length > 0]))
+      const missing = await Promise.all(${JSON.stringify(OPTIONAL)}.map((name) => import(name).then(() => name, ({ code }) => code)))
+      console.log(JSON.stringify({ found, missing }))`
+    writeFileSync(join(folder, 'import.mjs'), script)
+    const { code, stdout, stderr } = await run(t, process.execPath, [join(folder, 'import.mjs')])
+    t.equal(code, 0, stderr)
+    t.strictSame(JSON.parse(stdout), {
+      found: ENTRIES.map((name) => [name, true]),
+      missing: OPTIONAL.map(() => 'ERR_MODULE_NOT_FOUND')
+    })
+  })
+
+  await t.test('has types that need none of them, but for the adapters', async (t) => {
+    t.strictSame(faultsOf(folder, ENTRIES.filter((name) => !SDK_ONLY.test(name))), [])
+    t.match(faultsOf(folder, ENTRIES.filter((name) => SDK_ONLY.test(name))).join('\n'), /Cannot find module 'ai'/, 'which is seen')
+  })
+})
+
+/** Like `npm install` of the tarball, without a registry: its dependencies are those of this project. */
+async function install (t: Test, folder: string): Promise<void> {
+  const source = join(folder, 'source')
+  mkdirSync(source)
+  for (const name of ['package.json', 'README.md', 'LICENSE', 'lib']) cpSync(join(root, name), join(source, name), { recursive: true })
+  await succeed(t, process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.ci/tsconfig.build.json', '--outDir', join(source, 'dist')])
+  await succeed(t, 'npm', ['pack', source, '--ignore-scripts', '--silent', '--pack-destination', folder])
+  const home = join(folder, 'node_modules', PACKAGE.name)
+  mkdirSync(home, { recursive: true })
+  await succeed(t, 'tar', ['-xzf', join(folder, `${PACKAGE.name}-0.0.0.tgz`), '-C', home, '--strip-components=1'])
+  for (const name of [...Object.keys(PACKAGE.dependencies), 'fastify', '@types/node']) {
+    const link = join(folder, 'node_modules', name)
+    mkdirSync(dirname(link), { recursive: true })
+    symlinkSync(join(root, 'node_modules', name), link)
+  }
+}
+
+async function succeed (t: Test, command: string, args: string[]): Promise<void> {
+  const { code, stdout, stderr } = await run(t, command, args)
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')}: ${stdout}${stderr}`)
+}
+
+/** What the compiler says of the package's own declarations, to a host that has it check those. */
+function faultsOf (folder: string, entries: string[]): string[] {
+  const file = join(folder, 'host.ts')
+  writeFileSync(file, entries.map((name, index) => `export * as e${index} from '${name}'`).join('\n'))
+  const program = ts.createProgram([file], {
+    module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, target: ts.ScriptTarget.ES2022,
+    lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'], strict: true, noEmit: true, skipLibCheck: false, types: ['node'],
+    typeRoots: [join(folder, 'node_modules/@types')]
+  })
+  return ts.getPreEmitDiagnostics(program)
+    .filter((fault) => fault.file === undefined || fault.file.fileName.startsWith(folder))
+    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))
+}
