@@ -1,0 +1,333 @@
+import { TURN_STARTED } from '../protocol/names.js'
+import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
+import type { Moment } from './client-clock.js'
+import { ChannelClientError, errorOf } from './client-error.js'
+import { OpenTurn, type TurnAbout } from './open-turn.js'
+import { freshId } from './options.js'
+import { OwnChat, type ChatTerms, type OwnChatTools } from './own-chat.js'
+import { OpenSubscription, type SessionNews } from './subscription.js'
+
+export interface FeedTools extends OwnChatTools {
+  /**
+   * Sends a frame if the connection is ready; `false` if it is not.
+   * @throws for a frame that cannot be sent at all
+   */
+  send: (frame: object) => boolean
+  /** The server's, while the connection is ready. */
+  journal: () => string | undefined
+  /** Asks that a turn be stopped, and settles when that is answered. */
+  cancel: (turn: OpenTurn) => Promise<void>
+  /** Nothing happens here any more that anybody waits for. */
+  onIdle: (feed: SessionFeed) => void
+}
+
+/** Frames that belong to a session. */
+export type SessionFrame = ServerFrameOf<'ack' | 'subscribed' | 'stream' | 'message' | 'event' | 'error'>
+
+const MAX_REFUSALS = 6
+const REFUSED_MS = 1_000
+
+/** One session as this client knows it, over all connections: its own chats, its subscriptions, and how far both have come. */
+export class SessionFeed {
+  readonly agentId: string
+  readonly sessionId: string
+  readonly #tools: FeedTools
+  readonly #turns = new Map<string, OpenTurn>()
+  readonly #chats = new Map<string, OwnChat>()
+  readonly #subscriptions = new Set<OpenSubscription>()
+  /** Everything up to here is known: of all turns since the subscriptions were told, else of its own. */
+  #position: { epoch: string, seq: number } | undefined
+  /** The subscriptions know all that was told up to the position. */
+  #isTold = false
+  /** The connection tells all of the session, and not the turns only that were begun on it. */
+  #isWhole = false
+  /** Chats that this connection has sent. */
+  #sentHere = new Set<string>()
+  /** The `subscribe` that was sent last and has no answer. */
+  #asked: string | undefined
+  #refusals = 0
+  #cancelRetry: () => void = () => {}
+
+  constructor (agentId: string, sessionId: string, tools: FeedTools) {
+    this.agentId = agentId
+    this.sessionId = sessionId
+    this.#tools = tools
+  }
+
+  chat (about: Omit<TurnAbout, 'agentId' | 'sessionId'>, terms: ChatTerms): OpenTurn {
+    const turn = this.#openTurn(about)
+    this.#chats.set(turn.id, new OwnChat(turn, terms, this.#tools))
+    this.#tell({ type: 'turn', turn })
+    this.#sendChats()
+    return turn
+  }
+
+  /** Ends a turn for the caller, who has lost interest, and stops it. */
+  abort (turn: OpenTurn, reason: unknown): Promise<void> {
+    const chat = this.#chats.get(turn.id)
+    turn.fail(reason)
+    return chat?.isSent === true ? this.#tools.cancel(turn) : Promise.resolve()
+  }
+
+  subscribe (): OpenSubscription {
+    const subscription = new OpenSubscription(this, () => this.#turns.values(), (subscription) => { this.#unsubscribe(subscription) })
+    this.#subscriptions.add(subscription)
+    if (this.#isTold && this.#isWhole) subscription.onFollowed()
+    else this.#subscribe(false)
+    return subscription
+  }
+
+  onReady (): void {
+    const isToGoOn = this.#position !== undefined && [...this.#chats.values()].some(({ isSent }) => isSent)
+    if (this.#subscriptions.size > 0 || isToGoOn) this.#subscribe(this.#subscriptions.size === 0 || this.#isTold)
+    this.#sendChats()
+  }
+
+  /** @param isBlamed one of the frames that have no answer has cost the connection */
+  onLost (heard: Moment, isBlamed: boolean): void {
+    this.#cancelRetry()
+    this.#isWhole = false
+    this.#asked = undefined
+    this.#sentHere.clear()
+    for (const chat of [...this.#chats.values()]) {
+      if (isBlamed && chat.state === 'sent') chat.fail(new ChannelClientError('TOO_BIG'))
+      else chat.onLost(heard)
+    }
+  }
+
+  take (frame: SessionFrame): void {
+    switch (frame.type) {
+      case 'ack': return this.#onAck(frame)
+      case 'subscribed': return this.#onSubscribed(frame)
+      default: return this.#onEntry(frame)
+    }
+  }
+
+  /** Whether it was an answer to something of this session, which a refusal does not name. */
+  takeRefusal (frame: ServerFrameOf<'error'>): boolean {
+    const { id = '' } = frame
+    const chat = this.#chats.get(id)
+    if (id === this.#asked) this.#onSubscribeRefused(frame)
+    else if (chat?.state === 'sent') {
+      chat.onRefused(frame, () => { this.#sendChats() })
+      this.#sendChats()
+    } else return false
+    return true
+  }
+
+  /** Nothing comes any more. */
+  close (error: ChannelClientError): void {
+    this.#cancelRetry()
+    for (const [id, turn] of [...this.#turns]) {
+      // Who closes the client knows what he does not know.
+      const ending = error.code === 'CLOSED' ? turn : this.#chats.get(id) ?? turn
+      ending.fail(error)
+    }
+    for (const subscription of [...this.#subscriptions]) {
+      if (error.code === 'CLOSED') subscription.close()
+      else subscription.fail(error)
+    }
+  }
+
+  #onAck (frame: ServerFrameOf<'ack'>): void {
+    const { id, epoch, seq, status, content } = frame
+    // Of an ended turn, where the server keeps no place for this client, that of its end is told.
+    if (this.#position?.epoch !== epoch || this.#position.seq < seq) this.#position = { epoch, seq }
+    const chat = this.#chats.get(id)
+    if (chat === undefined) return
+    const { turn } = chat
+    chat.onFollowed(status !== 'duplicate')
+    turn.takeEvent(frame)
+    if (content !== undefined) turn.takeText(content)
+    // The answer is kept no longer, and what is known of it may not be all.
+    else if (status === 'duplicate' && turn.text !== '') chat.fail(new ChannelClientError('OUTCOME_UNKNOWN'))
+    if (chat.isCancelled && turn.isOpen) this.#tools.cancel(turn).catch(() => { /* it was asked for before, and that is answered */ })
+    this.#narrow()
+  }
+
+  #onSubscribed (frame: ServerFrameOf<'subscribed'>): void {
+    const { id, epoch, seq, recovered, turns } = frame
+    if (id !== undefined) this.#isWhole = true
+    if (id !== this.#asked && id !== undefined) return
+    const isUnasked = id === undefined
+    const isGap = !recovered && this.#isTold
+    this.#position = { epoch, seq }
+    this.#asked = isUnasked ? this.#asked : undefined
+    this.#refusals = 0
+    const listed = new Set(turns.map(({ id }) => id))
+    for (const turn of [...this.#turns.values()]) if (!listed.has(turn.id)) this.#onUnlisted(turn, recovered)
+    for (const listedTurn of turns) this.#onListed(listedTurn)
+    if (this.#isWhole) {
+      if (isGap) this.#tell({ type: 'gap' })
+      this.#isTold = this.#subscriptions.size > 0
+      for (const subscription of this.#subscriptions) subscription.onFollowed()
+    }
+    this.#sendChats()
+    this.#narrow()
+  }
+
+  #onListed ({ id, message, metadata, content }: ServerFrameOf<'subscribed'>['turns'][number]): void {
+    const turn = this.#turns.get(id) ?? this.#meet(id, message, metadata)
+    const chat = this.#chats.get(id)
+    if (content !== undefined) turn?.takeText(content)
+    // Pieces of what is to come as a whole are not told to this connection, until it has sent the chat.
+    if (chat?.isJoined === true && !this.#sentHere.has(id)) chat.onMissed()
+    else if (chat?.isSent === true) chat.onFollowed(true)
+  }
+
+  #onUnlisted (turn: OpenTurn, isRecovered: boolean): void {
+    const chat = this.#chats.get(turn.id)
+    if (chat === undefined) {
+      // What has ended meanwhile is told to its end if what was missed follows.
+      if (!isRecovered) turn.fail(new ChannelClientError('OUTCOME_UNKNOWN'))
+    } else if (chat.state !== 'sent') {
+      if (isRecovered && chat.isEndAhead) chat.onFollowed(true)
+      else chat.onMissed()
+    }
+  }
+
+  #onEntry (frame: ServerFrameOf<'stream' | 'message' | 'event' | 'error'>): void {
+    const { id = '', seq = 0 } = frame
+    if (this.#position !== undefined && this.#position.seq < seq) this.#position.seq = seq
+    if (frame.type === 'event') this.#meetStarted(frame)
+    const turn = this.#turns.get(id)
+    const chat = this.#chats.get(id)
+    if (turn === undefined) {
+      if (frame.type === 'event' && frame.id === undefined) this.#tell({ type: 'event', event: frame })
+      return
+    }
+    if (chat?.isJoined === true && chat.state !== 'followed') return
+    if (frame.type === 'event') return turn.takeEvent(frame)
+    if (frame.done === true) turn.takeEnd(frame)
+    else if (frame.type === 'stream') turn.takePiece(frame.content)
+    else if (frame.type === 'message') turn.takeEvent(frame)
+  }
+
+  #meetStarted ({ id = '', name, data }: ServerFrameOf<'event'>): void {
+    if (name !== TURN_STARTED || this.#turns.has(id)) return
+    // As every server of this protocol writes it.
+    const { message, metadata } = data as { message: string, metadata?: Record<string, unknown> }
+    this.#meet(id, message, metadata)
+  }
+
+  /** A turn that another client has begun. */
+  #meet (id: string, message: string, metadata: Record<string, unknown> | undefined): OpenTurn | undefined {
+    if (this.#subscriptions.size === 0) return undefined
+    const turn = this.#openTurn({ id, message, metadata })
+    this.#tell({ type: 'turn', turn })
+    return turn
+  }
+
+  #openTurn (about: Omit<TurnAbout, 'agentId' | 'sessionId'>): OpenTurn {
+    const { agentId, sessionId } = this
+    const turn: OpenTurn = new OpenTurn({ ...about, agentId, sessionId }, {
+      onCancel: () => this.#cancel(turn),
+      onDone: () => { this.#onDone(turn) }
+    })
+    this.#turns.set(turn.id, turn)
+    return turn
+  }
+
+  /** What the server cannot have is not sent. */
+  #cancel (turn: OpenTurn): Promise<void> {
+    const chat = this.#chats.get(turn.id)
+    if (chat !== undefined) chat.isCancelled = true
+    if (chat?.isSent !== false) return this.#tools.cancel(turn)
+    turn.end('aborted')
+    return Promise.resolve()
+  }
+
+  #onDone ({ id }: OpenTurn): void {
+    this.#chats.get(id)?.close()
+    this.#chats.delete(id)
+    this.#turns.delete(id)
+    this.#narrow()
+    // It may have kept others waiting.
+    this.#sendChats()
+    this.#settle()
+  }
+
+  #unsubscribe (subscription: OpenSubscription): void {
+    this.#subscriptions.delete(subscription)
+    if (this.#subscriptions.size > 0) return
+    this.#isTold = false
+    // Turns of others are followed by nobody any more.
+    for (const [id, turn] of [...this.#turns]) if (!this.#chats.has(id)) turn.fail(new ChannelClientError('CLOSED'))
+    this.#narrow()
+    this.#settle()
+  }
+
+  #settle (): void {
+    if (this.#turns.size + this.#subscriptions.size > 0) return
+    this.#cancelRetry()
+    this.#tools.onIdle(this)
+  }
+
+  #tell (news: SessionNews): void {
+    for (const subscription of this.#subscriptions) subscription.take(news)
+  }
+
+  /** @param goesOn from the position, if there is one: what was missed follows */
+  #subscribe (goesOn: boolean): void {
+    const { agentId, sessionId } = this
+    const id = freshId()
+    const position = goesOn && this.#position !== undefined ? { epoch: this.#position.epoch, after: this.#position.seq } : {}
+    if (this.#tools.send({ type: 'subscribe', id, agentId, sessionId, ...position })) this.#asked = id
+  }
+
+  #onSubscribeRefused (frame: ServerFrameOf<'error'>): void {
+    const error = errorOf(frame)
+    this.#asked = undefined
+    if (error.retryable && ++this.#refusals <= MAX_REFUSALS) {
+      this.#cancelRetry = this.#tools.clock.after(error.retryAfterMs ?? REFUSED_MS, () => { this.onReady() })
+      return
+    }
+    for (const subscription of [...this.#subscriptions]) subscription.fail(error)
+    // Its own chats tell their turns too, if they are sent again.
+    this.#sendChats()
+  }
+
+  /** Sends what is to be sent, in its order: nothing overtakes a chat that has to wait. */
+  #sendChats (): void {
+    if (this.#asked !== undefined) return
+    for (const chat of [...this.#chats.values()]) {
+      if (chat.state === 'held') return
+      if (chat.state === 'waiting' && !this.#sendChat(chat)) return
+    }
+  }
+
+  /** `false`: not now. */
+  #sendChat (chat: OwnChat): boolean {
+    const journal = this.#tools.journal()
+    if (journal === undefined) return false
+    const { turn } = chat
+    if (chat.isForgotten(journal)) turn.fail(new ChannelClientError('OUTCOME_UNKNOWN'))
+    else if (chat.isCancelled && !chat.isSent) turn.end('aborted')
+    else {
+      try {
+        this.#tools.send(chat.frame)
+      } catch (err) {
+        turn.fail(err)
+        return true
+      }
+      this.#sentHere.add(turn.id)
+      chat.onSent(journal)
+    }
+    return true
+  }
+
+  /** Goes back to what this connection has begun, once that is all. */
+  #narrow (): void {
+    if (!this.#isWhole || this.#asked !== undefined || this.#subscriptions.size > 0) return
+    for (const id of this.#chats.keys()) if (!this.#sentHere.has(id)) return
+    this.#isWhole = false
+    this.#isTold = false
+    const { agentId, sessionId } = this
+    this.#tools.send({ type: 'unsubscribe', agentId, sessionId })
+  }
+}
+
+/** Refusals, which are errors too, name no session. */
+export function isOfSession (frame: ServerFrame): boolean {
+  return 'sessionId' in frame && 'seq' in frame
+}
