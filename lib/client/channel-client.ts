@@ -186,8 +186,9 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
     if (frame.type === 'event') this.#listeners.tell('event', frame)
     // What has both is one of those.
     if (isOfSession(frame)) return this.#feedByKey.get(keyOf(frame as SessionFrame))?.take(frame as SessionFrame)
-    if (this.#requests.take(frame) || frame.type !== 'error') return
-    if (!this.#feeds().some((feed) => feed.takeRefusal(frame))) this.#report(errorOf(frame))
+    if (this.#requests.take(frame) || frame.type !== 'error' || this.#feeds().some((feed) => feed.takeRefusal(frame))) return
+    // Else it answers what nobody waits for any more.
+    if (frame.id === undefined) this.#report(errorOf(frame))
   }
 
   #ask (frame: { type: string }, signal: AbortSignal | undefined, isRepeatable: boolean): Promise<ServerFrame | HostAnswer> {

@@ -85,8 +85,9 @@ export class OwnChat {
     this.#cancelPatience()
   }
 
-  /** The server does not tell it, and may not know it. */
+  /** Its end may be before the position from which the server tells: it will not tell it, unless it is asked again. */
   onMissed (): void {
+    this.#isEndAhead = false
     if (this.#state !== 'followed') return
     this.#state = 'waiting'
     this.#worry()

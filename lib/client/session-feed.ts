@@ -148,17 +148,15 @@ export class SessionFeed {
   #onSubscribed (frame: ServerFrameOf<'subscribed'>): void {
     const { id, epoch, seq, recovered, turns } = frame
     if (id !== undefined) this.#isWhole = true
-    if (id !== this.#asked && id !== undefined) return
-    const isUnasked = id === undefined
-    const isGap = !recovered && this.#isTold
-    this.#position = { epoch, seq }
-    this.#asked = isUnasked ? this.#asked : undefined
+    if (id === this.#asked) this.#asked = undefined
     this.#refusals = 0
+    this.#position = { epoch, seq }
+    if (!recovered && this.#isTold) this.#tell({ type: 'gap' })
     const listed = new Set(turns.map(({ id }) => id))
     for (const turn of [...this.#turns.values()]) if (!listed.has(turn.id)) this.#onUnlisted(turn, recovered)
     for (const listedTurn of turns) this.#onListed(listedTurn)
-    if (this.#isWhole) {
-      if (isGap) this.#tell({ type: 'gap' })
+    // What was asked since tells more.
+    if (this.#isWhole && this.#asked === undefined) {
       this.#isTold = this.#subscriptions.size > 0
       for (const subscription of this.#subscriptions) subscription.onFollowed()
     }
@@ -166,8 +164,10 @@ export class SessionFeed {
     this.#narrow()
   }
 
-  #onListed ({ id, message, metadata, content }: ServerFrameOf<'subscribed'>['turns'][number]): void {
-    const turn = this.#turns.get(id) ?? this.#meet(id, message, metadata)
+  #onListed ({ id, status, message, metadata, content }: ServerFrameOf<'subscribed'>['turns'][number]): void {
+    // Of what runs the text so far must be told, or be known.
+    const isWhole = this.#isTold || status === 'queued' || content !== undefined
+    const turn = this.#turns.get(id) ?? (isWhole ? this.#meet(id, message, metadata) : undefined)
     const chat = this.#chats.get(id)
     if (content !== undefined) turn?.takeText(content)
     // Pieces of what is to come as a whole are not told to this connection, until it has sent the chat.
@@ -180,10 +180,8 @@ export class SessionFeed {
     if (chat === undefined) {
       // What has ended meanwhile is told to its end if what was missed follows.
       if (!isRecovered) turn.fail(new ChannelClientError('OUTCOME_UNKNOWN'))
-    } else if (chat.state !== 'sent') {
-      if (isRecovered && chat.isEndAhead) chat.onFollowed(true)
-      else chat.onMissed()
-    }
+    } else if (!isRecovered || !chat.isEndAhead) chat.onMissed()
+    else if (chat.state !== 'sent') chat.onFollowed(true)
   }
 
   #onEntry (frame: ServerFrameOf<'stream' | 'message' | 'event' | 'error'>): void {
