@@ -39,7 +39,9 @@ export class OwnChat {
   #sent: { journal: string, at: Moment } | undefined
   /** An answer to it was lost, or it was accepted. */
   #isUncertain = false
-  /** Its end had not been told when it was last heard of: it comes behind the position of then. */
+  /** Everything of it up to the session's position is known here. */
+  #isKnown = false
+  /** And its end comes behind that. */
   #isEndAhead = false
   #refusals = 0
   #cancelPatience: () => void = () => {}
@@ -74,19 +76,23 @@ export class OwnChat {
     this.#sent ??= { journal, at: momentOf(this.#tools.clock) }
   }
 
+  get isKnown (): boolean { return this.#isKnown }
+
   /** After a reconnect, where what was missed follows: whether that has the end, and all of the text. */
   get isEndAhead (): boolean { return this.#isEndAhead && !this.isJoined }
 
   /** @param isEndAhead the end has not been told yet, on no connection: of a duplicate it may have been lost */
   onFollowed (isEndAhead: boolean): void {
     this.#state = 'followed'
+    this.#isKnown = true
     this.#isEndAhead = isEndAhead
     this.#isUncertain = true
     this.#cancelPatience()
   }
 
-  /** Its end may be before the position from which the server tells: it will not tell it, unless it is asked again. */
+  /** The position is another, and what it was told up to there, its end too, only the chat sent again can bring. */
   onMissed (): void {
+    this.#isKnown = false
     this.#isEndAhead = false
     if (this.#state !== 'followed') return
     this.#state = 'waiting'

@@ -132,7 +132,7 @@ export class SessionFeed {
   #onAck (frame: ServerFrameOf<'ack'>): void {
     const { id, epoch, seq, status, content } = frame
     // Of an ended turn, where the server keeps no place for this client, that of its end is told.
-    if (this.#position?.epoch !== epoch || this.#position.seq < seq) this.#position = { epoch, seq }
+    if (this.#position?.epoch !== epoch || this.#position.seq < seq) this.#jumpTo({ epoch, seq })
     const chat = this.#chats.get(id)
     if (chat === undefined) return
     const { turn } = chat
@@ -143,6 +143,15 @@ export class SessionFeed {
     else if (status === 'duplicate' && turn.text !== '') chat.fail(new ChannelClientError('OUTCOME_UNKNOWN'))
     if (chat.isCancelled && turn.isOpen) this.#tools.cancel(turn).catch(() => { /* it was asked for before, and that is answered */ })
     this.#narrow()
+  }
+
+  /** What the connection does not tell, or not yet, is not known up to there. */
+  #jumpTo (position: { epoch: string, seq: number }): void {
+    this.#position = position
+    if (this.#isWhole) return
+    for (const chat of this.#chats.values()) if (chat.state !== 'followed') chat.onMissed()
+    if (this.#isTold) this.#tell({ type: 'gap' })
+    this.#isTold = false
   }
 
   #onSubscribed (frame: ServerFrameOf<'subscribed'>): void {
@@ -165,14 +174,14 @@ export class SessionFeed {
   }
 
   #onListed ({ id, status, message, metadata, content }: ServerFrameOf<'subscribed'>['turns'][number]): void {
-    // Of what runs the text so far must be told, or be known.
-    const isWhole = this.#isTold || status === 'queued' || content !== undefined
-    const turn = this.#turns.get(id) ?? (isWhole ? this.#meet(id, message, metadata) : undefined)
+    // Of what runs the text so far must be told, or be known; what has begun since the position is told from its start.
+    const isTextTold = status === 'queued' || content !== undefined
+    const turn = this.#turns.get(id) ?? (isTextTold ? this.#meet(id, message, metadata) : undefined)
     const chat = this.#chats.get(id)
     if (content !== undefined) turn?.takeText(content)
     // Pieces of what is to come as a whole are not told to this connection, until it has sent the chat.
     if (chat?.isJoined === true && !this.#sentHere.has(id)) chat.onMissed()
-    else if (chat?.isSent === true) chat.onFollowed(true)
+    else if (chat?.isSent === true && (chat.isKnown || isTextTold)) chat.onFollowed(true)
   }
 
   #onUnlisted (turn: OpenTurn, isRecovered: boolean): void {
@@ -194,15 +203,20 @@ export class SessionFeed {
       if (frame.type === 'event' && frame.id === undefined) this.#tell({ type: 'event', event: frame })
       return
     }
-    if (chat?.isJoined === true && chat.state !== 'followed') return
+    if (chat !== undefined && chat.state !== 'followed') {
+      // It was accepted, and the answer was lost: told from its start it needs none.
+      if (chat.isJoined || !isStart(frame)) return
+      chat.onFollowed(true)
+    }
     if (frame.type === 'event') return turn.takeEvent(frame)
     if (frame.done === true) turn.takeEnd(frame)
     else if (frame.type === 'stream') turn.takePiece(frame.content)
     else if (frame.type === 'message') turn.takeEvent(frame)
   }
 
-  #meetStarted ({ id = '', name, data }: ServerFrameOf<'event'>): void {
-    if (name !== TURN_STARTED || this.#turns.has(id)) return
+  #meetStarted (frame: ServerFrameOf<'event'>): void {
+    const { id = '', data } = frame
+    if (!isStart(frame) || this.#turns.has(id)) return
     // As every server of this protocol writes it.
     const { message, metadata } = data as { message: string, metadata?: Record<string, unknown> }
     this.#meet(id, message, metadata)
@@ -323,6 +337,10 @@ export class SessionFeed {
     const { agentId, sessionId } = this
     this.#tools.send({ type: 'unsubscribe', agentId, sessionId })
   }
+}
+
+function isStart (frame: SessionFrame): boolean {
+  return frame.type === 'event' && frame.name === TURN_STARTED
 }
 
 /** Refusals, which are errors too, name no session. */
