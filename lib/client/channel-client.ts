@@ -4,7 +4,7 @@ import { ChannelClientError, errorOf } from './client-error.js'
 import { Connection, type ConnectionState } from './connection.js'
 import type { HostAnswer } from './link.js'
 import { Listeners } from './listeners.js'
-import type { ClientTurn } from './open-turn.js'
+import { OpenTurn, type ClientTurn, type TurnAbout } from './open-turn.js'
 import { freshId, readOptions, type ChannelClientOptions, type Settings } from './options.js'
 import { wakeWithPage } from './page.js'
 import { Requests } from './requests.js'
@@ -120,9 +120,10 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
   }
 
   chat ({ id = freshId(), message, metadata, onBusy, stream, signal, ...session }: ChatRequest): ClientTurn {
+    const failed = this.#ended ?? (signal?.aborted === true ? signal.reason as unknown : undefined)
+    if (failed !== undefined) return failedTurn({ id, message, metadata, ...this.#chosen(session) }, failed)
     const feed = this.#feed(session)
     const turn = feed.chat({ id, message, metadata }, { onBusy, stream })
-    if (this.#ended !== undefined) feed.close(this.#ended)
     const forget = this.#whenAborted(signal, () => { feed.abort(turn, signal?.reason).catch((err: unknown) => { this.#report(err) }) })
     turn.finished.then(forget, forget)
     return turn
@@ -137,13 +138,10 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
   }
 
   async cancel ({ turnId, signal, ...session }: SessionChoice & Abortable & { turnId?: string | undefined } = {}): Promise<string[]> {
-    try {
-      const frame = { type: 'cancel', ...this.#chosen(session), ...(turnId === undefined ? {} : { turnId }) }
-      return (await this.#ask(frame, signal, true) as ServerFrameOf<'cancelled'>).turns
-    } catch (err) {
-      if (err instanceof ChannelClientError && err.code === 'TURN_NOT_FOUND') return []
-      throw err
-    }
+    const chosen = this.#chosen(session)
+    const unsent = this.#feedByKey.get(keyOf(chosen))?.cancel(turnId) ?? []
+    if (turnId !== undefined && unsent.length > 0) return unsent
+    return [...unsent, ...await this.#cancel({ turnId, ...chosen }, signal)]
   }
 
   async history ({ before, limit, signal, ...session }: HistoryRequest = {}): Promise<Pick<ServerFrameOf<'history'>, 'messages' | 'before'>> {
@@ -191,6 +189,15 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
     if (frame.id === undefined) this.#report(errorOf(frame))
   }
 
+  async #cancel (what: { turnId: string | undefined, agentId: string, sessionId: string }, signal?: AbortSignal): Promise<string[]> {
+    try {
+      return (await this.#ask({ type: 'cancel', ...what }, signal, true) as ServerFrameOf<'cancelled'>).turns
+    } catch (err) {
+      if (err instanceof ChannelClientError && err.code === 'TURN_NOT_FOUND') return []
+      throw err
+    }
+  }
+
   #ask (frame: { type: string }, signal: AbortSignal | undefined, isRepeatable: boolean): Promise<ServerFrame | HostAnswer> {
     const answer = this.#requests.ask(frame, { isRepeatable, signal })
     if (this.#ended !== undefined) this.#requests.close(this.#ended)
@@ -215,7 +222,7 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
         ...this.#settings,
         send: (frame) => this.#send(frame),
         journal: () => this.#connection.ready?.journal,
-        cancel: async ({ id, agentId, sessionId }) => { await this.cancel({ agentId, sessionId, turnId: id }) },
+        cancel: async ({ id, agentId, sessionId }) => { await this.#cancel({ turnId: id, agentId, sessionId }) },
         onIdle: () => { this.#feedByKey.delete(key) }
       })
       this.#feedByKey.set(key, feed)
@@ -242,6 +249,13 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
     signal?.addEventListener('abort', task, { once: true, signal: this.#closing.signal })
     return () => { signal?.removeEventListener('abort', task) }
   }
+}
+
+/** A turn that will not be: nothing was sent. */
+function failedTurn (about: TurnAbout, error: unknown): ClientTurn {
+  const turn = new OpenTurn(about, { onCancel: async () => {}, onDone: () => {} })
+  turn.fail(error)
+  return turn
 }
 
 function keyOf ({ agentId, sessionId }: { agentId?: string | undefined, sessionId?: string | undefined }): string {

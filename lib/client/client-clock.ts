@@ -3,11 +3,14 @@ import type { Clock } from '../clock.js'
 /** Time as this client sees it. */
 export type ClientClock = Pick<Clock, 'now' | 'date' | 'after'>
 
+/** The longest that a timer can wait; one that is to wait longer does not wait at all. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
 export const systemClock: ClientClock = {
   now: () => performance.now(),
   date: () => Date.now(),
   after (ms, task) {
-    const timer = setTimeout(task, ms)
+    const timer = setTimeout(task, Math.min(ms, MAX_TIMEOUT_MS))
     return () => { clearTimeout(timer) }
   }
 }

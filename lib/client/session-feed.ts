@@ -1,9 +1,9 @@
 import { TURN_STARTED } from '../protocol/names.js'
 import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
 import type { Moment } from './client-clock.js'
-import { ChannelClientError, errorOf } from './client-error.js'
+import { ChannelClientError } from './client-error.js'
+import { Following } from './following.js'
 import { OpenTurn, type TurnAbout } from './open-turn.js'
-import { freshId } from './options.js'
 import { OwnChat, type ChatTerms, type OwnChatTools } from './own-chat.js'
 import { OpenSubscription, type SessionNews } from './subscription.js'
 
@@ -24,9 +24,6 @@ export interface FeedTools extends OwnChatTools {
 /** Frames that belong to a session. */
 export type SessionFrame = ServerFrameOf<'ack' | 'subscribed' | 'stream' | 'message' | 'event' | 'error'>
 
-const MAX_REFUSALS = 6
-const REFUSED_MS = 1_000
-
 /** One session as this client knows it, over all connections: its own chats, its subscriptions, and how far both have come. */
 export class SessionFeed {
   readonly agentId: string
@@ -39,19 +36,15 @@ export class SessionFeed {
   #position: { epoch: string, seq: number } | undefined
   /** The subscriptions know all that was told up to the position. */
   #isTold = false
-  /** The connection tells all of the session, and not the turns only that were begun on it. */
-  #isWhole = false
   /** Chats that this connection has sent. */
-  #sentHere = new Set<string>()
-  /** The `subscribe` that was sent last and has no answer. */
-  #asked: string | undefined
-  #refusals = 0
-  #cancelRetry: () => void = () => {}
+  readonly #sentHere = new Set<string>()
+  readonly #following: Following
 
   constructor (agentId: string, sessionId: string, tools: FeedTools) {
     this.agentId = agentId
     this.sessionId = sessionId
     this.#tools = tools
+    this.#following = new Following(this, tools)
   }
 
   chat (about: Omit<TurnAbout, 'agentId' | 'sessionId'>, terms: ChatTerms): OpenTurn {
@@ -69,25 +62,36 @@ export class SessionFeed {
     return chat?.isSent === true ? this.#tools.cancel(turn) : Promise.resolve()
   }
 
+  /**
+   * Ends its own chats, or one of them, where the server cannot have them; what it may have is stopped as soon as it says so.
+   * @returns the ids of those that have ended
+   */
+  cancel (turnId: string | undefined): string[] {
+    const chats = [...this.#chats.values()].filter(({ turn }) => turnId === undefined || turn.id === turnId)
+    const unsent = chats.filter((chat) => !chat.isSent)
+    for (const chat of chats) chat.isCancelled ||= chat.state !== 'followed'
+    for (const { turn } of unsent) turn.end('aborted')
+    return unsent.map(({ turn }) => turn.id)
+  }
+
   subscribe (): OpenSubscription {
     const subscription = new OpenSubscription(this, () => this.#turns.values(), (subscription) => { this.#unsubscribe(subscription) })
     this.#subscriptions.add(subscription)
-    if (this.#isTold && this.#isWhole) subscription.onFollowed()
-    else this.#subscribe(false)
+    if (this.#isTold && this.#following.isWhole) subscription.onFollowed()
+    else this.#following.ask(undefined)
     return subscription
   }
 
   onReady (): void {
     const isToGoOn = this.#position !== undefined && [...this.#chats.values()].some(({ isSent }) => isSent)
-    if (this.#subscriptions.size > 0 || isToGoOn) this.#subscribe(this.#subscriptions.size === 0 || this.#isTold)
+    const knowsPosition = this.#subscriptions.size === 0 || this.#isTold
+    if (this.#subscriptions.size > 0 || isToGoOn) this.#following.ask(knowsPosition ? this.#position : undefined)
     this.#sendChats()
   }
 
   /** @param isBlamed one of the frames that have no answer has cost the connection */
   onLost (heard: Moment, isBlamed: boolean): void {
-    this.#cancelRetry()
-    this.#isWhole = false
-    this.#asked = undefined
+    this.#following.onLost()
     this.#sentHere.clear()
     for (const chat of [...this.#chats.values()]) {
       if (isBlamed && chat.state === 'sent') chat.fail(new ChannelClientError('TOO_BIG'))
@@ -105,19 +109,19 @@ export class SessionFeed {
 
   /** Whether it was an answer to something of this session, which a refusal does not name. */
   takeRefusal (frame: ServerFrameOf<'error'>): boolean {
-    const { id = '' } = frame
-    const chat = this.#chats.get(id)
-    if (id === this.#asked) this.#onSubscribeRefused(frame)
-    else if (chat?.state === 'sent') {
-      chat.onRefused(frame, () => { this.#sendChats() })
-      this.#sendChats()
-    } else return false
-    return true
+    const { isMine, error } = this.#following.onRefused(frame, () => { this.onReady() })
+    // Its own chats tell their turns too, if they are sent again.
+    if (error !== undefined) for (const subscription of [...this.#subscriptions]) subscription.fail(error)
+    const chat = this.#chats.get(frame.id ?? '')
+    const isRefused = chat?.state === 'sent'
+    if (isRefused) chat.onRefused(frame, () => { this.#sendChats() })
+    this.#sendChats()
+    return isMine || isRefused
   }
 
   /** Nothing comes any more. */
   close (error: ChannelClientError): void {
-    this.#cancelRetry()
+    this.#following.onLost()
     for (const [id, turn] of [...this.#turns]) {
       // Who closes the client knows what he does not know.
       const ending = error.code === 'CLOSED' ? turn : this.#chats.get(id) ?? turn
@@ -148,7 +152,7 @@ export class SessionFeed {
   /** What the connection does not tell, or not yet, is not known up to there. */
   #jumpTo (position: { epoch: string, seq: number }): void {
     this.#position = position
-    if (this.#isWhole) return
+    if (this.#following.isWhole) return
     for (const chat of this.#chats.values()) if (chat.state !== 'followed') chat.onMissed()
     if (this.#isTold) this.#tell({ type: 'gap' })
     this.#isTold = false
@@ -156,16 +160,14 @@ export class SessionFeed {
 
   #onSubscribed (frame: ServerFrameOf<'subscribed'>): void {
     const { id, epoch, seq, recovered, turns } = frame
-    if (id !== undefined) this.#isWhole = true
-    if (id === this.#asked) this.#asked = undefined
-    this.#refusals = 0
+    this.#following.onSubscribed(id)
     this.#position = { epoch, seq }
     if (!recovered && this.#isTold) this.#tell({ type: 'gap' })
     const listed = new Set(turns.map(({ id }) => id))
     for (const turn of [...this.#turns.values()]) if (!listed.has(turn.id)) this.#onUnlisted(turn, recovered)
     for (const listedTurn of turns) this.#onListed(listedTurn)
     // What was asked since tells more.
-    if (this.#isWhole && this.#asked === undefined) {
+    if (this.#following.isWhole && !this.#following.isAsked) {
       this.#isTold = this.#subscriptions.size > 0
       for (const subscription of this.#subscriptions) subscription.onFollowed()
     }
@@ -271,7 +273,7 @@ export class SessionFeed {
 
   #settle (): void {
     if (this.#turns.size + this.#subscriptions.size > 0) return
-    this.#cancelRetry()
+    this.#following.onLost()
     this.#tools.onIdle(this)
   }
 
@@ -279,29 +281,9 @@ export class SessionFeed {
     for (const subscription of this.#subscriptions) subscription.take(news)
   }
 
-  /** @param goesOn from the position, if there is one: what was missed follows */
-  #subscribe (goesOn: boolean): void {
-    const { agentId, sessionId } = this
-    const id = freshId()
-    const position = goesOn && this.#position !== undefined ? { epoch: this.#position.epoch, after: this.#position.seq } : {}
-    if (this.#tools.send({ type: 'subscribe', id, agentId, sessionId, ...position })) this.#asked = id
-  }
-
-  #onSubscribeRefused (frame: ServerFrameOf<'error'>): void {
-    const error = errorOf(frame)
-    this.#asked = undefined
-    if (error.retryable && ++this.#refusals <= MAX_REFUSALS) {
-      this.#cancelRetry = this.#tools.clock.after(error.retryAfterMs ?? REFUSED_MS, () => { this.onReady() })
-      return
-    }
-    for (const subscription of [...this.#subscriptions]) subscription.fail(error)
-    // Its own chats tell their turns too, if they are sent again.
-    this.#sendChats()
-  }
-
   /** Sends what is to be sent, in its order: nothing overtakes a chat that has to wait. */
   #sendChats (): void {
-    if (this.#asked !== undefined) return
+    if (this.#following.isAsked) return
     for (const chat of [...this.#chats.values()]) {
       if (chat.state === 'held') return
       if (chat.state === 'waiting' && !this.#sendChat(chat)) return
@@ -328,14 +310,12 @@ export class SessionFeed {
     return true
   }
 
-  /** Goes back to what this connection has begun, once that is all. */
+  /** Goes back to what this connection has begun, once that is all that is followed. */
   #narrow (): void {
-    if (!this.#isWhole || this.#asked !== undefined || this.#subscriptions.size > 0) return
+    const { isWhole, isAsked } = this.#following
+    if (!isWhole || isAsked || this.#subscriptions.size > 0) return
     for (const id of this.#chats.keys()) if (!this.#sentHere.has(id)) return
-    this.#isWhole = false
-    this.#isTold = false
-    const { agentId, sessionId } = this
-    this.#tools.send({ type: 'unsubscribe', agentId, sessionId })
+    this.#following.leave()
   }
 }
 

@@ -122,20 +122,24 @@ export class ChannelUser {
     this.#proxy.close()
   }
 
+  /** A WebSocket as the client wants it, over a link that breaks. */
   #socketClass () {
-    const user = this
     const [owner = ''] = this.name.split('/')
+    const plan = (): void => {
+      this.#bench.report.count('connections')
+      this.#proxy.plan = this.#isSettling ? CLEAN : anyPlan(this.#random, this.#bench.scenario.window)
+    }
+    const note = (what: string, text: string): void => { this.#bench.report.trace?.(`${this.name} ${what} ${shortened(text, 300)}`) }
     return class extends WebSocket {
       constructor (url: string, protocols: string[]) {
-        user.#bench.report.count('connections')
-        user.#proxy.plan = user.#isSettling ? CLEAN : anyPlan(user.#random, user.#bench.scenario.window)
+        plan()
         super(url, protocols, { headers: { 'x-owner': owner }, perMessageDeflate: false })
-        this.on('message', (data: Buffer) => { user.#bench.report.trace?.(`${user.name} < ${shortened(data.toString(), 300)}`) })
-        this.on('close', (code) => { user.#bench.report.trace?.(`${user.name} closed ${code}`) })
+        this.on('message', (data: Buffer) => { note('<', data.toString()) })
+        this.on('close', (code) => { note('closed', String(code)) })
       }
 
       override send (data: string): void {
-        user.#bench.report.trace?.(`${user.name} > ${shortened(data, 300)}`)
+        note('>', data)
         super.send(data)
       }
     }

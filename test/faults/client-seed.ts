@@ -96,7 +96,8 @@ function checkReading (bench: Bench, { name }: ChannelUser, reading: Reading): v
   checkEvents(bench, about, reading)
 }
 
-function checkFailure ({ truth, report }: Bench, about: string, { turn, sessionKey, isOwn, isStreamed, text }: Reading, error: unknown): void {
+function checkFailure ({ truth, report }: Bench, about: string, reading: Reading, error: unknown): void {
+  const { turn, sessionKey, isOwn, isStreamed, text } = reading
   const session = truth.session(sessionKey)
   const real = session.turns.get(turn.id)
   if (!(error instanceof ChannelClientError)) {
