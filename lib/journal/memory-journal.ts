@@ -142,6 +142,8 @@ class MemoryJournal implements Journal {
     const turn = turnOf(run)
     if (turn.isRunning && turn.end === undefined) this.#writeEnd(turn, end)
     turn.isRunning = false
+    // The turn is kept as long as its end is; whoever ran it need not be.
+    turn.onStop = undefined
     const log = this.#logs.find(run.key)
     if (log?.running !== run) return
     log.running = undefined

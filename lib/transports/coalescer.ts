@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+
 /** Something that is to be sent a little later, with what comes until then. */
 export interface Waiting {
   pumpIfWaiting(): void

@@ -12,7 +12,6 @@ import { toError } from '../turns/within.js'
 import { spend, type Allowances } from './allowance.js'
 import type { Coalescer } from './coalescer.js'
 import { Heartbeat, type HeartbeatLimits } from './heartbeat.js'
-import { frameBytes } from './frame-bytes.js'
 import type { Identity } from './identity.js'
 import { readFrame } from './frame-reader.js'
 import { Outbox, type OutboxEvents } from './outbox.js'
@@ -42,7 +41,6 @@ export interface ConnectionTools extends RequestsTools {
 /** Credentials about to expire are told of so long before. */
 const EXPIRY_NOTICE_MS = 30_000
 const PONG = encode({ type: 'pong' })
-const PONG_BYTES = frameBytes(PONG)
 /** How clients without an `id` write it: what is known need not be parsed. */
 const PING = Buffer.from('{"type":"ping"}')
 const PONGED: Decoded = { ok: true, frame: { type: 'ping' } }
@@ -90,6 +88,7 @@ export class Connection implements OutboxEvents {
     // What is left to say when a drain has no more time is said all the same: the ends are the last of it.
     if (name === 'DRAIN') this.#outbox.flush()
     if (!this.#isOpen()) return false
+    this.#outbox.sendReplies()
     this.#socket.close(name)
     this.#letGo(name === 'TOO_SLOW' ? 0 : this.#tools.limits.slowConsumerTimeoutMs)
     return true
@@ -240,10 +239,7 @@ export class Connection implements OutboxEvents {
   }
 
   #pong (frame: ClientFrameOf<'ping'>): void {
-    if (frame.id === undefined && this.#socket.isDirect) this.#outbox.replyBytes(PONG_BYTES)
-    else if (frame.id === undefined) this.#outbox.reply(PONG)
-    else this.#reply({ type: 'pong', id: frame.id })
-    this.#pauseOrResume()
+    this.#reply(frame.id === undefined ? PONG : { type: 'pong', id: frame.id })
   }
 
   #refuseBadFrame ({ code, details, id, plainChat }: Refusal, now: number): void {

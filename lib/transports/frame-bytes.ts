@@ -22,13 +22,6 @@ export function bytesOf (text: string): Uint8Array {
   return Buffer.from(text)
 }
 
-/** One frame of this text, by itself. */
-export function frameBytes (payload: string): Buffer {
-  const batch = new FrameBatch()
-  batch.text(payload)
-  return Buffer.concat(batch.take().chunks)
-}
-
 /** Memory in which frames lie next to each other; used again when all of them have been sent. */
 class Slab {
   readonly bytes: Buffer

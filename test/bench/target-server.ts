@@ -9,7 +9,6 @@ import { Ajv } from 'ajv'
 import Fastify from 'fastify'
 import { WebSocketServer, type WebSocket } from 'ws'
 
-import { memoryJournal, wsChannel } from '../../lib/index.js'
 import { AGENTS, type AgentId } from './agents.js'
 import type { TargetConfig, TargetReport } from './targets.js'
 
@@ -100,6 +99,7 @@ async function startFastifyWebsocket (): Promise<Server> {
 }
 
 async function startChannel (): Promise<Server> {
+  const { memoryJournal, wsChannel } = await (config.isBuilt ? importBuilt() : import('../../lib/index.js'))
   const app = Fastify()
   app.register(wsChannel, {
     agentExecutor: AGENTS,
@@ -117,6 +117,11 @@ async function startChannel (): Promise<Server> {
   })
   await app.listen({ port: 0, host: '127.0.0.1', backlog: 1024 })
   return app.server
+}
+
+/** What users install: `npm run build` has made it. */
+async function importBuilt (): Promise<typeof import('../../lib/index.js')> {
+  return await import(new URL('../../dist/index.js', import.meta.url).href) as typeof import('../../lib/index.js')
 }
 
 async function report (): Promise<TargetReport> {
