@@ -120,9 +120,12 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
   }
 
   chat ({ id = freshId(), message, metadata, onBusy, stream, signal, ...session }: ChatRequest): ClientTurn {
+    const about = { id, message, metadata, ...this.#chosen(session) }
     const failed = this.#ended ?? (signal?.aborted === true ? signal.reason as unknown : undefined)
-    if (failed !== undefined) return failedTurn({ id, message, metadata, ...this.#chosen(session) }, failed)
+    if (failed !== undefined) return failedTurn(about, failed)
     const feed = this.#feed(session)
+    const known = feed.own(id)
+    if (known !== undefined) return known.message === message ? known : failedTurn(about, new ChannelClientError('ID_CONFLICT'))
     const turn = feed.chat({ id, message, metadata }, { onBusy, stream })
     const forget = this.#whenAborted(signal, () => { feed.abort(turn, signal?.reason).catch((err: unknown) => { this.#report(err) }) })
     turn.finished.then(forget, forget)

@@ -28,7 +28,7 @@ export class ChannelClientError extends Error {
   readonly status: number | undefined
 
   constructor (code: ClientErrorCode, about: ErrorAbout = {}) {
-    super(about.message ?? (CLIENT_CODES as Partial<Record<ClientErrorCode, string>>)[code], about)
+    super(about.message ?? (CLIENT_CODES as Partial<Record<ClientErrorCode, string>>)[code] ?? code, about)
     this.code = code
     this.retryable = about.retryable ?? code === 'CONNECTION_LOST'
     this.retryAfterMs = about.retryAfterMs

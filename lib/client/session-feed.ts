@@ -47,6 +47,11 @@ export class SessionFeed {
     this.#following = new Following(this, tools)
   }
 
+  /** A chat of this client's own that is open. */
+  own (id: string): OpenTurn | undefined {
+    return this.#chats.get(id)?.turn
+  }
+
   chat (about: Omit<TurnAbout, 'agentId' | 'sessionId'>, terms: ChatTerms): OpenTurn {
     const turn = this.#openTurn(about)
     this.#chats.set(turn.id, new OwnChat(turn, terms, this.#tools))
