@@ -1,5 +1,7 @@
 export { wsChannel, wsChannel as default } from './plugin.js'
 export type { Channel, ChannelStats } from './channel.js'
+export { channelPlayground } from './playground.js'
+export type { ChannelPlaygroundOptions } from './playground.js'
 export type { ChannelLimits, ChannelSetup, WsChannelOptions } from './options.js'
 
 export { AgentError, AgentNotFoundError } from './agent/executor.js'

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 
 import type { AgentExecutor } from './agent/executor.js'
+import { DEFAULT_PREFIX } from './channel-path.js'
 import { ChannelRuntime, type Channel } from './channel.js'
 import { FST_WS_CHANNEL_SECOND } from './errors.js'
 import { resolveLimits, type WsChannelOptions } from './options.js'
@@ -20,7 +21,6 @@ declare module 'fastify' {
   }
 }
 
-const DEFAULT_PREFIX = '/api/v1'
 const DEFAULT_PATH = '/ws'
 
 const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) => {

@@ -11,7 +11,8 @@ import { CLOSE_CODES } from '../protocol/codes.js'
 import { MAX_NAME_LENGTH, NAME_PATTERN } from '../protocol/names.js'
 import { Admission } from './admission.js'
 import { injectWebsocket, type InjectWs } from './inject-websocket.js'
-import { isOriginAllowed, type OriginRule } from './origin.js'
+import type { OriginRule } from './origin.js'
+import { refuseForeignOrigin } from './origin-gate.js'
 import { answerError, compileSerializer, HOST_REFUSAL_BODY, Refusal, REFUSAL_BODY, type RefusalBody } from './refusal.js'
 import { checkRouteOptions, hookList, type ChannelRouteOptions } from './route-options.js'
 import { readSubprotocolOffer } from './subprotocol.js'
@@ -154,17 +155,6 @@ class Entrance<Peer> {
       socket.close(CLOSE_CODES.INTERNAL.code, CLOSE_CODES.INTERNAL.reason)
     }
   }
-}
-
-async function refuseForeignOrigin (request: FastifyRequest, rule: OriginRule): Promise<void> {
-  const { origin } = request.headers
-  if (await isOriginAllowed(origin, request, rule)) return
-  request.log.warn(
-    { origin, reachedBy: `${request.protocol}://${request.host}` },
-    'refused a page of another origin: list it in the channel\'s `origin` option; if it is this server\'s own, set ' +
-    '`trustProxy` behind a proxy, or list the host in `allowedHosts`'
-  )
-  throw new Refusal('FORBIDDEN')
 }
 
 /** The answer to a plain request that the hooks have let through. */
