@@ -69,7 +69,7 @@ const playground: FastifyPluginAsync<ChannelPlaygroundOptions> = async (fastify,
         'x-content-type-options': 'nosniff'
       })
       const agents = options.agents?.map((id) => ({ id })) ?? agentsOf(fastify)
-      return documentOf(files, { channel: posix.relative(posix.dirname(url), channel), agents }, nonce)
+      return documentOf(files, { channel: addressOf(channel, url), agents }, nonce)
     }
   })
 
@@ -77,6 +77,11 @@ const playground: FastifyPluginAsync<ChannelPlaygroundOptions> = async (fastify,
     const { constraints = {} } = routeOptions
     if (!fastify.hasRoute({ method: 'GET', url: channel, constraints })) throw new FST_WS_CHANNEL_PLAYGROUND(url, channel)
   })
+}
+
+/** Relative to the page: a proxy may have put both elsewhere. */
+function addressOf (channel: string, page: string): string {
+  return posix.join(posix.relative(posix.dirname(page), posix.dirname(channel)), posix.basename(channel))
 }
 
 /** The agents of a record; one function answers for ids that nobody knows beforehand. */

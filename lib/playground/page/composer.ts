@@ -21,7 +21,7 @@ export class Composer {
       labelled('message', this.#message, 'unseen'),
       this.#fault,
       element('div', { class: 'composer-foot' },
-        element('details', { class: 'terms' }, say(element('summary'), 'whenBusy'),
+        element('details', { class: 'terms' }, say(element('summary'), 'terms'),
           element('div', { class: 'terms-list' },
             labelled('whenBusy', this.#onBusy),
             element('label', { class: 'check' }, this.#stream, say(element('span'), 'streamed')),

@@ -39,7 +39,7 @@ export class Device {
       announce: (text) => { this.#announce(phrase('answered', { text })) },
       onTrouble: (err) => { this.#tellTrouble(err) }
     })
-    this.#composer = new Composer((chat) => { this.#transcript.take(this.#client.chat(chat)) }, () => { this.#stopAll() })
+    this.#composer = new Composer((chat) => { this.#transcript.takeOwn(this.#client.chat(chat)) }, () => { this.#stopAll() })
     this.element = this.#build(name)
     this.#client.on('state', (state) => { this.#onState(state) })
     this.#client.on('error', (error) => { this.#tellTrouble(error) })

@@ -7,15 +7,6 @@ const MAX_SESSIONS = 20
 
 /** Colours and language, as they were chosen here before. */
 export function preferenceFields (): HTMLElement[] {
-  const theme = element('select', {}, ...(['auto', 'light', 'dark'] as const).map((value) => say(element('option', { value }), value)))
-  theme.value = read('theme') ?? 'auto'
-  const wear = (): void => { document.documentElement.dataset.theme = theme.value }
-  theme.addEventListener('change', () => {
-    write('theme', theme.value)
-    wear()
-  })
-  wear()
-
   const language = element('select', {}, element('option', { value: 'en', lang: 'en' }, 'English'), element('option', { value: 'zh', lang: 'zh-CN' }, '中文'))
   language.value = read('language') ?? (navigator.language.startsWith('zh') ? 'zh' : 'en')
   const chosen = (): Language => language.value === 'zh' ? 'zh' : 'en'
@@ -24,6 +15,15 @@ export function preferenceFields (): HTMLElement[] {
     speak(chosen())
   })
   speak(chosen())
+
+  const theme = element('select', {}, ...(['auto', 'light', 'dark'] as const).map((value) => say(element('option', { value }), value)))
+  theme.value = read('theme') ?? 'auto'
+  const wear = (): void => { document.documentElement.dataset.theme = theme.value }
+  theme.addEventListener('change', () => {
+    write('theme', theme.value)
+    wear()
+  })
+  wear()
   return [labelled('language', language), labelled('theme', theme)]
 }
 

@@ -26,6 +26,8 @@ export class Transcript {
   readonly #viewById = new Map<string, TurnView>()
   #before: string | undefined
   #isReading = false
+  #isAtEnd = true
+  #room = ''
 
   constructor (name: string, tools: TranscriptTools) {
     this.#tools = tools
@@ -33,16 +35,29 @@ export class Transcript {
     say(this.#empty, 'empty')
     this.element = element('div', { class: 'transcript', role: 'region', tabindex: '0' }, this.#older, this.#empty, this.#list)
     say(this.element, 'conversation', { name }, 'aria-label')
+    this.element.addEventListener('scroll', () => { this.#onScroll() })
+    // What is opened below takes its room from here.
+    new ResizeObserver(() => {
+      this.#room = roomOf(this.element)
+      this.#keepAtEnd(() => {})
+    }).observe(this.element)
+  }
+
+  /** A turn of this device's own: whoever has asked wants to see the answer. */
+  takeOwn (turn: ClientTurn): void {
+    this.#isAtEnd = true
+    this.take(turn)
   }
 
   /** A turn that is new here; nothing of one that is shown already. */
   take (turn: ClientTurn): void {
     const known = this.#viewById.get(turn.id)
     if (known !== undefined && !known.isFailed) return
-    const view = this.#show(turn, known?.element.nextSibling ?? null)
-    known?.element.remove()
-    this.#keepAtEnd(() => {})
-    void view.follow(turn)
+    this.#keepAtEnd(() => {
+      const view = this.#show(turn, known?.element ?? null)
+      known?.element.remove()
+      void view.follow(turn)
+    })
   }
 
   takeEvent ({ name, data }: ServerFrameOf<'event'>): void {
@@ -112,9 +127,17 @@ export class Transcript {
 
   /** Makes a change, and scrolls to the end if that was in sight. */
   #keepAtEnd (change: () => void): void {
-    const { scrollTop, scrollHeight, clientHeight } = this.element
-    const isNear = scrollHeight - scrollTop - clientHeight < NEAR_THE_END_PX
     change()
-    if (isNear) this.element.scrollTop = this.element.scrollHeight
+    if (this.#isAtEnd) this.element.scrollTop = this.element.scrollHeight
   }
+
+  #onScroll (): void {
+    const { scrollTop, scrollHeight, clientHeight } = this.element
+    // With less room the end is out of sight, and nobody has scrolled.
+    if (roomOf(this.element) === this.#room) this.#isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_THE_END_PX
+  }
+}
+
+function roomOf ({ clientWidth, clientHeight }: HTMLElement): string {
+  return `${clientWidth}×${clientHeight}`
 }

@@ -28,7 +28,7 @@ export class TurnView {
   readonly #messages = element('div', { class: 'whole-messages' })
   readonly #outcome = element('p', { class: 'outcome' })
   readonly #stop = element('button', { type: 'button', class: 'quiet stop', hidden: '' })
-  readonly #source = element('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false' })
+  readonly #source = element('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', hidden: '' })
   #state: TurnState = 'ended'
   #isFailed = false
 
@@ -38,6 +38,7 @@ export class TurnView {
     this.#text = new AnswerText((change) => {
       tools.onGrown(() => {
         change()
+        this.#source.hidden = this.#text.text === ''
         if (this.#state === 'running') this.#tellProgress()
       })
     })
