@@ -71,11 +71,16 @@ export async function ended (turn: Locator): Promise<void> {
 export async function textOf (turn: Locator): Promise<string> {
   const source = turn.getByRole('button', { name: 'As text' })
   if (await source.getAttribute('aria-pressed') === 'false') await source.click()
-  return await turn.locator('.text').last().evaluate((element) => element.textContent)
+  return await turn.locator('.text').last().textContent() ?? ''
 }
 
 /** For people to look at: nothing compares it. */
 export async function picture (page: Page, name: string): Promise<void> {
   mkdirSync(SCREENSHOTS, { recursive: true })
   await page.screenshot({ path: `${SCREENSHOTS}${name}.png` })
+}
+
+/** An attribute of each of the elements. */
+export async function attributesOf (elements: Locator, name: string): Promise<Array<string | null>> {
+  return await Promise.all((await elements.all()).map(async (element) => await element.getAttribute(name)))
 }

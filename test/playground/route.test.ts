@@ -183,11 +183,11 @@ t.test('what cannot work is said at start', async (t) => {
     const app = appOf(t)
     app.register(wsChannel)
     app.register(channelPlayground, options)
-    await t.rejects(app.ready(), { message })
+    await t.rejects(async () => { await app.ready() }, { message })
   }
   const alone = appOf(t)
   alone.register(channelPlayground, { channel: '/v2/ws' })
-  await t.rejects(alone.ready(), {
+  await t.rejects(async () => { await alone.ready() }, {
     code: 'FST_WS_CHANNEL_PLAYGROUND', message: /^The playground at \/api\/v1\/ws\/playground finds no channel at \/v2\/ws: /
   })
 })

@@ -11,6 +11,8 @@ import { phrase, say } from './words.js'
 
 /** More than that nobody listens to at once. */
 const MAX_ANNOUNCED = 500
+/** So a channel that lets in answers who does not ask for a socket. */
+const UPGRADE_REQUIRED = 426
 
 /** One client with a connection of its own, and all that can be seen of it. */
 export class Device {
@@ -25,6 +27,7 @@ export class Device {
   readonly #state = element('span', { class: 'state' })
   readonly #trouble = element('p', { class: 'fault', role: 'alert' })
   readonly #announcement = element('p', { class: 'unseen', role: 'status' })
+  #isSocketOpen = false
 
   /** Connects at once. */
   constructor (name: string, place: Place) {
@@ -90,6 +93,8 @@ export class Device {
   #hear (news: WireNews): void {
     this.#timings.take(news)
     this.#frames.take(news)
+    if (news.kind === 'opening' || news.kind === 'open') this.#isSocketOpen = news.kind === 'open'
+    if (news.kind === 'closed' && !this.#isSocketOpen) void this.#tellWhy()
   }
 
   #onState (state: ConnectionState): void {
@@ -102,13 +107,17 @@ export class Device {
   #tellTrouble (err: unknown): void {
     // Who has closed this device knows it.
     if (!(err instanceof ChannelClientError) || err.code === 'CLOSED') return
-    say(this.#trouble, 'failed', { code: err.code, text: err.message })
-    if (err.code === 'CONNECTION_REFUSED' || err.code === 'UNAUTHORIZED') void this.#tellWhy()
+    if (err.code === 'CONNECTION_REFUSED' || err.code === 'UNAUTHORIZED') void this.#tellWhy(err)
+    else say(this.#trouble, 'failed', { code: err.code, text: err.message })
   }
 
-  async #tellWhy (): Promise<void> {
+  /** In the server's own words, as far as it has any: a socket is refused without. */
+  async #tellWhy (err?: ChannelClientError): Promise<void> {
     const refusal = await whyRefused(this.#place)
-    if (refusal !== undefined && this.#client.state === 'closed') say(this.#trouble, 'refused', refusal)
+    if (this.#client.state === 'open') return
+    if (refusal !== undefined && refusal.status !== UPGRADE_REQUIRED) say(this.#trouble, 'refused', refusal)
+    else if (err !== undefined) say(this.#trouble, 'failed', { code: err.code, text: err.message })
+    else if (refusal !== undefined) say(this.#trouble, 'socketRefused')
   }
 
   #announce (text: string): void {

@@ -52,7 +52,7 @@ export class Transcript {
   /** A turn that is new here; nothing of one that is shown already. */
   take (turn: ClientTurn): void {
     const known = this.#viewById.get(turn.id)
-    if (known !== undefined && !known.isFailed) return
+    if (known?.isFollowed === true && !known.isFailed) return
     this.#keepAtEnd(() => {
       const view = this.#show(turn, known?.element ?? null)
       known?.element.remove()

@@ -31,6 +31,7 @@ export class TurnView {
   readonly #source = element('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', hidden: '' })
   #state: TurnState = 'ended'
   #isFailed = false
+  #isFollowed = false
 
   constructor (about: { id: string, agentId: string, message: string | undefined }, tools: TurnViewTools) {
     this.id = about.id
@@ -46,7 +47,7 @@ export class TurnView {
     say(this.#source, 'source').addEventListener('click', () => {
       this.#source.setAttribute('aria-pressed', String(this.#text.toggleSource()))
     })
-    this.element = element('article', { class: 'turn', 'data-turn': about.id },
+    this.element = element('article', { class: 'turn', 'data-turn': about.id, 'aria-busy': 'false' },
       ...about.message === undefined ? [] : [element('div', { class: 'question' }, say(element('h3'), 'you'),
         element('p', { class: 'said', dir: 'auto' }, about.message))],
       element('div', { class: 'answer' }, element('h3', { dir: 'auto' }, about.agentId), this.#activity.element, this.#messages, this.#text.element,
@@ -58,8 +59,12 @@ export class TurnView {
   /** It ended in an error, or the page does not know how. */
   get isFailed (): boolean { return this.#isFailed }
 
+  /** It is, or was, shown as it came: the history alone knows of a turn that runs no more than the question. */
+  get isFollowed (): boolean { return this.#isFollowed }
+
   /** Shows a turn as it comes, to its end. */
   async follow (turn: ClientTurn): Promise<void> {
+    this.#isFollowed = true
     this.#enter('waiting')
     say(this.#outcome, 'sending')
     this.#stop.addEventListener('click', () => { turn.cancel().catch((err: unknown) => { this.#fail(err) }) })

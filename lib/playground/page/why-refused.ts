@@ -4,8 +4,7 @@ import type { Place } from './place.js'
 export async function whyRefused ({ url, token }: Place): Promise<{ status: number, text: string } | undefined> {
   try {
     const response = await fetch(url, { headers: token === '' ? {} : { authorization: `Bearer ${token}` } })
-    // 426 is how a channel that lets in says that it wants a WebSocket.
-    return response.status === 426 ? undefined : { status: response.status, text: messageOf(await response.text()) }
+    return { status: response.status, text: messageOf(await response.text()) }
   } catch {
     return undefined
   }

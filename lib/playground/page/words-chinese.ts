@@ -72,5 +72,6 @@ export const CHINESE: Record<Word, string> = {
   wasClosed: '连接已关闭：{code} {reason}',
   gap: '有内容错过了，正在重新读取历史记录。',
   answered: '回答：{text}',
+  socketRefused: '服务器回应了这个页面，但拒绝了它的 WebSocket。如果页面不在 localhost、IP 地址或 https 上，请把主机名写进通道的 `allowedHosts`；否则可能与 `origin`、`trustProxy` 或中间的代理有关。',
   refused: '服务器回应 {status}：{text}'
 }

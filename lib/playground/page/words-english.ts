@@ -70,6 +70,8 @@ export const ENGLISH = {
   wasClosed: 'The socket was closed: {code} {reason}',
   gap: 'Something was missed; the history is read again.',
   answered: 'Answer: {text}',
+  socketRefused: 'The server answers this page, but refuses its WebSocket. If the page is not on localhost, an IP address or https, ' +
+    'list the host in the channel\'s `allowedHosts`; else its `origin`, `trustProxy`, or a proxy in between may be why.',
   refused: 'The server answers {status}: {text}'
 } as const
 
