@@ -104,9 +104,8 @@ export class Transcript {
   /** In front of the given element, the last of them first: each goes in front of the one behind it. */
   #insert (groups: Array<[string, SessionMessage[]]>, next: Element | null): void {
     for (const [id, messages] of groups.toReversed()) {
-      const known = this.#viewById.get(id)
-      const view = known ?? this.#show({ id, message: messages.find(({ role }) => role === 'user')?.content }, next)
-      if (known === undefined || known.isFailed) view.takeHistory(messages)
+      const view = this.#viewById.get(id) ?? this.#show({ id, message: undefined }, next)
+      if (!view.isFollowed || view.isFailed) view.takeHistory(messages)
       next = view.element
     }
   }

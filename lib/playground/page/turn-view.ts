@@ -23,6 +23,7 @@ export class TurnView {
   readonly id: string
   readonly element: HTMLElement
   readonly #tools: TurnViewTools
+  readonly #question = element('div', { class: 'question', hidden: '' })
   readonly #activity = new Activity()
   readonly #text: AnswerText
   readonly #messages = element('div', { class: 'whole-messages' })
@@ -48,10 +49,10 @@ export class TurnView {
       this.#source.setAttribute('aria-pressed', String(this.#text.toggleSource()))
     })
     this.element = element('article', { class: 'turn', 'data-turn': about.id, 'aria-busy': 'false' },
-      ...about.message === undefined ? [] : [element('div', { class: 'question' }, say(element('h3'), 'you'),
-        element('p', { class: 'said', dir: 'auto' }, about.message))],
+      this.#question,
       element('div', { class: 'answer' }, element('h3', { dir: 'auto' }, about.agentId), this.#activity.element, this.#messages, this.#text.element,
         element('div', { class: 'turn-foot' }, this.#outcome, this.#stop, this.#source)))
+    this.#ask(about.message)
   }
 
   get isOpen (): boolean { return this.#state !== 'ended' }
@@ -97,21 +98,29 @@ export class TurnView {
     }
   }
 
-  /** Shows a turn as the history has it, in place of what is shown of it. */
+  /** Shows what the history has of it, or a part of that: a page may begin in the midst of a turn. */
   takeHistory (messages: SessionMessage[]): void {
+    this.#ask(messages.find(({ role }) => role === 'user')?.content)
     const answer = messages.find(({ role }) => role === 'assistant')
-    this.#isFailed = false
-    this.#text.replace(answer?.content ?? '')
-    this.#messages.replaceChildren()
-    say(this.#outcome, answer === undefined ? 'noAnswer' : answer.complete ? 'kept' : 'keptPartly')
-    this.#enter('ended')
+    if (answer !== undefined) {
+      this.#isFailed = false
+      this.element.classList.remove('failed')
+      this.#messages.replaceChildren()
+      this.#text.replace(answer.content)
+      say(this.#outcome, answer.complete ? 'kept' : 'keptPartly')
+    } else if (this.#outcome.textContent === '') say(this.#outcome, 'noAnswer')
+  }
+
+  #ask (message: string | undefined): void {
+    if (message === undefined || !this.#question.hidden) return
+    this.#question.hidden = false
+    this.#question.append(say(element('h3'), 'you'), element('p', { class: 'said', dir: 'auto' }, message))
   }
 
   #enter (state: TurnState): void {
     if (state === this.#state) return
     this.#state = state
     this.element.setAttribute('aria-busy', String(state !== 'ended'))
-    this.element.classList.toggle('failed', this.#isFailed)
     this.#stop.hidden = state === 'ended'
     if (state === 'running') this.#tellProgress()
   }
