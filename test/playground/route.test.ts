@@ -34,6 +34,7 @@ t.test('the page is whole, and runs no script but its own', async (t) => {
   ])
   t.strictSame(first.body.match(/<\/(?:script|style)>/g), ['</style>', '</script>', '</script>'])
   t.notMatch(first.body, /<!--|<link[^>]*href="(?!data:,")|<[^>]* on\w+=/i)
+  t.match(first.body, /<noscript>.+JavaScript/)
   t.match(first.body, /DOMPurify.+license/i, 'and says whose work is in it')
 })
 

@@ -33,6 +33,7 @@ export function renderMarkdown (text: string): DocumentFragment {
   const fragment = purify.sanitize(marked.parse(text, { async: false }), {
     ALLOWED_TAGS,
     ALLOWED_ATTR,
+    ADD_URI_SAFE_ATTR: ['start', 'align'],
     ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,

@@ -2,7 +2,7 @@ import { ChannelClientError, type ClientTurn, type SessionMessage, type TurnResu
 import { Activity } from './activity.js'
 import { AnswerText } from './answer-text.js'
 import { element } from './elements.js'
-import { phrase, say } from './words.js'
+import { phrase, say, sayAll } from './words.js'
 
 /** What a turn is shown with. */
 export interface TurnViewTools {
@@ -126,17 +126,17 @@ export class TurnView {
   }
 
   #tellProgress (): void {
-    this.#outcome.textContent = [phrase('answering'), ...this.#tools.timing(this.id)].join(' · ')
+    sayAll(this.#outcome, () => [phrase('answering'), ...this.#tools.timing(this.id)].join(' · '))
   }
 
   #end ({ finishReason, usage }: TurnResult): void {
     this.#text.finish()
     this.#enter('ended')
-    this.#outcome.textContent = [
+    sayAll(this.#outcome, () => [
       phrase('ended', { reason: finishReason }),
       ...this.#tools.timing(this.id),
       ...usage === undefined ? [] : [phrase('usage', { input: usage.inputTokens, output: usage.outputTokens })]
-    ].join(' · ')
+    ].join(' · '))
     this.#tools.onAnswered(this.#text.text)
   }
 

@@ -10,7 +10,7 @@ type Values = Record<string, string | number>
 type Spot = 'text' | 'aria-label' | 'placeholder'
 
 let language: Language = 'en'
-const said = new WeakMap<Element, Map<Spot, { word: Word, values: Values }>>()
+const said = new WeakMap<Element, Map<Spot, () => string>>()
 
 /** In the language of the page. `{name}` in a phrase stands for a value. */
 export function phrase (word: Word, values: Values = {}): string {
@@ -19,11 +19,16 @@ export function phrase (word: Word, values: Values = {}): string {
 
 /** Says it there, and again when the language changes. */
 export function say<Target extends Element> (target: Target, word: Word, values: Values = {}, spot: Spot = 'text'): Target {
-  const spots = said.get(target) ?? new Map<Spot, { word: Word, values: Values }>()
-  said.set(target, spots.set(spot, { word, values }))
+  return sayAll(target, () => phrase(word, values), spot)
+}
+
+/** The same, of more than one phrase. */
+export function sayAll<Target extends Element> (target: Target, text: () => string, spot: Spot = 'text'): Target {
+  const spots = said.get(target) ?? new Map<Spot, () => string>()
+  said.set(target, spots.set(spot, text))
   target.setAttribute('data-said', '')
-  if (spot === 'text') target.textContent = phrase(word, values)
-  else target.setAttribute(spot, phrase(word, values))
+  if (spot === 'text') target.textContent = text()
+  else target.setAttribute(spot, text())
   return target
 }
 
@@ -32,6 +37,6 @@ export function speak (chosen: Language): void {
   document.documentElement.lang = TAGS[chosen]
   document.title = phrase('title')
   for (const target of document.querySelectorAll('[data-said]')) {
-    for (const [spot, { word, values }] of said.get(target) ?? []) say(target, word, values, spot)
+    for (const [spot, text] of said.get(target) ?? []) sayAll(target, text, spot)
   }
 }
