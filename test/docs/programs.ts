@@ -226,6 +226,20 @@ app.register(wsChannel, {
     }
   },
   {
+    section: 'The playground',
+    before: `
+import { channelPlayground } from 'fastify-ws-channel'
+${APP}
+app.register(wsChannel)
+`,
+    after: LISTEN,
+    async attempt (t, { origin }) {
+      const page = await fetch(`${origin}/api/v1/ws/playground`)
+      t.equal(page.status, 200)
+      t.match(await page.text(), /<title>Channel playground<\/title>/)
+    }
+  },
+  {
     section: 'Testing your host',
     before: `
 import assert from 'node:assert/strict'

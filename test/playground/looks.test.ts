@@ -131,8 +131,8 @@ await t.test('everything can be done by keyboard', async (t) => {
   await page.evaluate('document.activeElement.blur()')
   for (let presses = 0; presses < 40; presses++) {
     await page.keyboard.press('Tab')
-    const name = await page.evaluate('(() => { const { activeElement: at } = document; return at.tagName + " " + ' +
-      '(at.getAttribute("aria-label") ?? (at.labels?.[0] ?? at).innerText ?? "").split("\\n")[0] })()') as string
+    const name = await page.evaluate<string>('(() => { const { activeElement: at } = document; return at.tagName + " " + ' +
+      '(at.getAttribute("aria-label") ?? (at.labels?.[0] ?? at).innerText ?? "").split("\\n")[0] })()')
     seen.add(name)
     t.match(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), /solid|auto|none/)
   }
@@ -196,8 +196,8 @@ await t.test('who has scrolled up stays there, and who is at the end stays at th
   const { ask, device, turn } = deviceOf(page)
   await ask('long')
   const conversation = device.getByRole('region', { name: 'Conversation' })
-  const place = async () => await page.evaluate('(({ scrollTop, scrollHeight, clientHeight }) => ' +
-    '[scrollTop, scrollHeight - clientHeight - scrollTop])(document.querySelector(".transcript"))') as [number, number]
+  const place = async () => await page.evaluate<[number, number]>('(({ scrollTop, scrollHeight, clientHeight }) => ' +
+    '[scrollTop, scrollHeight - clientHeight - scrollTop])(document.querySelector(".transcript"))')
   const grown = async (count: number) => { await turn('long').locator('.text p').nth(count - 1).waitFor({ state: 'attached' }) }
   await grown(60)
   t.ok((await place())[1] < 2)
@@ -239,7 +239,7 @@ async function check (t: Test, page: Page, name: string): Promise<void> {
 }
 
 async function violations (page: Page): Promise<string[]> {
-  const found = await page.evaluate('axe.run({ resultTypes: ["violations"] })') as Axe
+  const found = await page.evaluate<Axe>('axe.run({ resultTypes: ["violations"] })')
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('\n')}`)
 }
 
