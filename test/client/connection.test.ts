@@ -198,6 +198,7 @@ t.test('credentials', async (t) => {
     for (const settle of ['resolve', 'reject'] as const) {
       const token = deferred<string>()
       const bench = open({ token: () => token.promise })
+      await Promise.resolve()
       bench.connection.close()
       if (settle === 'resolve') token.resolve('late')
       else token.reject(new Error('late'))
@@ -245,8 +246,16 @@ t.test('an upgrade that is refused', async (t) => {
   })
 })
 
+t.test('closed before it has begun, it never does', async (t) => {
+  const bench = open({ token: () => { throw new Error('nobody is to ask') } })
+  bench.connection.close()
+  await new Promise(setImmediate)
+  t.strictSame([bench.sockets.made, bench.take()], [[], ['closed']])
+})
+
 t.test('a socket that cannot be made is the end', async (t) => {
-  const bench = open({ WebSocket: class { constructor () { throw new SyntaxError('insecure') } } as never })
+  const { WebSocket } = new FakeSockets()
+  const bench = open({ WebSocket: class extends WebSocket { constructor () { super('', []); throw new SyntaxError('insecure') } } })
   await eventually(() => bench.connection.state === 'closed')
   t.strictSame(bench.take(), ['closed', { ended: 'CONNECTION_REFUSED', status: undefined }])
 })
