@@ -182,7 +182,15 @@ const tokenOf = (name: string, { isRenewed }: { isRenewed: boolean }): string =>
 app.addHook('onRequest', async ({ headers: { authorization } }, reply) => {
   if (authorization !== 'Bearer ada') await reply.code(401).send()
 })
-app.register(wsChannel, { agentExecutor: async function * ({ message }) { yield 'You said: '; yield message }, identify: () => user })
+app.register(wsChannel, {
+  agentExecutor: async function * ({ message }) { yield 'You said: '; yield message },
+  identify: () => user,
+  authorize: ({ type }) => {
+    // On another device, as soon as the session is followed.
+    if (type === 'subscribe') setImmediate(() => { void app.channel.startTurn({ owner: user, sessionId: 'tea', message: 'Good morning' }) })
+    return true
+  }
+})
 await app.listen({ port: 9527 })
 const address = app.server.address()
 const url = \`http://127.0.0.1:\${typeof address === 'object' ? address?.port : ''}/api/v1/ws\`
@@ -194,11 +202,6 @@ console.log = (text: string) => {
 }
 const { write } = process.stdout
 process.stdout.write = (text: string | Uint8Array) => written.push(String(text)) > 0
-void app.ready().then(async () => {
-  while (written.length < 2) await new Promise(setImmediate)
-  await new Promise((resolve) => { setTimeout(resolve, 100) })
-  await app.channel.startTurn({ owner: user, sessionId: 'tea', message: 'Good morning' })
-})
 `,
     after: `
 process.stdout.write = write
