@@ -13,30 +13,27 @@ const [sessionId = 'terminal'] = process.argv.slice(2)
 const client = createChannelClient({ url, token, sessionId, WebSocket })
 const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ', terminal: process.stdin.isTTY })
 const own = new Set<string>()
+/** Answers are shown one after another, in the order of the questions. */
+let shown = Promise.resolve()
 let running: ClientTurn | undefined
-let isOver = false
 
 client.on('state', (state) => { if (state === 'reconnecting') note('(the connection is lost: on its way back)') })
 client.on('error', (error) => { fail(error) })
 lines.on('SIGINT', () => { if (running === undefined) lines.close(); else void running.cancel() })
-lines.on('line', (line) => { if (line.trim() !== '') void ask(line) })
-lines.on('close', () => {
-  isOver = true
-  leave()
-})
-lines.prompt()
+lines.on('line', (line) => { if (line.trim() !== '') ask(line) })
+lines.on('close', () => { void shown.then(() => { client.close() }) })
+prompt()
 await watch()
 
-async function ask (message: string): Promise<void> {
+function ask (message: string): void {
   const turn = client.chat({ message })
   own.add(turn.id)
-  running = turn
-  await show(turn)
-  own.delete(turn.id)
-  if (running !== turn) return
-  running = undefined
-  lines.prompt()
-  leave()
+  shown = shown.then(async () => {
+    running = turn
+    await show(turn)
+    running = undefined
+    prompt()
+  })
 }
 
 async function watch (): Promise<void> {
@@ -45,10 +42,10 @@ async function watch (): Promise<void> {
     for await (const news of subscription) {
       if (news.type === 'gap') note('(something was missed: the history has it)')
       if (news.type === 'event') note(`[${news.event.name}] ${JSON.stringify(news.event.data)}`)
-      if (news.type !== 'turn' || own.has(news.turn.id) || isOver) continue
+      if (news.type !== 'turn' || own.has(news.turn.id)) continue
       console.log(`\n(elsewhere) ${news.turn.message}`)
       await show(news.turn)
-      lines.prompt()
+      prompt()
     }
   } catch (error) { fail(error) }
 }
@@ -64,8 +61,7 @@ async function show (turn: ClientTurn): Promise<void> {
   } catch (error) { note(`\n${String(error)}`) }
 }
 
-/** Ends when the input has, and what was asked is answered. */
-function leave (): void { if (isOver && running === undefined) client.close() }
+function prompt (): void { if (process.stdin.isTTY) lines.prompt() }
 
 function note (text: string): void { console.error(text) }
 
