@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+
 /**
  * Time as the channel sees it. Everything that waits or measures takes a `Clock`, so that a test can turn its hands.
  */

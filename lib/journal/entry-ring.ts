@@ -15,6 +15,7 @@ export interface HeldEntry {
   readonly at: number
 }
 
+const FIGURES = 3
 /** Rough cost of an entry beside its strings, in bytes: the objects that hold it. Measured at 90–130 on Node 20. */
 const ENTRY_OVERHEAD = 120
 
@@ -26,7 +27,14 @@ export class EntryRing {
   first = 1
   /** Sum of all sizes ever written. */
   through = 0
-  #slots: Array<HeldEntry | undefined> = []
+  #entries: Array<Entry | undefined> = []
+  /**
+   * What is kept beside each entry, FIGURES numbers for one. All in one array of doubles: an object for each entry, and
+   * one for each of its numbers, would live as long as it does, and was half of a burst's garbage collection.
+   */
+  #figures: number[] = []
+  /** Sum of the sizes of all that was forgotten. */
+  #forgotten = 0
   readonly #limits: RingLimits
   readonly #onForgotten: (entry: Entry) => void
 
@@ -41,20 +49,27 @@ export class EntryRing {
   }
 
   get bytes (): number {
-    const oldest = this.get(this.first)
-    return oldest === undefined ? 0 : this.through - oldest.through + sizeOf(oldest.entry)
+    return this.through - this.#forgotten
   }
 
   get (seq: number): HeldEntry | undefined {
     if (seq < this.first || seq > this.top) return undefined
-    return this.#slots[seq % this.#slots.length]
+    const slot = seq % this.#entries.length
+    const entry = this.#entries[slot]
+    if (entry === undefined) return undefined
+    return { entry, textBefore: this.#figure(slot, 0), through: this.#figure(slot, 1), at: this.#figure(slot, 2) }
   }
 
   push (entry: Entry, textBefore: number, at: number): void {
-    if (this.size === this.#slots.length) this.#makeRoom()
+    if (this.size === this.#entries.length) this.#makeRoom()
     this.through += sizeOf(entry)
     this.top = entry.seq
-    this.#slots[entry.seq % this.#slots.length] = { entry, textBefore, through: this.through, at }
+    const slot = entry.seq % this.#entries.length
+    this.#entries[slot] = entry
+    const figures = this.#figures
+    figures[slot * FIGURES] = textBefore
+    figures[slot * FIGURES + 1] = this.through
+    figures[slot * FIGURES + 2] = at
     while (this.size > 1 && this.bytes > this.#limits.maxBytes) this.#trimOne()
   }
 
@@ -63,22 +78,41 @@ export class EntryRing {
     for (let oldest = this.get(this.first); oldest !== undefined && oldest.at < at; oldest = this.get(this.first)) {
       this.#trimOne()
     }
-    if (this.size === 0) this.#slots = []
+    if (this.size > 0) return
+    this.#entries = []
+    this.#figures = []
+  }
+
+  #figure (slot: number, index: number): number {
+    return this.#figures[slot * FIGURES + index] ?? NaN
   }
 
   #makeRoom (): void {
     if (this.size >= this.#limits.maxEntries) return this.#trimOne()
-    const slots = new Array<HeldEntry | undefined>(Math.min(Math.max(8, this.size * 2), this.#limits.maxEntries))
-    for (let seq = this.first; seq <= this.top; seq++) slots[seq % slots.length] = this.get(seq)
-    this.#slots = slots
+    const length = Math.min(Math.max(8, this.size * 2), this.#limits.maxEntries)
+    const entries = new Array<Entry | undefined>(length)
+    // Filled with what is no integer, which makes V8 keep the numbers themselves in it.
+    const figures = new Array<number>(length * FIGURES).fill(NaN)
+    for (let seq = this.first; seq <= this.top; seq++) {
+      const held = this.get(seq)
+      if (held === undefined) continue
+      const slot = seq % length
+      entries[slot] = held.entry
+      figures[slot * FIGURES] = held.textBefore
+      figures[slot * FIGURES + 1] = held.through
+      figures[slot * FIGURES + 2] = held.at
+    }
+    this.#entries = entries
+    this.#figures = figures
   }
 
   #trimOne (): void {
-    const index = this.first % this.#slots.length
-    const oldest = this.#slots[index]
-    this.#slots[index] = undefined
+    const oldest = this.get(this.first)
+    this.#entries[this.first % this.#entries.length] = undefined
     this.first++
-    if (oldest !== undefined && oldest.entry.kind !== 'text') this.#onForgotten(oldest.entry)
+    if (oldest === undefined) return
+    this.#forgotten = oldest.through
+    if (oldest.entry.kind !== 'text') this.#onForgotten(oldest.entry)
   }
 }
 

@@ -129,12 +129,15 @@ class MemoryJournal implements Journal {
     if (turn.end !== undefined || !turn.isRunning || hasEndInside(entries)) return false
     turn.lastBatch = batch
     const now = this.#clock.now()
+    let hasEnded = false
     for (const entry of entries) {
       turn.write(entry, now)
-      if (entry.kind === 'end') this.#keepEnded(turn, entry.end)
+      if (entry.kind !== 'end') continue
+      hasEnded = true
+      this.#keepEnded(turn, entry.end)
     }
     turn.log.ring.trimOlderThan(now - this.#maxAgeMs)
-    turn.log.wake(turn, turn.end !== undefined)
+    turn.log.wake(turn, hasEnded)
     return true
   }
 
@@ -142,6 +145,8 @@ class MemoryJournal implements Journal {
     const turn = turnOf(run)
     if (turn.isRunning && turn.end === undefined) this.#writeEnd(turn, end)
     turn.isRunning = false
+    // The turn is kept as long as its end is; whoever ran it need not be.
+    turn.onStop = undefined
     const log = this.#logs.find(run.key)
     if (log?.running !== run) return
     log.running = undefined

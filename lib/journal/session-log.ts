@@ -25,7 +25,7 @@ export class SessionLog implements TurnLog {
   countedBytes = 0
   readonly #maxEndedUnits: number
   /** Turns whose ends the ring still holds, in their order: who reads or asks for them may need their text. */
-  #ended: MemoryTurn[] = []
+  readonly #endedById = new Map<string, MemoryTurn>()
   #endedUnits = 0
 
   constructor (key: SessionKey, text: string, limits: RingLimits) {
@@ -47,7 +47,7 @@ export class SessionLog implements TurnLog {
   find (turnId: string): MemoryTurn | undefined {
     const isIt = ({ chat }: MemoryTurn): boolean => chat.turnId === turnId
     if (this.running !== undefined && isIt(this.running)) return this.running
-    return this.queue.find(isIt) ?? this.#ended.find(isIt)
+    return this.queue.find(isIt) ?? this.#endedById.get(turnId)
   }
 
   /** Takes a chat that waits out of the queue. */
@@ -69,13 +69,14 @@ export class SessionLog implements TurnLog {
 
   /** Keeps a turn that has just ended, for as long as its end is held and there is room; the newest always. */
   keepEnded (turn: MemoryTurn): void {
-    this.#ended.push(turn)
+    this.#endedById.set(turn.chat.turnId, turn)
     this.#endedUnits += turn.units
-    while (this.#endedUnits > this.#maxEndedUnits) {
+    if (this.#endedUnits <= this.#maxEndedUnits) return
+    for (const other of this.#endedById.values()) {
       // One that said nothing makes no room, and its end may still have to be told.
-      const index = this.#ended.findIndex((other) => other !== turn && other.units > 0)
-      if (index < 0) return
-      this.#dropEnded(index)
+      if (other === turn || other.units === 0) continue
+      this.#dropEnded(other)
+      if (this.#endedUnits <= this.#maxEndedUnits) return
     }
   }
 
@@ -90,12 +91,10 @@ export class SessionLog implements TurnLog {
     const turn = turnId === undefined ? undefined : this.find(turnId)
     if (turn === undefined) return
     turn.forgottenSeq = seq
-    const index = kind === 'end' ? this.#ended.indexOf(turn) : -1
-    if (index >= 0) this.#dropEnded(index)
+    if (kind === 'end') this.#dropEnded(turn)
   }
 
-  #dropEnded (index: number): void {
-    const [turn] = this.#ended.splice(index, 1)
-    this.#endedUnits -= turn?.units ?? 0
+  #dropEnded (turn: MemoryTurn): void {
+    if (this.#endedById.delete(turn.chat.turnId)) this.#endedUnits -= turn.units
   }
 }

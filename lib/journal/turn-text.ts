@@ -12,11 +12,13 @@ export class TurnText {
   /** Length in UTF-16 code units. */
   length = 0
   readonly #blocks: Block[] = []
-  #open = ''
+  /** What follows the blocks, as it came: joined when somebody reads it. */
+  #open: string[] = []
+  #openLength = 0
   #openSeq = 0
 
   append (piece: string, seq: number): void {
-    if (this.#open !== '' && this.#open.length + piece.length > MERGE_UNITS) this.#seal()
+    if (this.#openLength > 0 && this.#openLength + piece.length > MERGE_UNITS) this.#seal()
     let rest = piece
     while (rest.length > MERGE_UNITS) {
       const cut = isHighSurrogate(rest.charCodeAt(MERGE_UNITS - 1)) ? MERGE_UNITS - 1 : MERGE_UNITS
@@ -32,25 +34,33 @@ export class TurnText {
   step (from: number, to: number): { content: string, seq: number } | undefined {
     if (from >= to) return undefined
     const block = this.#blocks[this.#blockAt(from)]
-    const content = block?.utf8.toString() ?? this.#open
-    const blockFrom = block?.from ?? this.length - this.#open.length
+    const content = block?.utf8.toString() ?? this.#joined()
+    const blockFrom = block?.from ?? this.length - this.#openLength
     return { content: content.slice(from - blockFrom, to - blockFrom), seq: block?.seq ?? this.#openSeq }
   }
 
   toString (): string {
-    return this.#blocks.map(({ utf8 }) => utf8.toString()).join('') + this.#open
+    return this.#blocks.map(({ utf8 }) => utf8.toString()).join('') + this.#joined()
   }
 
   #add (text: string, seq: number): void {
-    this.#open += text
+    this.#open.push(text)
+    this.#openLength += text.length
     this.#openSeq = seq
     this.length += text.length
   }
 
   #seal (): void {
-    const from = this.length - this.#open.length
-    this.#blocks.push({ utf8: Buffer.from(this.#open), from, to: this.length, seq: this.#openSeq })
-    this.#open = ''
+    const from = this.length - this.#openLength
+    this.#blocks.push({ utf8: Buffer.from(this.#joined()), from, to: this.length, seq: this.#openSeq })
+    this.#open = []
+    this.#openLength = 0
+  }
+
+  #joined (): string {
+    const joined = this.#open.join('')
+    this.#open = joined === '' ? [] : [joined]
+    return joined
   }
 
   /** Index of the sealed block that holds offset `from`, or the number of blocks when the open one does. */

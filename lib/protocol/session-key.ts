@@ -5,7 +5,11 @@ export interface SessionKey {
   readonly sessionId: string
 }
 
+/** What is done for a chat asks for one key many times. */
+let last: { key: SessionKey, text: string } | undefined
+
 /** One string for one session. A JSON array and not a joined string, since `a:b` + `c` and `a` + `b:c` would meet. */
 export function sessionKeyText (key: SessionKey): string {
-  return JSON.stringify([key.owner, key.agentId, key.sessionId])
+  if (last?.key !== key) last = { key, text: JSON.stringify([key.owner, key.agentId, key.sessionId]) }
+  return last.text
 }

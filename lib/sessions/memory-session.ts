@@ -38,7 +38,9 @@ export class MemorySession {
   add (kept: Kept): void {
     const { turnId, at } = kept.message
     this.#keptByPosition.set(this.#end++, kept)
-    this.#keptByTurn.set(turnId, [...this.#keptByTurn.get(turnId) ?? [], kept])
+    const ofTurn = this.#keptByTurn.get(turnId)
+    if (ofTurn === undefined) this.#keptByTurn.set(turnId, [kept])
+    else ofTurn.push(kept)
     this.bytes += kept.bytes
     this.updatedAt = at
   }
@@ -48,9 +50,9 @@ export class MemorySession {
     if (kept === undefined) return
     this.#keptByPosition.delete(this.#start++)
     // The oldest of the session is the oldest of its turn.
-    const [, ...rest] = this.#keptByTurn.get(kept.message.turnId) ?? []
-    if (rest.length > 0) this.#keptByTurn.set(kept.message.turnId, rest)
-    else this.#keptByTurn.delete(kept.message.turnId)
+    const ofTurn = this.#keptByTurn.get(kept.message.turnId)
+    ofTurn?.shift()
+    if (ofTurn?.length === 0) this.#keptByTurn.delete(kept.message.turnId)
     this.bytes -= kept.bytes
   }
 

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+
 /** Something that is to be sent a little later, with what comes until then. */
 export interface Waiting {
   pumpIfWaiting(): void
@@ -20,7 +22,7 @@ export class Coalescer {
   takes (waiting: Waiting, writtenAt: number): boolean {
     // The time of the process, and not the clock that a test may have stopped: this delays, and decides nothing.
     if (performance.now() - writtenAt >= this.#ms) return false
-    if (this.#waiting.push(waiting) === 1) setTimeout(() => { this.#release() }, this.#ms)
+    if (this.#waiting.push(waiting) === 1) setTimeout(() => { this.#release() }, this.#ms).unref()
     return true
   }
 

@@ -11,8 +11,8 @@ import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
 import { toError } from '../turns/within.js'
 import { spend, type Allowances } from './allowance.js'
 import type { Coalescer } from './coalescer.js'
-import { Heartbeat, type HeartbeatLimits } from './heartbeat.js'
 import { frameBytes } from './frame-bytes.js'
+import { Heartbeat, type HeartbeatLimits } from './heartbeat.js'
 import type { Identity } from './identity.js'
 import { readFrame } from './frame-reader.js'
 import { Outbox, type OutboxEvents } from './outbox.js'
@@ -90,6 +90,7 @@ export class Connection implements OutboxEvents {
     // What is left to say when a drain has no more time is said all the same: the ends are the last of it.
     if (name === 'DRAIN') this.#outbox.flush()
     if (!this.#isOpen()) return false
+    this.#outbox.sendReplies()
     this.#socket.close(name)
     this.#letGo(name === 'TOO_SLOW' ? 0 : this.#tools.limits.slowConsumerTimeoutMs)
     return true
@@ -240,9 +241,9 @@ export class Connection implements OutboxEvents {
   }
 
   #pong (frame: ClientFrameOf<'ping'>): void {
-    if (frame.id === undefined && this.#socket.isDirect) this.#outbox.replyBytes(PONG_BYTES)
-    else if (frame.id === undefined) this.#outbox.reply(PONG)
-    else this.#reply({ type: 'pong', id: frame.id })
+    if (frame.id !== undefined) this.#reply({ type: 'pong', id: frame.id })
+    else if (this.#socket.isDirect) this.#outbox.replyBytes(PONG_BYTES)
+    else this.#outbox.reply(PONG)
     this.#pauseOrResume()
   }
 

@@ -74,7 +74,7 @@ export class Feed implements FrameSource {
       .then(() => {
         if (this.#last !== done) return
         this.#last = undefined
-        this.#tools.wake()
+        this.#tools.wake(true)
       })
     this.#last = done
   }

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+
 import type { Clock } from '../clock.js'
 import type { Coalescer } from './coalescer.js'
 import { FrameBatch } from './frame-bytes.js'
@@ -49,6 +51,10 @@ export class Outbox {
   #writtenAt = -Infinity
   /** What is being filled, where the socket takes bytes. */
   #batch: FrameBatch | undefined
+  /** So many bytes it may hold before it is written, and looked at how much the socket has taken. */
+  #room = 0
+  /** Bytes of replies in it. */
+  #gatheredReplyBytes = 0
   #isClosed = false
   #holds = 0
   #isFlushing = false
@@ -92,6 +98,11 @@ export class Outbox {
         return
       }
     }
+    this.#pumpSoon()
+  }
+
+  #pumpSoon (): void {
+    if (this.#pumping === 'next tick') return
     this.#pumping = 'next tick'
     process.nextTick(pump, this)
   }
@@ -106,27 +117,27 @@ export class Outbox {
     this.wake(true)
   }
 
-  /** Sends one frame now, behind what is written already. */
+  /** Sends one frame behind what is written already, with what else comes in this run of the event loop. */
   reply (frame: string): void {
     if (this.#isClosed) return
-    const bytes = Buffer.byteLength(frame)
+    if (!this.#socket.isDirect) return this.#send(frame)
+    const batch = this.#openBatch()
+    const before = batch.size
+    batch.text(frame)
+    const bytes = batch.size - before
+    this.#gatheredReplyBytes += bytes
     this.pendingReplyBytes += bytes
-    this.#socket.send(frame, () => {
-      this.pendingReplyBytes -= bytes
-      this.#onWritten()
-      this.#events.onReplyWritten()
-    })
+    this.#pumpSoon()
   }
 
-  /** The same for a frame that is there as bytes. */
+  /** The same for a frame that is there as bytes, where the socket takes bytes: alone, it leaves at once. */
   replyBytes (frame: Buffer): void {
     if (this.#isClosed) return
     this.pendingReplyBytes += frame.length
-    this.#socket.write([frame], () => {
-      this.pendingReplyBytes -= frame.length
-      this.#onWritten()
-      this.#events.onReplyWritten()
-    })
+    if (this.#batch === undefined) return this.#socket.write([frame], () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
+    this.#batch.borrow(frame)
+    this.#gatheredReplyBytes += frame.length
+    this.#pumpSoon()
   }
 
   /** Whether the peer has taken nothing of what waits for it for `ms`. To be asked now and then. */
@@ -146,6 +157,14 @@ export class Outbox {
   close (): void {
     this.#isClosed = true
     this.#sources.length = 0
+    this.#batch?.take().sent()
+    this.#closeBatch()
+  }
+
+  /** Sends the replies that are gathered: what comes next is not the outbox's. */
+  sendReplies (): void {
+    this.#writeBatch()
+    this.#closeBatch()
   }
 
   /** Sends all that the sources have, however much waits already. For the end of everything. */
@@ -158,7 +177,8 @@ export class Outbox {
   /** Called by the next tick after a `wake`, or when what follows had its time to come. */
   pump (): void {
     this.#pumping = 'not'
-    if (this.#isClosed || this.#blockedAt !== undefined || this.#holds > 0) return
+    if (this.#isClosed) return
+    if (this.#blockedAt !== undefined || this.#holds > 0) return this.sendReplies()
     this.#drain()
     this.#events.onPumped()
   }
@@ -173,23 +193,53 @@ export class Outbox {
     else this.#socket.batch(() => { this.#drainSafely() })
   }
 
+  #send (frame: string): void {
+    const bytes = Buffer.byteLength(frame)
+    this.pendingReplyBytes += bytes
+    this.#socket.send(frame, () => {
+      this.#onWritten()
+      this.#onRepliesWritten(bytes)
+    })
+  }
+
   #drainIntoBatch (): void {
-    const batch = this.#batch = idleBatches.pop() ?? new FrameBatch()
+    this.#openBatch()
+    this.#measureRoom()
     this.#drainSafely()
     this.#writeBatch()
+    this.#closeBatch()
+  }
+
+  #openBatch (): FrameBatch {
+    this.#batch ??= idleBatches.pop() ?? new FrameBatch()
+    return this.#batch
+  }
+
+  /** Whoever has closed the connection meanwhile has closed this too. */
+  #closeBatch (): void {
+    if (this.#batch !== undefined) idleBatches.push(this.#batch)
     this.#batch = undefined
-    idleBatches.push(batch)
   }
 
   #writeBatch (): void {
     const batch = this.#batch
     if (batch === undefined || batch.size === 0) return
+    const bytes = batch.size
     const { chunks, sent } = batch.take()
-    this.#writtenAt = performance.now()
+    const replyBytes = this.#gatheredReplyBytes
+    this.#gatheredReplyBytes = 0
+    // What is asked for keeps nothing waiting that comes by itself.
+    if (bytes > replyBytes) this.#writtenAt = performance.now()
     this.#socket.write(chunks, () => {
       sent()
       this.#onWritten()
+      if (replyBytes > 0) this.#onRepliesWritten(replyBytes)
     })
+  }
+
+  #onRepliesWritten (bytes: number): void {
+    this.pendingReplyBytes -= bytes
+    this.#events.onReplyWritten()
   }
 
   #drainSafely (): void {
@@ -240,12 +290,16 @@ export class Outbox {
 
   /** Whether the socket's buffer is full. */
   #isFull (batch: FrameBatch | undefined): boolean {
-    const gathered = batch?.size ?? 0
-    const { highWaterBytes } = this.#limits
-    if (batch !== undefined && gathered < Math.min(highWaterBytes, BATCH_BYTES)) return false
+    if (batch !== undefined && batch.size < this.#room) return false
     // Only now it is seen how much of it the system takes.
-    if (gathered > 0) this.#writeBatch()
-    return !this.#isFlushing && this.#socket.bufferedBytes >= highWaterBytes
+    this.#writeBatch()
+    this.#measureRoom()
+    return !this.#isFlushing && this.#socket.bufferedBytes >= this.#limits.highWaterBytes
+  }
+
+  /** Of what is in a batch the socket knows nothing yet. */
+  #measureRoom (): void {
+    this.#room = Math.min(this.#limits.highWaterBytes - this.#socket.bufferedBytes, BATCH_BYTES)
   }
 
   readonly #onWritten = (): void => {

@@ -46,6 +46,8 @@ export class TurnRun {
   readonly ended: Promise<void>
   /** Settles when the executor has nothing more to do. Never rejects. */
   readonly returned: Promise<void>
+  /** It has settled. */
+  hasReturned = false
   readonly run: Run
   readonly #tools: TurnTools
   readonly #turn: ExecutorTurn
@@ -76,7 +78,7 @@ export class TurnRun {
     this.returned = this.#execute().catch((err: unknown) => {
       this.#log('error', err, 'a turn could not be run')
       this.stop(failedEnd('INTERNAL'), toError(err))
-    })
+    }).then(() => { this.hasReturned = true })
   }
 
   /** How it ended, if the journal could not be told. */
@@ -160,7 +162,7 @@ export class TurnRun {
       const result = isPromiseLike(step) ? await step : step
       if (!this.#isOpen()) return
       if (result.done === true) return this.#partsEnded()
-      this.#advance('part')
+      if (this.#state === 'starting') this.#advance('part')
       this.#take(toPart(result.value))
       if (++this.#parts % PARTS_PER_PACE === 0 || this.#writer.isFull) await this.#keepPace()
       if (this.#parts % PARTS_PER_LOOK === 0 && this.#tools.clock.now() - this.#sliceStart >= SLICE_MS) await this.#breathe()

@@ -137,7 +137,8 @@ export class SessionRunner {
       if (found === undefined) throw new AgentNotFoundError(agentId)
       return found(turn)
     }
-    const turnRun = new TurnRun(run, { ...session.home, executor, limits, clock, log })
+    const { journal, store } = session.home
+    const turnRun = new TurnRun(run, { journal, store, executor, limits, clock, log })
     const running = { turn, run: turnRun }
     session.running = running
     this.#runs.add(turnRun)
@@ -154,7 +155,7 @@ export class SessionRunner {
   async #settle (session: LiveSession, { run, turn }: RunningTurn): Promise<void> {
     await run.ended
     if (run.unwrittenEnd !== undefined) this.#sessions.endUnwritten(turn, run.unwrittenEnd)
-    const hasReturned = await this.#hasReturned(run)
+    const hasReturned = run.hasReturned || await this.#hasReturned(run)
     this.#runs.delete(run)
     if (hasReturned) this.#sessions.leave(turn)
     else void run.returned.then(() => { this.#sessions.leave(turn) })

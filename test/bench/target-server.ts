@@ -9,7 +9,7 @@ import { Ajv } from 'ajv'
 import Fastify from 'fastify'
 import { WebSocketServer, type WebSocket } from 'ws'
 
-import { memoryJournal, wsChannel } from '../../lib/index.js'
+import type * as Library from '../../lib/index.js'
 import { AGENTS, type AgentId } from './agents.js'
 import type { TargetConfig, TargetReport } from './targets.js'
 
@@ -18,7 +18,7 @@ const LARGE = 1_000_000_000
 
 const start = { 'raw-ws': startRawWs, 'fastify-websocket': startFastifyWebsocket, channel: startChannel }[config.kind]
 const server = await start()
-process.on('message', () => { void report().then((answer) => process.send?.(answer)) })
+process.on('message', (asked) => { void (asked === 'cpu' ? cpuMs() : report()).then((answer) => process.send?.(answer)) })
 process.on('disconnect', () => { process.exit() })
 process.send?.({ port: (server.address() as AddressInfo).port })
 
@@ -100,6 +100,7 @@ async function startFastifyWebsocket (): Promise<Server> {
 }
 
 async function startChannel (): Promise<Server> {
+  const { memoryJournal, wsChannel } = await (config.isBuilt ? importBuilt() : import('../../lib/index.js'))
   const app = Fastify()
   app.register(wsChannel, {
     agentExecutor: AGENTS,
@@ -119,13 +120,22 @@ async function startChannel (): Promise<Server> {
   return app.server
 }
 
+/** What users install: `npm run build` has made it. */
+async function importBuilt (): Promise<typeof Library> {
+  return await import(new URL('../../dist/index.js', import.meta.url).href) as typeof Library
+}
+
+async function cpuMs (): Promise<number> {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
 async function report (): Promise<TargetReport> {
   // Twice, with the loop run between: finalizers and weak references need it.
   for (let i = 0; i < 2; i++) {
     globalThis.gc?.()
     await new Promise((resolve) => { setImmediate(resolve) })
   }
-  const { user, system } = process.cpuUsage()
   const { rss, heapUsed, external } = process.memoryUsage()
-  return { cpuMs: (user + system) / 1000, rss, heap: heapUsed + external }
+  return { cpuMs: await cpuMs(), rss, heap: heapUsed + external }
 }

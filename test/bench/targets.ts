@@ -12,6 +12,8 @@ export interface TargetConfig {
   heartbeatMs: number
   /** For the channel. */
   options: WsChannelOptions
+  /** The channel as it is built, and not its sources, which are compiled in another way. */
+  isBuilt: boolean
 }
 
 /** What a process has used so far, its memory in bytes after a garbage collection. */
@@ -30,7 +32,7 @@ export function pinLoad (): boolean {
 }
 
 export async function startTarget (config: Partial<TargetConfig> & Pick<TargetConfig, 'kind'>): Promise<Target> {
-  const full: TargetConfig = { heartbeatMs: 25_000, options: {}, ...config }
+  const full: TargetConfig = { heartbeatMs: 25_000, options: {}, isBuilt: true, ...config }
   const child = fork(fileURLToPath(new URL('target-server.ts', import.meta.url)), [JSON.stringify(full)], {
     execArgv: ['--expose-gc', '--import=tsx'],
     env: { ...env, NODE_V8_COVERAGE: '', _TAPJS_PROCESSINFO_COVERAGE_: '0' }
@@ -50,8 +52,17 @@ export class Target {
   }
 
   async report (): Promise<TargetReport> {
-    const reply = replyOf<TargetReport>(this.#child)
-    this.#child.send('report')
+    return await this.#ask('report')
+  }
+
+  /** What the process has used so far, in milliseconds: without the garbage collection, which would leave it cold. */
+  async cpuMs (): Promise<number> {
+    return await this.#ask('cpu')
+  }
+
+  async #ask<T> (what: string): Promise<T> {
+    const reply = replyOf<T>(this.#child)
+    this.#child.send(what)
     return await reply
   }
 

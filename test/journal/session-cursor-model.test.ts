@@ -265,8 +265,8 @@ class Reader {
     const play = this.#play
     const { random } = play
     const position = this.#epoch === '' || random.perMille(50) ? undefined : { epoch: this.#epoch, seq: this.#seq }
-    const followed = now(play.journal.follow(S, { position, turns: this.turns }, () => {
-      assert.equal(this.#isAsleep, true, 'only who sleeps is woken')
+    const followed = now(play.journal.follow(S, { position, turns: this.turns }, (isUrgent) => {
+      assert.equal(this.#isAsleep || isUrgent, true, 'only who sleeps is woken, unless a turn has ended or waits')
       this.#isAsleep = false
     }))
     assert.ok(followed)
