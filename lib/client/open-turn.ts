@@ -143,16 +143,16 @@ export class OpenTurn implements ClientTurn {
   }
 
   async * #read<Item> (pick: (item: string | Exclude<TurnEvent, { type: 'text' }>) => Item | undefined): AsyncGenerator<Item, void> {
-    for (let index = 0; ; index++) {
-      while (index === this.#log.length) {
-        if (typeof this.#state === 'object') throw this.#state.error
-        if (this.#state === 'ended') return
+    for (let index = 0; index < this.#log.length || this.#state === 'open';) {
+      if (index === this.#log.length) {
         await this.#news.next()
+        continue
       }
       // There is one: the log only grows.
-      const picked = pick(this.#log[index] as string)
+      const picked = pick(this.#log[index++] as string)
       if (picked !== undefined) yield picked
     }
+    if (typeof this.#state === 'object') throw this.#state.error
   }
 }
 
