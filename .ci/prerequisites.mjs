@@ -7,7 +7,6 @@ import { fileURLToPath } from 'node:url'
 const PREREQUISITES = [
   // Debian's own python3 by its path: one from elsewhere on the PATH does not see Debian's modules.
   { debianPackage: 'python3-websocket', probe: ['/usr/bin/python3', '-c', 'import websocket'] },
-  // The browser of the playground's tests.
   { debianPackage: 'chromium', probe: ['/usr/bin/chromium', '--version'] }
 ]
 

@@ -226,7 +226,7 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
         send: (frame) => this.#send(frame),
         journal: () => this.#connection.ready?.journal,
         cancel: async ({ id, agentId, sessionId }) => { await this.#cancel({ turnId: id, agentId, sessionId }) },
-        onIdle: () => { this.#feedByKey.delete(key) }
+        onIdle: (feed) => { if (this.#feedByKey.get(key) === feed) this.#feedByKey.delete(key) }
       })
       this.#feedByKey.set(key, feed)
     }
@@ -256,7 +256,7 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
 
 /** A turn that will not be: nothing was sent. */
 function failedTurn (about: TurnAbout, error: unknown): ClientTurn {
-  const turn = new OpenTurn(about, { onCancel: async () => {}, onDone: () => {} })
+  const turn = new OpenTurn(about)
   turn.fail(error)
   return turn
 }

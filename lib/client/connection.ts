@@ -81,6 +81,9 @@ export class Connection {
     const attempt = ++this.#attempt
     this.#cancelWait = undefined
     const { token, WebSocket, url } = this.#settings
+    // Who has just made a client is to have the time to listen to it.
+    await Promise.resolve()
+    if (attempt !== this.#attempt) return
     try {
       this.#token = typeof token === 'function' ? await token({ isRejected: this.#isRejected }) : token
     } catch (cause) {

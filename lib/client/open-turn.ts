@@ -2,6 +2,7 @@ import type { FinishReason } from '../protocol/names.js'
 import type { ServerFrameOf, Usage } from '../protocol/server-frames.js'
 import { ChannelClientError, errorOf } from './client-error.js'
 import { News } from './news.js'
+import { promiseOf } from './promise-of.js'
 
 /** How a turn has ended; `aborted` with what there was of its text. */
 export interface TurnResult {
@@ -43,8 +44,8 @@ export class OpenTurn implements ClientTurn {
   readonly sessionId: string
   readonly message: string
   readonly metadata: Readonly<Record<string, unknown>> | undefined
-  readonly finished: Promise<TurnResult>
-  readonly #events: OpenTurnEvents
+  readonly #finished = promiseOf<TurnResult>()
+  readonly #events: OpenTurnEvents | undefined
   /** Pieces of text, and what happened between them. */
   readonly #log: Array<string | Exclude<TurnEvent, { type: 'text' }>> = []
   readonly #news = new News()
@@ -52,23 +53,18 @@ export class OpenTurn implements ClientTurn {
   /** How much of the text the server has told, by its last word. */
   #told = 0
   #state: 'open' | 'ended' | { error: unknown } = 'open'
-  #resolve: (result: TurnResult) => void = () => {}
-  #reject: (reason: unknown) => void = () => {}
 
-  constructor (about: TurnAbout, events: OpenTurnEvents) {
+  /** @param events without them nobody else knows of it, and it is to fail */
+  constructor (about: TurnAbout, events?: OpenTurnEvents) {
     this.id = about.id
     this.agentId = about.agentId
     this.sessionId = about.sessionId
     this.message = about.message
     this.metadata = about.metadata
     this.#events = events
-    this.finished = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-    // Nobody has to wait for it.
-    this.finished.catch(() => {})
   }
+
+  get finished (): Promise<TurnResult> { return this.#finished.promise }
 
   get isOpen (): boolean { return this.#state === 'open' }
 
@@ -83,7 +79,7 @@ export class OpenTurn implements ClientTurn {
   }
 
   async cancel (): Promise<void> {
-    if (this.isOpen) await this.#events.onCancel()
+    if (this.isOpen) await this.#events?.onCancel()
     await this.finished.catch(() => {})
   }
 
@@ -119,17 +115,17 @@ export class OpenTurn implements ClientTurn {
   end (finishReason: FinishReason = 'other', usage?: Usage): void {
     if (!this.isOpen) return
     this.#state = 'ended'
-    this.#resolve({ text: this.text, finishReason, ...(usage === undefined ? {} : { usage }) })
+    this.#finished.resolve({ text: this.text, finishReason, ...(usage === undefined ? {} : { usage }) })
     this.#news.tell()
-    this.#events.onDone()
+    this.#events?.onDone()
   }
 
   fail (error: unknown): void {
     if (!this.isOpen) return
     this.#state = { error }
-    this.#reject(error)
+    this.#finished.reject(error)
     this.#news.tell()
-    this.#events.onDone()
+    this.#events?.onDone()
   }
 
   /** Text that begins somewhere in what is here already: both must be the same as far as both go. */
@@ -147,16 +143,16 @@ export class OpenTurn implements ClientTurn {
   }
 
   async * #read<Item> (pick: (item: string | Exclude<TurnEvent, { type: 'text' }>) => Item | undefined): AsyncGenerator<Item, void> {
-    for (let index = 0; ; index++) {
-      while (index === this.#log.length) {
-        if (typeof this.#state === 'object') throw this.#state.error
-        if (this.#state === 'ended') return
+    for (let index = 0; index < this.#log.length || this.#state === 'open';) {
+      if (index === this.#log.length) {
         await this.#news.next()
+        continue
       }
-      const item = this.#log[index]
-      const picked = item === undefined ? undefined : pick(item)
+      // There is one: the log only grows.
+      const picked = pick(this.#log[index++] as string)
       if (picked !== undefined) yield picked
     }
+    if (typeof this.#state === 'object') throw this.#state.error
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { ClientTurn, OpenTurn } from './open-turn.js'
 import { News } from './news.js'
+import { promiseOf } from './promise-of.js'
 
 /** What happens in a session: each turn, once, when it is known; events outside of turns. */
 export type SessionNews =
@@ -27,15 +28,13 @@ const MAX_UNREAD = 10_000
 export class OpenSubscription implements Subscription {
   readonly agentId: string
   readonly sessionId: string
-  readonly ready: Promise<void>
+  readonly #ready = promiseOf<undefined>()
   /** Turns of the session that are open, as far as this subscription was told. */
   readonly #turns: () => Iterable<OpenTurn>
   readonly #onClose: (subscription: OpenSubscription) => void
   readonly #readers = new Set<SessionNews[]>()
   readonly #news = new News()
   #state: 'open' | 'closed' | { error: unknown } = 'open'
-  #resolve: () => void = () => {}
-  #reject: (error: unknown) => void = () => {}
 
   constructor (
     { agentId, sessionId }: { agentId: string, sessionId: string },
@@ -45,13 +44,9 @@ export class OpenSubscription implements Subscription {
     this.sessionId = sessionId
     this.#turns = turns
     this.#onClose = onClose
-    this.ready = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-    // Nobody has to wait for it.
-    this.ready.catch(() => {})
   }
+
+  get ready (): Promise<void> { return this.#ready.promise }
 
   [Symbol.asyncIterator] (): AsyncIterator<SessionNews> {
     const unread: SessionNews[] = [...this.#turns()].map((turn) => ({ type: 'turn', turn }))
@@ -65,16 +60,16 @@ export class OpenSubscription implements Subscription {
 
   close (): void {
     this.#finish('closed')
-    this.#resolve()
+    this.#ready.resolve(undefined)
   }
 
   fail (error: unknown): void {
     this.#finish({ error })
-    this.#reject(error)
+    this.#ready.reject(error)
   }
 
   onFollowed (): void {
-    this.#resolve()
+    this.#ready.resolve(undefined)
   }
 
   take (news: SessionNews): void {

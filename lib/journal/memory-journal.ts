@@ -129,12 +129,15 @@ class MemoryJournal implements Journal {
     if (turn.end !== undefined || !turn.isRunning || hasEndInside(entries)) return false
     turn.lastBatch = batch
     const now = this.#clock.now()
+    let hasEnded = false
     for (const entry of entries) {
       turn.write(entry, now)
-      if (entry.kind === 'end') this.#keepEnded(turn, entry.end)
+      if (entry.kind !== 'end') continue
+      hasEnded = true
+      this.#keepEnded(turn, entry.end)
     }
     turn.log.ring.trimOlderThan(now - this.#maxAgeMs)
-    turn.log.wake(turn, turn.end !== undefined)
+    turn.log.wake(turn, hasEnded)
     return true
   }
 

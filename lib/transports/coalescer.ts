@@ -22,7 +22,7 @@ export class Coalescer {
   takes (waiting: Waiting, writtenAt: number): boolean {
     // The time of the process, and not the clock that a test may have stopped: this delays, and decides nothing.
     if (performance.now() - writtenAt >= this.#ms) return false
-    if (this.#waiting.push(waiting) === 1) setTimeout(() => { this.#release() }, this.#ms)
+    if (this.#waiting.push(waiting) === 1) setTimeout(() => { this.#release() }, this.#ms).unref()
     return true
   }
 

@@ -11,6 +11,7 @@ import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
 import { toError } from '../turns/within.js'
 import { spend, type Allowances } from './allowance.js'
 import type { Coalescer } from './coalescer.js'
+import { frameBytes } from './frame-bytes.js'
 import { Heartbeat, type HeartbeatLimits } from './heartbeat.js'
 import type { Identity } from './identity.js'
 import { readFrame } from './frame-reader.js'
@@ -41,6 +42,7 @@ export interface ConnectionTools extends RequestsTools {
 /** Credentials about to expire are told of so long before. */
 const EXPIRY_NOTICE_MS = 30_000
 const PONG = encode({ type: 'pong' })
+const PONG_BYTES = frameBytes(PONG)
 /** How clients without an `id` write it: what is known need not be parsed. */
 const PING = Buffer.from('{"type":"ping"}')
 const PONGED: Decoded = { ok: true, frame: { type: 'ping' } }
@@ -239,7 +241,10 @@ export class Connection implements OutboxEvents {
   }
 
   #pong (frame: ClientFrameOf<'ping'>): void {
-    this.#reply(frame.id === undefined ? PONG : { type: 'pong', id: frame.id })
+    if (frame.id !== undefined) this.#reply({ type: 'pong', id: frame.id })
+    else if (this.#socket.isDirect) this.#outbox.replyBytes(PONG_BYTES)
+    else this.#outbox.reply(PONG)
+    this.#pauseOrResume()
   }
 
   #refuseBadFrame ({ code, details, id, plainChat }: Refusal, now: number): void {

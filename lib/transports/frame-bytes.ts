@@ -14,12 +14,19 @@ const LONGEST_HEADER = 10
 const MOST_BYTES_PER_UNIT = 6
 const MOST_DIGITS = 16
 const MOST_INT32 = 0x7fff_ffff
-const ESCAPED = /["\\\u0000-\u001f]/ // eslint-disable-line no-control-regex
+const ESCAPED = /["\\\u0000-\u001f]/
 const [QUOTE, BACKSLASH, ZERO, CLOSING_BRACE] = [0x22, 0x5c, 0x30, 0x7d]
 
 /** Text that all frames of a kind begin or end with, as bytes. */
 export function bytesOf (text: string): Uint8Array {
   return Buffer.from(text)
+}
+
+/** One frame of this text, by itself. */
+export function frameBytes (payload: string): Buffer {
+  const batch = new FrameBatch()
+  batch.text(payload)
+  return Buffer.concat(batch.take().chunks)
 }
 
 /** Memory in which frames lie next to each other; used again when all of them have been sent. */

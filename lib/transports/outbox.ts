@@ -51,6 +51,8 @@ export class Outbox {
   #writtenAt = -Infinity
   /** What is being filled, where the socket takes bytes. */
   #batch: FrameBatch | undefined
+  /** So many bytes it may hold before it is written, and looked at how much the socket has taken. */
+  #room = 0
   /** Bytes of replies in it. */
   #gatheredReplyBytes = 0
   #isClosed = false
@@ -128,6 +130,16 @@ export class Outbox {
     this.#pumpSoon()
   }
 
+  /** The same for a frame that is there as bytes, where the socket takes bytes: alone, it leaves at once. */
+  replyBytes (frame: Buffer): void {
+    if (this.#isClosed) return
+    this.pendingReplyBytes += frame.length
+    if (this.#batch === undefined) return this.#socket.write([frame], () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
+    this.#batch.borrow(frame)
+    this.#gatheredReplyBytes += frame.length
+    this.#pumpSoon()
+  }
+
   /** Whether the peer has taken nothing of what waits for it for `ms`. To be asked now and then. */
   isStuck (now: number, ms: number): boolean {
     const unsent = this.#socket.unsentBytes
@@ -192,6 +204,7 @@ export class Outbox {
 
   #drainIntoBatch (): void {
     this.#openBatch()
+    this.#measureRoom()
     this.#drainSafely()
     this.#writeBatch()
     this.#closeBatch()
@@ -277,12 +290,16 @@ export class Outbox {
 
   /** Whether the socket's buffer is full. */
   #isFull (batch: FrameBatch | undefined): boolean {
-    const gathered = batch?.size ?? 0
-    const { highWaterBytes } = this.#limits
-    if (batch !== undefined && gathered < Math.min(highWaterBytes, BATCH_BYTES)) return false
+    if (batch !== undefined && batch.size < this.#room) return false
     // Only now it is seen how much of it the system takes.
-    if (gathered > 0) this.#writeBatch()
-    return !this.#isFlushing && this.#socket.bufferedBytes >= highWaterBytes
+    this.#writeBatch()
+    this.#measureRoom()
+    return !this.#isFlushing && this.#socket.bufferedBytes >= this.#limits.highWaterBytes
+  }
+
+  /** Of what is in a batch the socket knows nothing yet. */
+  #measureRoom (): void {
+    this.#room = Math.min(this.#limits.highWaterBytes - this.#socket.bufferedBytes, BATCH_BYTES)
   }
 
   readonly #onWritten = (): void => {

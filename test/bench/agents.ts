@@ -23,7 +23,7 @@ export const AGENTS: Record<AgentId, (asked: { message: string }) => Iterable<st
 
   async * microtask ({ message }) {
     for (let i = 0, count = Number(message); i < count; i++) {
-      await undefined
+      await Promise.resolve()
       yield pieceAt(i)
     }
   },

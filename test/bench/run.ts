@@ -19,11 +19,11 @@ const { values } = parseArgs({
 })
 
 const FULL: Scale = {
-  windowMs: 1_500, connections: 50, paced: 1_000, idle: 10_000, subscribers: 200, followers: 500, pieces: 1_000
+  windowMs: 1_500, heartbeatMs: 2_000, connections: 50, paced: 1_000, idle: 10_000, subscribers: 200, followers: 500, pieces: 1_000
 }
 /** A target that does not answer ends the run. */
 const MAX_MEASURE_MS = 60_000
-const SMOKE: Scale = { windowMs: 40, connections: 3, paced: 5, idle: 20, subscribers: 4, followers: 5, pieces: 40 }
+const SMOKE: Scale = { windowMs: 40, heartbeatMs: 50, connections: 3, paced: 5, idle: 20, subscribers: 4, followers: 5, pieces: 20 }
 
 if (!pinLoad()) console.log('The load and its targets share their processors: `taskset` is missing, or there is only one.')
 const only = values.only?.split(',')
@@ -40,7 +40,7 @@ async function run (workload: Workload, wished: number): Promise<void> {
   const targets = new Map<string, Target>()
   try {
     for (const [name, { config, check }] of Object.entries(workload.targets)) {
-      const target = kept.get(JSON.stringify(config)) ?? await startTarget(config)
+      const target = kept.get(JSON.stringify(config)) ?? await startTarget({ isBuilt: !values.smoke, ...config })
       if (values.smoke) kept.set(JSON.stringify(config), target)
       targets.set(name, target)
       await inTime(`the check of ${workload.name}, ${name}`, check?.(target))

@@ -14,7 +14,7 @@ const CONTENT = '"content":"'
 export interface Asking {
   agentId: AgentId
   pieces: number
-  /** A session for each turn, in their order, of so many; else one for the whole connection. */
+  /** Sessions among which a connection changes, turn by turn, and which are its alone; else it names none. */
   sessions?: number | undefined
 }
 
@@ -31,13 +31,16 @@ export class Speaker {
   /** How late each piece was that said when it was due. */
   readonly delays: number[] = []
   readonly #kind: Kind
+  readonly #index: number
   readonly #asking: Asking
   #isOver = false
   #onOver: () => void = () => {}
   #onFault: (fault: Error) => void = () => {}
 
-  constructor (client: WireClient, kind: Kind, asking: Asking) {
+  /** @param index tells the connections of one load apart, in whatever round */
+  constructor (client: WireClient, kind: Kind, asking: Asking, index = 0) {
     this.client = client
+    this.#index = index
     this.#kind = kind
     this.#asking = asking
   }
@@ -88,7 +91,7 @@ export class Speaker {
     const { agentId, pieces, sessions } = this.#asking
     const frame = { type: 'chat', agentId, message: `${pieces}` }
     if (this.#kind === 'tracked') return textFrame({ ...frame, id: `${this.turns}-${this.sessionId}`, sessionId: this.sessionId })
-    return textFrame(sessions === undefined ? frame : { ...frame, sessionId: `${this.turns % sessions}` })
+    return textFrame(sessions === undefined ? frame : { ...frame, sessionId: `${this.#index} ${this.turns % sessions}` })
   }
 
   #seeDelay (bytes: Buffer, start: number): void {

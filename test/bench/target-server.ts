@@ -9,6 +9,7 @@ import { Ajv } from 'ajv'
 import Fastify from 'fastify'
 import { WebSocketServer, type WebSocket } from 'ws'
 
+import type * as Library from '../../lib/index.js'
 import { AGENTS, type AgentId } from './agents.js'
 import type { TargetConfig, TargetReport } from './targets.js'
 
@@ -17,7 +18,7 @@ const LARGE = 1_000_000_000
 
 const start = { 'raw-ws': startRawWs, 'fastify-websocket': startFastifyWebsocket, channel: startChannel }[config.kind]
 const server = await start()
-process.on('message', () => { void report().then((answer) => process.send?.(answer)) })
+process.on('message', (asked) => { void (asked === 'cpu' ? cpuMs() : report()).then((answer) => process.send?.(answer)) })
 process.on('disconnect', () => { process.exit() })
 process.send?.({ port: (server.address() as AddressInfo).port })
 
@@ -120,8 +121,13 @@ async function startChannel (): Promise<Server> {
 }
 
 /** What users install: `npm run build` has made it. */
-async function importBuilt (): Promise<typeof import('../../lib/index.js')> {
-  return await import(new URL('../../dist/index.js', import.meta.url).href) as typeof import('../../lib/index.js')
+async function importBuilt (): Promise<typeof Library> {
+  return await import(new URL('../../dist/index.js', import.meta.url).href) as typeof Library
+}
+
+async function cpuMs (): Promise<number> {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
 }
 
 async function report (): Promise<TargetReport> {
@@ -130,7 +136,6 @@ async function report (): Promise<TargetReport> {
     globalThis.gc?.()
     await new Promise((resolve) => { setImmediate(resolve) })
   }
-  const { user, system } = process.cpuUsage()
   const { rss, heapUsed, external } = process.memoryUsage()
-  return { cpuMs: (user + system) / 1000, rss, heap: heapUsed + external }
+  return { cpuMs: await cpuMs(), rss, heap: heapUsed + external }
 }

@@ -26,6 +26,8 @@ export interface Scene {
 export interface Scale {
   /** Of each timed stretch, in milliseconds. */
   windowMs: number
+  /** Between WebSocket pings of idle connections, in milliseconds. */
+  heartbeatMs: number
   connections: number
   paced: number
   idle: number
@@ -33,8 +35,6 @@ export interface Scale {
   followers: number
   pieces: number
 }
-
-const HEARTBEAT_MS = 2_000
 
 export function makeWorkloads (scale: Scale): Workload[] {
   const { pieces, connections } = scale
@@ -56,17 +56,17 @@ export function makeWorkloads (scale: Scale): Workload[] {
   const short: Asking = { agentId: 'ready', pieces: 8 }
   return [
     burst('burst', ready, { 'ours-tracked': tracked(ready, 0), 'ours-tracked, two more devices': tracked(ready, 2) }),
-    burst('burst, a microtask before each piece', { agentId: 'microtask', pieces }, {}),
-    burst('burst, a setImmediate before each piece', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
+    burst('burst-microtask', { agentId: 'microtask', pieces }, {}),
+    burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
     burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale) })), rounds: 3 },
     {
       name: 'idle',
-      targets: everyone((config) => ({ config: { ...config, heartbeatMs: HEARTBEAT_MS }, measure: measureIdle(scale) })),
+      targets: everyone((config) => ({ config: { ...config, heartbeatMs: scale.heartbeatMs }, measure: measureIdle(scale) })),
       rounds: 3
     },
-    { name: 'slow', targets: slowScenes(pieces), rounds: 1 },
+    { name: 'slow', targets: slowScenes(scale), rounds: 1 },
     {
       name: 'replay',
       targets: {
@@ -81,8 +81,8 @@ export function makeWorkloads (scale: Scale): Workload[] {
         ours: { config: { kind: 'channel' }, measure: measureFanOut(scale, true) }
       }
     },
-    { name: 'a long turn, by the piece', targets: longTurns(pieces), rounds: 3 },
-    { name: 'many sessions, by the turn', targets: manySessions(scale) }
+    { name: 'long-turn', targets: longTurns(pieces), rounds: 3 },
+    { name: 'many-sessions', targets: manySessions(scale) }
   ]
 }
 
@@ -109,17 +109,17 @@ async function checkOnce (target: Target, kind: Kind, asking: Asking): Promise<v
 /** Connections that ask one turn after another, each followed by some more. */
 function measureTurns (windowMs: number, connections: number, asking: Asking, kind: Kind, followers: number): Scene['measure'] {
   return async (target) => {
-    const speakers = (await openMany(target.port, connections)).map((client) => new Speaker(client, kind, asking))
+    const speakers = (await openMany(target.port, connections)).map((client, i) => new Speaker(client, kind, asking, i))
     const others = await follow(target, speakers, followers)
     const runs = Promise.all(speakers.map((speaker) => speaker.run()))
     const count = (): number => speakers.reduce((sum, speaker) => sum + speaker.count(), 0)
     runs.catch(() => {})
     await Promise.race([runs, elapse(windowMs / 4)])
-    const [before, startedAt, cpu] = [count(), performance.now(), (await target.report()).cpuMs]
+    const [before, startedAt, cpu] = [count(), performance.now(), await target.cpuMs()]
     for (const { latencies } of speakers) latencies.length = 0
     await Promise.race([runs, elapse(windowMs)])
     const [done, seconds] = [count() - before, (performance.now() - startedAt) / 1_000]
-    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
     for (const speaker of speakers) speaker.stop()
     await runs
     for (const { client } of speakers) client.end()
@@ -160,10 +160,10 @@ function measurePings (windowMs: number, connections: number): Scene['measure'] 
       client.send(ping)
     }
     await elapse(windowMs / 4)
-    const [before, startedAt, cpu] = [count, performance.now(), (await target.report()).cpuMs]
+    const [before, startedAt, cpu] = [count, performance.now(), await target.cpuMs()]
     await elapse(windowMs)
     const [done, seconds] = [count - before, (performance.now() - startedAt) / 1_000]
-    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
     for (const client of clients) client.end()
     return { 'pings/s': done / seconds, 'pings/cpu-s': done / cpuSeconds }
   }
@@ -187,19 +187,19 @@ function measurePaced ({ paced, pieces }: Scale): Scene['measure'] {
   }
 }
 
-function measureIdle ({ idle, windowMs }: Scale): Scene['measure'] {
+function measureIdle ({ idle, windowMs, heartbeatMs }: Scale): Scene['measure'] {
   return async (target) => {
     // The first ones make the code warm.
     for (const client of await openMany(target.port, Math.min(100, idle))) client.end()
     await elapse(100)
     const before = await target.report()
     const clients = await openMany(target.port, idle)
-    await elapse(HEARTBEAT_MS)
+    await elapse(heartbeatMs)
     const opened = await target.report()
-    await elapse(Math.max(windowMs, HEARTBEAT_MS) * 2)
+    await elapse(Math.max(windowMs, heartbeatMs) * 2)
     const after = await target.report()
     for (const client of clients) client.end()
-    await elapse(500)
+    await elapse(Math.min(500, heartbeatMs))
     return {
       'RSS KiB each': (after.rss - before.rss) / 1024 / idle,
       'heap KiB each': (after.heap - before.heap) / 1024 / idle,
@@ -209,7 +209,7 @@ function measureIdle ({ idle, windowMs }: Scale): Scene['measure'] {
 }
 
 /** A reader that stops: of the loop's memory a fifth of the turn is enough to see. */
-function slowScenes (pieces: number): Record<string, Scene> {
+function slowScenes ({ pieces, windowMs }: Scale): Record<string, Scene> {
   const scene = (config: Scene['config'], count: number): Scene => ({
     config,
     async measure (target) {
@@ -219,7 +219,7 @@ function slowScenes (pieces: number): Record<string, Scene> {
       const before = await target.report()
       client.pause()
       client.send(textFrame({ type: 'chat', agentId: 'ready', message: `${count}` }))
-      await elapse(1_000)
+      await elapse(windowMs)
       const after = await target.report()
       client.end()
       return { 'RSS MiB more': (after.rss - before.rss) / 2 ** 20, 'heap MiB more': (after.heap - before.heap) / 2 ** 20 }
@@ -244,7 +244,7 @@ function measureReplay ({ subscribers, pieces }: Scale): Scene['measure'] {
     speaker?.end()
     const clients = await openMany(target.port, subscribers)
     const ask = textFrame({ type: 'subscribe', agentId, sessionId, epoch, after: 0 })
-    const [cpu, startedAt] = [(await target.report()).cpuMs, performance.now()]
+    const [cpu, startedAt] = [await target.cpuMs(), performance.now()]
     await Promise.all(clients.map((client) => new Promise<void>((resolve, reject) => {
       let frames = 0
       client.onFrame = (bytes, _, end) => {
@@ -256,7 +256,7 @@ function measureReplay ({ subscribers, pieces }: Scale): Scene['measure'] {
       client.send(ask)
     })))
     const seconds = (performance.now() - startedAt) / 1_000
-    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
     for (const client of clients) client.end()
     const entries = subscribers * pieces
     return { 'pieces/s': entries / seconds, 'pieces/cpu-s': entries / cpuSeconds }
@@ -273,7 +273,7 @@ function measureFanOut ({ followers, pieces }: Scale, isOurs: boolean): Scene['m
     const [agentId, sessionId] = ['ready', 'fan-out']
     const clients = await openMany(target.port, followers)
     if (isOurs) for (const client of clients) await subscribed(client, { agentId, sessionId })
-    const [cpu, startedAt] = [(await target.report()).cpuMs, performance.now()]
+    const [cpu, startedAt] = [await target.cpuMs(), performance.now()]
     const told = clients.map((client) => new Promise<void>((resolve, reject) => {
       let frames = 0
       client.onFrame = (bytes, _, end) => {
@@ -286,7 +286,7 @@ function measureFanOut ({ followers, pieces }: Scale, isOurs: boolean): Scene['m
     clients[0]?.send(textFrame({ type: isOurs ? 'chat' : 'broadcast', agentId, sessionId, message: `${pieces}` }))
     await Promise.all(told)
     const seconds = (performance.now() - startedAt) / 1_000
-    const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+    const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
     for (const client of clients) client.end()
     const deliveries = followers * pieces
     return { 'deliveries/s': deliveries / seconds, 'deliveries/cpu-s': deliveries / cpuSeconds }
@@ -300,9 +300,9 @@ function longTurns (pieces: number): Record<string, Scene> {
     async measure (target) {
       const [client] = await openMany(target.port, 1)
       if (client === undefined) return {}
-      const cpu = (await target.report()).cpuMs
+      const cpu = await target.cpuMs()
       await new Speaker(client, 'plain', { agentId: 'ready', pieces: each }).run(total / each)
-      const cpuSeconds = ((await target.report()).cpuMs - cpu) / 1_000
+      const cpuSeconds = (await target.cpuMs() - cpu) / 1_000
       client.end()
       return { 'pieces/cpu-s': total / cpuSeconds }
     }
@@ -310,15 +310,15 @@ function longTurns (pieces: number): Record<string, Scene> {
   return { [`turns of ${pieces * 10}`]: scene(pieces * 10), [`one of ${total}`]: scene(total) }
 }
 
-function manySessions ({ windowMs, connections, pieces }: Scale): Record<string, Scene> {
-  const scene = (sessions: number): Scene => ({
+function manySessions ({ windowMs, pieces }: Scale): Record<string, Scene> {
+  const connections = 10
+  const scene = (each: number): Scene => ({
     config: { kind: 'channel' },
-    measure: measureTurns(windowMs, connections, { agentId: 'ready', pieces: 8, sessions }, 'plain', 0)
+    measure: measureTurns(windowMs, connections, { agentId: 'ready', pieces: 8, sessions: each }, 'plain', 0)
   })
-  return { '10 sessions': scene(10), [`${pieces * 10} sessions`]: scene(pieces * 10) }
+  return { '10 sessions': scene(1), [`${pieces * connections} sessions`]: scene(pieces) }
 }
 
 function elapse (ms: number): Promise<void> {
   return new Promise((resolve) => { setTimeout(resolve, ms) })
 }
-

@@ -76,6 +76,7 @@ function checkReading (bench: Bench, { name }: ChannelUser, reading: Reading): v
   const { turn, sessionKey, isOwn, text, events, end } = reading
   const about = `${name}, ${isOwn ? 'own' : 'other'} ${turn.id} '${turn.message}'`
   if (end === undefined) return
+  report.count('duplicates', events.filter((event) => event.type === 'ack' && event.status === 'duplicate').length)
   const session = truth.session(sessionKey)
   const real = session.turns.get(turn.id)
   if (events.map((event) => event.type === 'text' ? event.content : '').join('') !== text) report.fault('text', `${about} has another text in its events`)

@@ -2,7 +2,7 @@ import t from 'tap'
 import * as ws from 'ws'
 
 import { encodeStreamPiece, encodeTrackedPiece, streamHead, trackedTail } from '../../lib/protocol/encode.js'
-import { bytesOf, FrameBatch } from '../../lib/transports/frame-bytes.js'
+import { bytesOf, FrameBatch, frameBytes } from '../../lib/transports/frame-bytes.js'
 
 /** Of `ws` itself, which its types leave out. */
 const { Sender } = ws as unknown as { Sender: { frame: (data: Buffer, options: object) => Buffer[] } }
@@ -10,12 +10,6 @@ const { Sender } = ws as unknown as { Sender: { frame: (data: Buffer, options: o
 /** What `ws` writes for the same text. */
 function byWs (payload: string): Buffer {
   return Buffer.concat(Sender.frame(Buffer.from(payload), { fin: true, opcode: 1, mask: false, readOnly: true, rsv1: false }))
-}
-
-function frameBytes (payload: string): Buffer {
-  const batch = new FrameBatch()
-  batch.text(payload)
-  return taken(batch)
 }
 
 function taken (batch: FrameBatch): Buffer {

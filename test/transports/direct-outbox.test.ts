@@ -1,0 +1,231 @@
+// An outbox whose socket takes bytes: what is left out here is as in outbox.test.ts.
+import t from 'tap'
+
+import { Coalescer } from '../../lib/transports/coalescer.js'
+import type { FrameBatch } from '../../lib/transports/frame-bytes.js'
+import { LOST, Outbox, WRITTEN, type FrameSource } from '../../lib/transports/outbox.js'
+import type { ChannelSocket } from '../../lib/transports/socket.js'
+import { ManualClock } from '../helpers/manual-clock.js'
+
+/** Keeps each write as the texts of its frames, until the test lets the peer take it. */
+class DirectSocket implements Pick<ChannelSocket, 'isDirect' | 'bufferedBytes' | 'unsentBytes' | 'write'> {
+  readonly isDirect = true
+  readonly writes: string[][] = []
+  readonly #waiting: Array<{ bytes: number, written: () => void }> = []
+
+  get bufferedBytes (): number { return this.#waiting.reduce((sum, { bytes }) => sum + bytes, 0) }
+  get unsentBytes (): number { return this.bufferedBytes }
+
+  write (chunks: readonly Buffer[], written: () => void): void {
+    const bytes = Buffer.concat(chunks)
+    this.writes.push(textsIn(bytes))
+    this.#waiting.push({ bytes: bytes.length, written })
+  }
+
+  take (): void {
+    for (const { written } of this.#waiting.splice(0)) written()
+  }
+}
+
+/** Frames of less than 126 bytes, and of less than 64 KiB. */
+function textsIn (bytes: Buffer): string[] {
+  const texts: string[] = []
+  for (let at = 0; at < bytes.length;) {
+    const [header, length] = bytes[at + 1] === 126 ? [4, bytes.readUInt16BE(at + 2)] : [2, bytes[at + 1] ?? 0]
+    texts.push(bytes.toString('utf8', at + header, at + header + length))
+    at += header + length
+  }
+  return texts
+}
+
+class Source implements FrameSource {
+  readonly frames: Array<string | typeof LOST | Error>
+  asked = 0
+
+  constructor (...frames: Source['frames']) {
+    this.frames = frames
+  }
+
+  next (_isBehind: boolean, batch?: FrameBatch): string | typeof LOST | typeof WRITTEN | undefined {
+    this.asked++
+    const frame = this.frames.shift()
+    if (frame instanceof Error) throw frame
+    if (frame === undefined || frame === LOST) return frame
+    // As bytes and as text in turn.
+    if (batch === undefined || this.asked % 2 === 0) return frame
+    batch.text(frame)
+    return WRITTEN
+  }
+}
+
+function makeOutbox (highWaterBytes = 1_000, coalesceMs?: number) {
+  const socket = new DirectSocket()
+  const events = { pumped: 0, replies: 0, lost: 0, failures: [] as unknown[] }
+  const outbox = new Outbox(socket as unknown as ChannelSocket, { highWaterBytes }, new ManualClock(), {
+    onPumped () { events.pumped++ },
+    onReplyWritten () { events.replies++ },
+    onLost () { events.lost++ },
+    onFailed (err) { events.failures.push(err) }
+  }, coalesceMs === undefined ? undefined : new Coalescer(coalesceMs))
+  return { socket, events, outbox }
+}
+
+const nextTick = (): Promise<void> => new Promise((resolve) => { process.nextTick(resolve) })
+
+t.test('replies and what sources have leave in one write, each in its order', async (t) => {
+  const { socket, events, outbox } = makeOutbox()
+  const source = new Source('a')
+  outbox.add(source)
+  outbox.reply('ack')
+  source.frames.push('b')
+  t.strictSame([socket.writes, outbox.pendingReplyBytes], [[], 5])
+  await nextTick()
+  t.strictSame([socket.writes, events.pumped], [[['ack', 'a', 'b']], 1])
+  t.strictSame([outbox.pendingReplyBytes, events.replies], [5, 0])
+  socket.take()
+  t.strictSame([outbox.pendingReplyBytes, events.replies], [0, 1])
+})
+
+t.test('a reply leaves also while the sources are held, or the socket is full', async (t) => {
+  const { socket, outbox } = makeOutbox(10)
+  const source = new Source('0123456789', 'next')
+  outbox.hold()
+  outbox.add(source)
+  outbox.reply('1')
+  await nextTick()
+  t.strictSame(socket.writes, [['1']])
+  outbox.release()
+  await nextTick()
+  t.strictSame(socket.writes, [['1'], ['0123456789']])
+  outbox.reply('2')
+  await nextTick()
+  t.strictSame(socket.writes.slice(2), [['2']])
+  socket.take()
+  await nextTick()
+  t.strictSame(socket.writes.slice(3), [['next']])
+})
+
+t.test('bytes that are ready leave at once when they are alone, else behind what is gathered', async (t) => {
+  const { socket, events, outbox } = makeOutbox()
+  const pong = Buffer.from([0x81, 1, 0x70])
+  outbox.replyBytes(pong)
+  t.strictSame([socket.writes, outbox.pendingReplyBytes], [[['p']], 3])
+  socket.take()
+  t.strictSame([outbox.pendingReplyBytes, events.replies], [0, 1])
+  outbox.reply('ack')
+  outbox.replyBytes(pong)
+  outbox.replyBytes(pong)
+  t.equal(outbox.pendingReplyBytes, 5 + 3 + 3)
+  await nextTick()
+  t.strictSame(socket.writes, [['p'], ['ack', 'p', 'p']])
+  socket.take()
+  t.equal(outbox.pendingReplyBytes, 0)
+})
+
+t.test('a large batch is written before it is whole, and no more of it than the socket takes', async (t) => {
+  const { socket, outbox } = makeOutbox(130_000)
+  const source = new Source(...Array.from({ length: 40 }, () => 'x'.repeat(10_000)))
+  outbox.add(source)
+  await nextTick()
+  t.strictSame(socket.writes.map(({ length }) => length), [7, 6])
+  socket.take()
+  await nextTick()
+  t.strictSame(socket.writes.map(({ length }) => length), [7, 6, 7, 6])
+})
+
+t.test('a socket that takes nothing is full also when there is only a little to say each time', async (t) => {
+  const { socket, outbox } = makeOutbox(100)
+  const source = new Source()
+  outbox.add(source)
+  for (let i = 0; i < 100; i++) {
+    source.frames.push('x'.repeat(10))
+    outbox.wake()
+    await nextTick()
+  }
+  t.equal(socket.bufferedBytes, 9 * 12)
+  t.equal(source.frames.length, 91)
+  socket.take()
+  await nextTick()
+  t.equal(source.frames.length, 82)
+})
+
+t.test('what a source has told before it fails, or is lost, is sent', async (t) => {
+  for (const last of [new Error('boom'), LOST] as const) {
+    const { socket, events, outbox } = makeOutbox()
+    outbox.add(new Source('a', 'b', last))
+    await nextTick()
+    t.strictSame(socket.writes, [['a', 'b']])
+    t.strictSame([events.failures.length, events.lost], last === LOST ? [0, 1] : [1, 0])
+  }
+})
+
+t.test('a closed outbox writes nothing, and what was gathered is gone; replies can be sent before', async (t) => {
+  const { socket, outbox } = makeOutbox()
+  outbox.reply('sent')
+  outbox.sendReplies()
+  outbox.reply('lost')
+  outbox.close()
+  outbox.close()
+  outbox.reply('never')
+  outbox.replyBytes(Buffer.from([0x81, 0]))
+  await nextTick()
+  t.strictSame(socket.writes, [['sent']])
+})
+
+t.test('flush writes all there is, however full the socket is', async (t) => {
+  const { socket, outbox } = makeOutbox(10)
+  outbox.add(new Source('0123456789', 'a', 'b'))
+  await nextTick()
+  t.equal(socket.writes.length, 1)
+  outbox.flush()
+  t.strictSame(socket.writes.flat(), ['0123456789', 'a', 'b'])
+})
+
+t.test('the first piece and an end leave at once, what follows a write closely waits for the next', async (t) => {
+  // So long that only what is urgent comes in this test's time.
+  const { socket, outbox } = makeOutbox(1_000, 60_000)
+  const source = new Source('first')
+  outbox.add(source)
+  await nextTick()
+  t.strictSame(socket.writes, [['first']], 'a lone piece is not delayed')
+  for (const piece of ['second', 'third']) {
+    source.frames.push(piece)
+    outbox.wake()
+    await nextTick()
+  }
+  t.equal(socket.writes.length, 1)
+  source.frames.push('end')
+  outbox.wake(true)
+  await nextTick()
+  t.strictSame(socket.writes.slice(1), [['second', 'third', 'end']])
+  outbox.pumpIfWaiting()
+  t.equal(socket.writes.length, 2, 'whose time comes later finds nothing to do')
+  outbox.close()
+})
+
+t.test('an answer keeps nothing waiting that comes by itself', async (t) => {
+  const { socket, outbox } = makeOutbox(1_000, 60_000)
+  outbox.reply('ack')
+  await nextTick()
+  outbox.add(new Source('first'))
+  await nextTick()
+  t.strictSame(socket.writes, [['ack'], ['first']])
+})
+
+t.test('what waits leaves when its time is over', async (t) => {
+  const { socket, outbox } = makeOutbox(1_000, 1)
+  const source = new Source('first')
+  outbox.add(source)
+  await nextTick()
+  source.frames.push('second')
+  const waited = new Promise<void>((resolve) => {
+    const write = socket.write.bind(socket)
+    socket.write = (...args) => { write(...args); resolve() }
+  })
+  outbox.wake()
+  // The timer alone would keep no process.
+  const alive = setTimeout(() => { t.fail('it waits for ever') }, 10_000)
+  await waited
+  clearTimeout(alive)
+  t.strictSame(socket.writes, [['first'], ['second']])
+})
