@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 const PREREQUISITES = [
   { debianPackage: 'curl', probe: ['curl', '--version'] },
   // Debian's own python3 by its path: one from elsewhere on the PATH does not see Debian's modules.
-  { debianPackage: 'python3-websocket', probe: ['/usr/bin/python3', '-c', 'import websocket'] }
+  { debianPackage: 'python3-websocket', probe: ['/usr/bin/python3', '-c', 'import websocket'] },
+  { debianPackage: 'chromium', probe: ['/usr/bin/chromium', '--version'] }
 ]
 
 /** Debian packages whose probe fails. */

@@ -6,7 +6,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 
-import wsChannel, { channelRest } from '../lib/index.js'
+import wsChannel, { channelPlayground, channelRest } from '../lib/index.js'
 import { offlineAgent } from './agent.js'
 import { openaiAgent } from './openai-agent.js'
 import { OrderParams, orderRoutes, orders } from './orders.js'
@@ -27,6 +27,9 @@ export async function buildServer (env: Env) {
   })
   await app.register(swaggerUi, { routePrefix: '/docs' })
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'))
+
+  // Outside of what the token guards: a browser cannot send it with the address of a page, and the page has a field for it.
+  app.register(channelPlayground)
 
   app.register(async (api) => {
     // Before the routes: REST and socket alike, since the channel's route is one of this scope.

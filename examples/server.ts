@@ -1,6 +1,7 @@
 // npm start
 //
-// A REST API under http://localhost:9527/api/v1 with an agent on ws://localhost:9527/api/v1/ws, documented at /docs.
+// A REST API under http://localhost:9527/api/v1 with an agent on ws://localhost:9527/api/v1/ws, documented at /docs;
+// a page to try it in is at http://localhost:9527/api/v1/ws/playground.
 //   PORT, HOST, LOG_LEVEL                          where it listens, and how much it says
 //   AUTH_TOKEN                                     a bearer token that REST and socket then ask for
 //   OPENAI_BASE_URL, OPENAI_MODEL, OPENAI_API_KEY  a model in the place of the offline agent

@@ -63,3 +63,9 @@ export const FST_WS_CHANNEL_DEFINE = createError<[type: string, advice: string]>
   'FST_WS_CHANNEL_DEFINE',
   'The frame type `%s` cannot be defined: %s'
 )
+
+/** The page would find nothing to talk to. */
+export const FST_WS_CHANNEL_PLAYGROUND = createError<[page: string, channel: string]>(
+  'FST_WS_CHANNEL_PLAYGROUND',
+  'The playground at %s finds no channel at %s: register `wsChannel` with the same prefix, or say by the option `channel` where it is'
+)

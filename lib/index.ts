@@ -1,6 +1,8 @@
 export { wsChannel, wsChannel as default } from './plugin.js'
 export type { Channel, ChannelStats } from './channel.js'
 export { channelRest, type ChannelRestOptions } from './rest.js'
+export { channelPlayground } from './playground.js'
+export type { ChannelPlaygroundOptions } from './playground.js'
 export type { ChannelLimits, ChannelSetup, WsChannelOptions } from './options.js'
 
 export { AgentError, AgentNotFoundError } from './agent/executor.js'

@@ -32,6 +32,9 @@ const CONTRACTS = ['agent/executor.ts', 'sessions/session-store.ts', 'journal/jo
 /** SDKs of which a host may have none: what is imported of them at run time would be missed. */
 const OPTIONAL = Object.keys(PACKAGE.peerDependenciesMeta)
 
+/** Bundled, and served as a text: nothing of the server's code may know it. */
+const PAGE = 'playground/page/'
+
 /** What of the server's code runs in a browser too. */
 const SHARED_WITH_CLIENT = ['protocol/names.ts', 'protocol/codes.ts']
 
@@ -54,6 +57,10 @@ t.test('the rule lets through what it is for', async (t) => {
     'transports/socket.ts': 'import "../turns/engine.js"; import "../protocol/frames.js"',
     'client/client.ts': 'import "../protocol/names.js"; import type { Frame } from "../protocol/frames.js"; import "./link.js"',
     'client/link.ts': 'import type { Static } from "@sinclair/typebox"',
+    'playground/document.ts': 'import "node:crypto"; import "../protocol/names.js"',
+    'playground/page/main.ts': 'import "../../client/client.js"; import "marked"; import "./words.js"',
+    'playground/page/words.ts': '',
+    'playground.ts': 'import "./playground/document.js"; import "./transports/socket.js"',
     'index.ts': 'import "./plugin.js"; export * from "./transports/socket.js"',
     'plugin.ts': 'import "./turns/engine.js"'
   })), [])
@@ -124,6 +131,21 @@ t.test('the rule catches', async (t) => {
       },
       ['client/a.ts must not import protocol/frames.ts', 'client/b.ts must not import turns/turn.ts']
     ],
+    'Node and the server in the page, and the page in the server': [
+      {
+        'playground/page/a.ts': 'import "node:fs"; import type { Turn } from "../../turns/turn.js"; import "../document.js"',
+        'playground/document.ts': 'import "./page/b.js"; import "../client/link.js"',
+        'playground/page/b.ts': '',
+        'playground.ts': 'import "./playground/page/b.js"',
+        'client/link.ts': '',
+        'turns/turn.ts': ''
+      },
+      [
+        'playground/page/a.ts must not import node:fs', 'playground/page/a.ts must not import turns/turn.ts',
+        'playground/page/a.ts must not import playground/document.ts', 'playground/document.ts must not import playground/page/b.ts',
+        'playground/document.ts must not import client/link.ts', 'playground.ts must not import playground/page/b.ts'
+      ]
+    ],
     'a folder without a floor': [{ 'misc/a.ts': '' }, ['misc/a.ts is in a folder without a floor']],
     'a vague name': [
       { 'turns/utils.ts': '', 'common/a.ts': '' },
@@ -161,6 +183,8 @@ function namingFaults (file: string, source: string): string[] {
 function isAllowed (from: string, target: Import): boolean {
   const { to, isPackage } = target
   if (folderOf(from) === 'client') return isAllowedInClient(target)
+  if (from.startsWith(PAGE)) return isAllowedInPage(target)
+  if (to.startsWith(PAGE)) return false
   if (isPackage) return target.isTypeOnly || !OPTIONAL.some((name) => to === name || to.startsWith(`${name}/`))
   if (GROUND.includes(to)) return true
   if (GROUND.includes(from)) return false
@@ -175,6 +199,11 @@ function isAllowedInClient ({ to, isPackage, isTypeOnly }: Import): boolean {
   if (isPackage) return isTypeOnly && !to.startsWith('node:')
   if (folderOf(to) === 'client' || SHARED_WITH_CLIENT.includes(to)) return true
   return isTypeOnly && (folderOf(to) === 'protocol' || GROUND.includes(to))
+}
+
+/** Its packages are bundled with it. */
+function isAllowedInPage ({ to, isPackage }: Import): boolean {
+  return isPackage ? !to.startsWith('node:') : to.startsWith(PAGE) || folderOf(to) === 'client'
 }
 
 /** A folder without a floor is a fault already. */

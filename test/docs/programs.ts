@@ -206,6 +206,54 @@ ${LISTEN}`,
     }
   },
   {
+    section: 'A client',
+    before: `
+import assert from 'node:assert/strict'
+import { createChannelClient } from 'fastify-ws-channel/client'
+import { WebSocket } from 'ws'
+${APP}
+const user = 'ada'
+const renewals: boolean[] = []
+const tokenOf = (name: string, { isRenewed }: { isRenewed: boolean }): string => {
+  renewals.push(isRenewed)
+  return isRenewed ? name : 'old'
+}
+app.addHook('onRequest', async ({ headers: { authorization } }, reply) => {
+  if (authorization !== 'Bearer ada') await reply.code(401).send()
+})
+app.register(wsChannel, {
+  agentExecutor: async function * ({ message }) { yield 'You said: '; yield message },
+  identify: () => user,
+  authorize: ({ type }) => {
+    // On another device, as soon as the session is followed.
+    if (type === 'subscribe') setImmediate(() => { void app.channel.startTurn({ owner: user, sessionId: 'tea', message: 'Good morning' }) })
+    return true
+  }
+})
+await app.listen({ port: 9527 })
+const address = app.server.address()
+const url = \`http://127.0.0.1:\${typeof address === 'object' ? address?.port : ''}/api/v1/ws\`
+const written: string[] = []
+const log = console.log
+console.log = (text: string) => {
+  written.push(text)
+  subscription.close()
+}
+const { write } = process.stdout
+process.stdout.write = (text: string | Uint8Array) => written.push(String(text)) > 0
+`,
+    after: `
+process.stdout.write = write
+console.log = log
+assert.deepEqual(written, ['You said: ', 'Say hello', 'Good morning You said: Good morning'])
+assert.deepEqual([finishReason, usage], ['stop', undefined])
+assert.deepEqual(messages.map(({ content }) => content), ['Say hello', 'You said: Say hello'])
+assert.deepEqual(renewals, [false, true])
+client.close()
+await app.close()
+`
+  },
+  {
     section: 'Frames of your own, and turns',
     before: `
 import assert from 'node:assert/strict'
@@ -276,6 +324,20 @@ app.register(wsChannel, {
       t.match(await client.next('stream'), { content: '', done: true })
       t.match(await client.closed, { code: 1012 })
       t.equal((await running.ended).code, 0)
+    }
+  },
+  {
+    section: 'The playground',
+    before: `
+import { channelPlayground } from 'fastify-ws-channel'
+${APP}
+app.register(wsChannel)
+`,
+    after: LISTEN,
+    async attempt (t, { origin }) {
+      const page = await fetch(`${origin}/api/v1/ws/playground`)
+      t.equal(page.status, 200)
+      t.match(await page.text(), /<title>Channel playground<\/title>/)
     }
   },
   {

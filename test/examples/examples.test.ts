@@ -15,7 +15,7 @@ await t.test('every example fits on a page and begins with the command that runs
     const lines = readFileSync(join(root, 'examples', file), 'utf8').trimEnd().split('\n')
     t.ok(lines.length <= 80, `${file} has ${lines.length} lines`)
     const command = `^(?:// (?:npx tsx|node)|# /usr/bin/python3) examples/${file}( |$)`
-    t.match(lines[0], new RegExp(`${command}|^// npm start$|^// A part of examples/[a-z-]+.ts: `), file)
+    t.match(lines[0], new RegExp(`${command}|^// npm start$|^(?://|<!--) A part of examples/[a-z-]+.ts: `), file)
   }
 })
 

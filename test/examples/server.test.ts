@@ -39,6 +39,12 @@ await t.test('the REST API beside the channel', async (t) => {
     t.equal((await app.inject('/docs')).statusCode, 200)
   })
 
+  await t.test('has a page to try the channel in, which knows where that is', async (t) => {
+    const page = await app.inject('/api/v1/ws/playground')
+    t.equal(page.statusCode, 200)
+    t.match(page.body, '<script type="application/json" id="config">{"channel":"../ws","agents":[]}</script>')
+  })
+
   await t.test('describes orders and the socket in one OpenAPI document', async (t) => {
     t.match((await app.inject('/docs/json')).json(), {
       paths: {
@@ -71,6 +77,7 @@ await t.test('with AUTH_TOKEN one hook guards REST and socket', async (t) => {
       t.equal((await app.inject({ url: '/api/v1/orders', headers: { authorization } })).statusCode, 200)
     }
     t.match((await app.inject('/docs/json')).json(), { security: [{ bearer: [] }] })
+    t.equal((await app.inject('/api/v1/ws/playground')).statusCode, 200, 'but the page, which has a field for it')
   })
 
   await t.test('socket', async (t) => {

@@ -46,6 +46,8 @@ export interface Bench {
   /** A client more, of that owner. */
   client: (owner: string, name: string, sessions: SessionKey[]) => Client
   isOver: () => boolean
+  port: number
+  linkByPort: Map<number, Link>
 }
 
 /** An app with a channel, and clients that are not connected yet. */
@@ -89,7 +91,7 @@ export async function openBench (
   const clients = OWNERS.flatMap((owner) => Array.from({ length: scenario.clientsPerOwner }, (_, i) => (
     client(owner, `${owner}/${i}`, sessionsOf(owner, scenario)))))
   await Promise.all(clients.map((client) => client.start()))
-  return { seed, scenario, report, truth, app, clients, books, calls, client, isOver }
+  return { seed, scenario, report, truth, app, clients, books, calls, client, isOver, port, linkByPort }
 }
 
 /** Both owners have sessions of the same names. */

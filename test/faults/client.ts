@@ -71,7 +71,7 @@ export class Client implements WireOwner {
   /** The connection, made anew if there is none. `undefined`: it could not be made in time. */
   async connected (plan?: LinkPlan): Promise<Wire | undefined> {
     while ((this.wire === undefined || this.wire.isClosed) && !this.#options.isOver()) {
-      this.wire = await this.#connect(plan ?? this.#anyPlan())
+      this.wire = await this.#connect(plan ?? anyPlan(this.random, this.#options.window))
       if (this.wire !== undefined) this.#resume(this.wire)
     }
     return this.wire
@@ -172,20 +172,20 @@ export class Client implements WireOwner {
       }
     }
   }
+}
 
-  #anyPlan (): LinkPlan {
-    const { random } = this
-    return {
-      cutUpAfter: random.perMille(250) ? 150 + random.below(4_000) : Infinity,
-      cutDownAfter: random.perMille(600) ? 100 + random.below(random.pick([1_500, 10_000, 60_000])) : Infinity,
-      maxChunk: random.pick([64, 700, 5_000, 65_536, 65_536]),
-      pausePerMille: random.pick([0, 20, 200, 600]),
-      window: this.#options.window
-    }
+/** A link that may break, may be slow, or neither. */
+export function anyPlan (random: Random, window: number): LinkPlan {
+  return {
+    cutUpAfter: random.perMille(250) ? 150 + random.below(4_000) : Infinity,
+    cutDownAfter: random.perMille(600) ? 100 + random.below(random.pick([1_500, 10_000, 60_000])) : Infinity,
+    maxChunk: random.pick([64, 700, 5_000, 65_536, 65_536]),
+    pausePerMille: random.pick([0, 20, 200, 600]),
+    window
   }
 }
 
-function numberOf (name: string): number {
+export function numberOf (name: string): number {
   let number = 7
   for (let i = 0; i < name.length; i++) number = number * 31 + name.charCodeAt(i)
   return number

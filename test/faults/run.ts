@@ -1,12 +1,13 @@
 /**
  * Runs seeds of the fault-injection test: `npx tsx test/faults/run.ts --seeds 1000 [--from 1]`, one of them with all its
- * frames: `--seed 17`; `--bugs` shows in which seed each planted bug is found,
+ * frames: `--seed 17`; `--client` has the package's own client do it; `--bugs` shows in which seed each planted bug is found,
  * `--kills 1000` cuts off so many clients in the middle of an answer. Loopback only; ends by itself.
  */
 import { parseArgs } from 'node:util'
 
 import { BUGS } from './bugs.js'
 import { runKills } from './kills.js'
+import { runClientSeed } from './client-seed.js'
 import { find, rowOf } from './planted.js'
 import { Report } from './report.js'
 import { runSeed } from './run-seed.js'
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
     kills: { type: 'string' },
+    client: { type: 'boolean', default: false },
     bugs: { type: 'boolean', default: false }
   }
 })
@@ -49,7 +51,7 @@ process.exit(failing.length === 0 ? 0 : 1)
 
 async function one (seed: number, trace?: (line: string) => void): Promise<void> {
   const at = performance.now()
-  const report = await runSeed(seed, trace === undefined ? {} : { trace })
+  const report = await (values.client ? runClientSeed : runSeed)(seed, trace === undefined ? {} : { trace })
   const ms = performance.now() - at
   if (ms > slowest.ms) slowest = { seed, ms }
   sum.add(report)

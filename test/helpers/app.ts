@@ -8,7 +8,7 @@ import type { ManualClock } from './manual-clock.js'
 
 /** A host with a channel, listening on a free port of loopback. Closed at the end of the test. */
 export async function serve (t: Attendant, options: ServeOptions = {}): Promise<Host> {
-  const { fastify = {}, before, after, isolated, ...channel } = options
+  const { fastify = {}, before, after, isolated, at = 0, ...channel } = options
   const app = Fastify(fastify)
   t.teardown(async () => { await app.close() })
   before?.(app)
@@ -16,7 +16,7 @@ export async function serve (t: Attendant, options: ServeOptions = {}): Promise<
   if (isolated === undefined) app.register(wsChannel, registered)
   else app.register(async (scope) => { scope.register(wsChannel, registered) }, { prefix: isolated })
   if (after !== undefined) app.register(async (scope) => { after(scope) })
-  await app.listen({ port: 0, host: '127.0.0.1' })
+  await app.listen({ port: at, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
   const origin = `http://127.0.0.1:${port}`
   const url = `ws://127.0.0.1:${port}${isolated ?? '/api/v1'}/ws`
@@ -44,6 +44,8 @@ export interface ServeOptions extends WsChannelOptions {
   after?: (app: FastifyInstance) => void
   /** Registers the channel in a scope of its own with this prefix. */
   isolated?: string
+  /** A port that has been free before: for a server that comes back. */
+  at?: number
   clock?: ManualClock
 }
 

@@ -10,6 +10,8 @@ export interface Stage {
   readonly plays: 'client' | 'server'
   /** One of the connections; opens it if a transcript does not say how. */
   end(at: string): Promise<StageEnd>
+  /** Has the other side say that line: a client that is played against says what it is asked to say. */
+  prompt?(line: { at?: string, frame: Frame }): Promise<void>
   /** Does what neither side says: the agent, the host, the network, the clock. */
   act(line: ActLine): Promise<void>
   /**
@@ -31,6 +33,8 @@ export interface StageEnd {
   closed(): Promise<{ code: number, reason: string }>
 }
 
+type Frame = Record<string, unknown>
+
 export type ActLine = Exclude<TranscriptLine, ClientLine | ServerLine>
 
 /**
@@ -43,7 +47,10 @@ export async function play ({ lines }: Transcript, stage: Stage): Promise<void> 
     try {
       if (line.from !== 'client' && line.from !== 'server') await stage.act(line)
       else if (line.from === stage.plays) await say(line, lines[index + 1], stage, placeholders)
-      else await hear(line, await stage.end(line.at ?? ONLY_CONNECTION), placeholders)
+      else {
+        if ('frame' in line) await stage.prompt?.({ ...line, frame: placeholders.fill(line.frame) as Frame })
+        await hear(line, await stage.end(line.at ?? ONLY_CONNECTION), placeholders)
+      }
     } catch (err) {
       throw new Error(`line ${lineNumber(index)}: ${err instanceof Error ? err.message : String(err)}`, { cause: err })
     }
