@@ -76,7 +76,9 @@ export class RestHandlers {
     request: FastifyRequest<{ Params: SessionParams, Querystring: PageQuery }>, reply: FastifyReply
   ): Promise<MessagePage | undefined> => {
     const identity = await this.#identify(request)
-    const frame = frameOf(this.#tools().decode, { type: 'history', ...request.params, ...request.query })
+    // Nothing else of the query: it may name other fields of a frame.
+    const { params, query: { limit, before: from } } = request
+    const frame = frameOf(this.#tools().decode, { type: 'history', ...params, limit, before: from })
     const answer = await this.#answer<ServerFrameOf<'history'>>(reply, identity, frame)
     if (answer === undefined) return undefined
     const { messages, before } = answer
