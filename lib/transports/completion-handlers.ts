@@ -1,7 +1,6 @@
-import { finished } from 'node:stream'
-
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
+import { onceOver } from './answer-over.js'
 import { completion, CompletionText, type CompletionHead } from './completion-answer.js'
 import { completionReader, type CompletionAsk } from './completion-request.js'
 import type { Completion, Models } from './completion-schemas.js'
@@ -45,7 +44,7 @@ export class CompletionHandlers {
     const stream = new CompletionStream(reply, identity, ask, head, tools)
     this.#tools.tellings.add(stream)
     // Also when a refusal has been sent, and when the client is gone already.
-    finished(reply.raw, () => {
+    onceOver(reply, () => {
       stream.gone()
       this.#tools.tellings.delete(stream)
       tools.connections.release(identity.owner)
@@ -58,7 +57,7 @@ export class CompletionHandlers {
     const tools = this.#tools.tools()
     const turn = new CompletionTurn(ask, identity, tools)
     const reader = { isGone: false, wake (): void {} }
-    const unwatch = finished(reply.raw, () => {
+    const unwatch = onceOver(reply, () => {
       reader.isGone = true
       turn.close()
       reader.wake()

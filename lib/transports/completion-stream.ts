@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify'
 
 import type { ErrorCode } from '../protocol/codes.js'
 import { toError } from '../turns/within.js'
+import { cutOff } from './answer-over.js'
 import { CompletionChunks, CompletionText, eventText, type CompletionHead } from './completion-answer.js'
 import { completionError } from './completion-errors.js'
 import type { CompletionAsk } from './completion-request.js'
@@ -99,7 +100,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
   }
 
   terminate (): void {
-    this.#reply.raw.destroy()
+    cutOff(this.#reply)
   }
 
   /** The client is gone, or has all of its answer. */

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { finished } from 'node:stream'
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
@@ -8,6 +7,7 @@ import type { ClientFrame } from '../protocol/client-frames.js'
 import { ANONYMOUS } from '../protocol/names.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { MessagePage, SessionPage } from '../sessions/session-store.js'
+import { onceOver } from './answer-over.js'
 import { hangUpInDrain } from './hang-up.js'
 import type { Identity } from './identity.js'
 import { askPermission } from './permission.js'
@@ -76,7 +76,9 @@ export class RestHandlers {
     request: FastifyRequest<{ Params: SessionParams, Querystring: PageQuery }>, reply: FastifyReply
   ): Promise<MessagePage | undefined> => {
     const identity = await this.#identify(request)
-    const frame = frameOf(this.#tools().decode, { type: 'history', ...request.params, ...request.query })
+    // Nothing else of the query: it may name other fields of a frame.
+    const { params, query: { limit, before: from } } = request
+    const frame = frameOf(this.#tools().decode, { type: 'history', ...params, limit, before: from })
     const answer = await this.#answer<ServerFrameOf<'history'>>(reply, identity, frame)
     if (answer === undefined) return undefined
     const { messages, before } = answer
@@ -117,7 +119,7 @@ export class RestHandlers {
     const tools = this.#tools()
     tools.connections.reserveRequest(identity.owner)
     const telling = new WholeTelling(identity, hasOwnId, tools)
-    const unwatch = finished(reply.raw, () => { telling.abandon() })
+    const unwatch = onceOver(reply, () => { telling.abandon() })
     telling.start(frame)
     try {
       const answer = await telling.answer
@@ -137,7 +139,7 @@ export class RestHandlers {
     connections.reserveRequest(identity.owner)
     const telling = new SseTelling(reply, { identity, frame, hasOwnId }, this.#tools())
     // Also when a refusal has been sent, and when the client is gone already.
-    finished(reply.raw, () => {
+    onceOver(reply, () => {
       telling.gone()
       this.#tellings.delete(telling)
       connections.release(identity.owner)

@@ -6,6 +6,7 @@ import type { ErrorCode } from '../protocol/codes.js'
 import { encode, errorFrame } from '../protocol/encode.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
+import { cutOff } from './answer-over.js'
 import { beginEvents, HEARTBEAT } from './event-stream.js'
 import type { Identity } from './identity.js'
 import { Reading, type Teller } from './reading.js'
@@ -124,7 +125,7 @@ export class SseTelling implements Teller {
 
   /** Cuts off a client that does not take what is left. */
   terminate (): void {
-    this.#reply.raw.destroy()
+    cutOff(this.#reply)
   }
 
   /** The client is gone, or has all of its answer. */

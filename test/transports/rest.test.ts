@@ -114,6 +114,22 @@ t.test('a session\'s history comes in pages, newest first, each oldest first', a
   }
 })
 
+t.test('what a query names beside its own fields makes no other request of a page of history', async (t) => {
+  const said: string[] = []
+  const { ask, chat } = await serveRest(t, {
+    agentExecutor ({ message }) {
+      said.push(message)
+      return 'hi'
+    }
+  })
+  await chat({ sessionId: 's', message: 'x' })
+  const page = seen(await ask(`${SESSION}/messages`))
+  for (const query of ['type=chat&message=y', 'type=cancel', 'type=ping', 'agentId=other', 'sessionId=other', '__proto__=1']) {
+    t.strictSame(seen(await ask(`${SESSION}/messages?${query}`)), page, query)
+  }
+  t.strictSame(said, ['x'])
+})
+
 t.test('an owner\'s sessions come in pages, newest first; nobody gets a list of everybody\'s', async (t) => {
   let owner = 'ada'
   const { ask, chat } = await serveRest(t, { agentExecutor: () => 'hi', identify: () => owner })
