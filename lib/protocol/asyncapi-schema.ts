@@ -21,7 +21,7 @@ const OBJECT: readonly string[] = ['type', 'properties', 'required', 'additional
 const DROPPED: readonly string[] = ['examples', 'default', 'definitions']
 
 /** Keywords of JSON Schema 2020-12 that have other names in draft 07, which AsyncAPI is made of. */
-const OLDER_NAME_BY_KEYWORD: Readonly<Record<string, string>> = { $defs: 'definitions' }
+const OLDER_NAME_BY_KEYWORD: ReadonlyMap<string, string> = new Map([['$defs', 'definitions']])
 
 /**
  * The payload of a host-defined type: what its schema says, and the `type` and `id` that every frame may have.
@@ -90,7 +90,7 @@ function movedTo (schema: object, pointer: string): { body: JsonSchema, hasRefer
     if (!isObject(value)) return value
     return Object.fromEntries(Object.entries(value).flatMap(([key, item]) => {
       if ((key === '$id' || key === '$schema') && typeof item === 'string') return []
-      if (key !== '$ref' || typeof item !== 'string') return [[OLDER_NAME_BY_KEYWORD[key] ?? key, moved(item)]]
+      if (key !== '$ref' || typeof item !== 'string') return [[OLDER_NAME_BY_KEYWORD.get(key) ?? key, moved(item)]]
       hasReferences = true
       return [[key, target(item, pointer, pointerById)]]
     }))
@@ -109,7 +109,7 @@ function collectIds (value: unknown, pointer: string, pointerById: Map<string, s
   const id: unknown = Reflect.get(value, '$id')
   if (typeof id === 'string') pointerById.set(id, pointer)
   for (const [key, item] of Object.entries(value)) {
-    collectIds(item, `${pointer}/${(OLDER_NAME_BY_KEYWORD[key] ?? key).replaceAll('~', '~0').replaceAll('/', '~1')}`, pointerById)
+    collectIds(item, `${pointer}/${(OLDER_NAME_BY_KEYWORD.get(key) ?? key).replaceAll('~', '~0').replaceAll('/', '~1')}`, pointerById)
   }
 }
 

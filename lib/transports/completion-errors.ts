@@ -38,8 +38,9 @@ export function completionError (refusal: Refusal): CompletionError {
 /** The `errorHandler` of the routes: whatever went wrong, also in a hook of the host, has the shape of that API. */
 export function answerCompletionError (error: Error, request: FastifyRequest, reply: FastifyReply): void {
   const refusal = error instanceof Refusal ? error : undefined
-  const statusCode = refusal?.statusCode ?? statusOf(error)
-  request.log[statusCode === 500 ? 'error' : 'info']({ err: error }, 'refused')
+  const statusCode = refusal?.statusCode ?? statusOf(error, reply)
+  const isFault = refusal === undefined ? statusCode >= 500 : statusCode === 500
+  request.log[isFault ? 'error' : 'info']({ err: error }, 'refused')
   if (refusal instanceof FailedTurn) reply.header('x-should-retry', 'false')
   if (refusal?.retryAfterMs !== undefined) {
     reply.headers({ 'retry-after': Math.ceil(refusal.retryAfterMs / 1000), 'retry-after-ms': refusal.retryAfterMs })
@@ -59,7 +60,8 @@ function errorBody (statusCode: number, message: string, param: string | null, c
   return { error: { message, type, param, code } }
 }
 
-function statusOf (error: Error): number {
-  const status: unknown = Reflect.get(error, 'statusCode')
-  return typeof status === 'number' && status >= 400 && status <= 599 ? status : 500
+/** As Fastify has it: what a hook has set before it threw comes first, then what its error says. */
+function statusOf (error: Error, reply: FastifyReply): number {
+  const statuses: unknown[] = [reply.statusCode, Reflect.get(error, 'statusCode'), Reflect.get(error, 'status')]
+  return statuses.find((status): status is number => typeof status === 'number' && status >= 400 && status <= 599) ?? 500
 }

@@ -17,7 +17,10 @@ export const HEARTBEAT = ':\n\n'
  * @returns `false` when the host's `handlerTimeout` is over, and Fastify is about to answer
  */
 export function beginEvents (reply: FastifyReply): boolean {
-  if (Reflect.get(Object(reply.request.signal.reason), 'code') === 'FST_ERR_HANDLER_TIMEOUT') return false
+  // Fastify has the signal, and the option, since 5.8.
+  const signal: unknown = Reflect.get(reply.request, 'signal')
+  const reason: unknown = Reflect.get(Object(signal), 'reason')
+  if (Reflect.get(Object(reason), 'code') === 'FST_ERR_HANDLER_TIMEOUT') return false
   reply.hijack()
   // Those that are there have values.
   reply.raw.writeHead(200, { ...reply.getHeaders(), ...HEADERS } as OutgoingHttpHeaders)

@@ -38,6 +38,8 @@ const BEHIND_AFTER_MS = 20
 const FRAMES_IN_TURN = 32
 /** A batch of so many bytes is written, whatever follows. */
 const BATCH_BYTES = 64 * 1024
+/** Each has a slab of its own: what many connections have said at once is not kept for the next time. */
+const MAX_IDLE_BATCHES = 32
 /** Batches that nobody fills at the moment: they are filled one after another. */
 const idleBatches: FrameBatch[] = []
 
@@ -224,7 +226,7 @@ export class Outbox {
 
   /** Whoever has closed the connection meanwhile has closed this too. */
   #closeBatch (): void {
-    if (this.#batch !== undefined) idleBatches.push(this.#batch)
+    if (this.#batch !== undefined && idleBatches.length < MAX_IDLE_BATCHES) idleBatches.push(this.#batch)
     this.#batch = undefined
   }
 

@@ -7,22 +7,44 @@ import { FrameBatch } from './frame-bytes.js'
 const MAX_FRAMES = 1024
 /** within so many bytes. */
 const MAX_BYTES = 256 * 1024
+/** When so many bytes were made, of all sessions, all are forgotten: most readers have been told them long before. */
+const MAX_BYTES_IN_ALL = 32 * 1024 * 1024
 const EMPTY = Buffer.alloc(0)
 
 /** The sessions of this node that have readers: what several of them are told is made once. */
 export class SharedFrames {
   readonly #sessionByText = new Map<string, SessionFrames>()
+  /** The frames of all sessions lie in it: where each had a slab, most of that would be empty. */
+  #batch: FrameBatch | undefined
+  /** Made since all were forgotten. */
+  #bytes = 0
 
   /** To be closed by each who has opened it. */
   open (key: SessionKey): SessionFrames {
     const text = sessionKeyText(key)
     let session = this.#sessionByText.get(text)
     if (session === undefined) {
-      session = new SessionFrames(key, () => { this.#sessionByText.delete(text) })
+      session = new SessionFrames(key, {
+        make: (frames, entry) => this.#make(frames, entry),
+        onUnused: () => { this.#sessionByText.delete(text) }
+      })
       this.#sessionByText.set(text, session)
     }
     session.readers++
     return session
+  }
+
+  #make (frames: FeedFrames, entry: SharedEntry): Buffer {
+    this.#batch ??= new FrameBatch()
+    frames.write(this.#batch, entry)
+    // Its memory is not given back: who borrows it may take its time.
+    const [bytes = EMPTY] = this.#batch.take().chunks
+    this.#bytes += bytes.length
+    if (this.#bytes > MAX_BYTES_IN_ALL) {
+      for (const session of this.#sessionByText.values()) session.forget()
+      this.#bytes = bytes.length
+    }
+    return bytes
   }
 }
 
@@ -30,15 +52,14 @@ export class SharedFrames {
 export class SessionFrames {
   readers = 0
   readonly #frames: FeedFrames
-  readonly #onUnused: () => void
-  #batch: FrameBatch | undefined
+  readonly #tools: SessionFramesTools
   /** By `seq`, and so the newest ones. */
   readonly #kept: Array<KeptFrame | undefined> = []
   #keptBytes = 0
 
-  constructor (key: SessionKey, onUnused: () => void) {
+  constructor (key: SessionKey, tools: SessionFramesTools) {
     this.#frames = new FeedFrames(key)
-    this.#onUnused = onUnused
+    this.#tools = tools
   }
 
   /** Adds the frame of an entry. */
@@ -49,27 +70,30 @@ export class SessionFrames {
     batch.borrow(kept?.entry === entry ? kept.bytes : this.#keep(entry))
   }
 
+  /** Nothing is kept any more; what is asked for is made anew. */
+  forget (): void {
+    this.#kept.length = this.#keptBytes = 0
+  }
+
   close (): void {
     this.readers--
-    if (this.readers < 2) this.#forget()
-    if (this.readers === 0) this.#onUnused()
+    if (this.readers < 2) this.forget()
+    if (this.readers === 0) this.#tools.onUnused()
   }
 
   #keep (entry: SharedEntry): Buffer {
-    this.#batch ??= new FrameBatch()
-    this.#frames.write(this.#batch, entry)
-    // Its memory is not given back: who borrows it may take its time.
-    const [bytes = EMPTY] = this.#batch.take().chunks
+    const bytes = this.#tools.make(this.#frames, entry)
     this.#keptBytes += bytes.length
-    if (this.#keptBytes > MAX_BYTES) this.#kept.length = this.#keptBytes = 0
+    if (this.#keptBytes > MAX_BYTES) this.forget()
     this.#kept[entry.seq % MAX_FRAMES] = { entry, bytes }
     return bytes
   }
+}
 
-  #forget (): void {
-    this.#kept.length = this.#keptBytes = 0
-    this.#batch = undefined
-  }
+interface SessionFramesTools {
+  /** The frame of an entry, in memory that does not change any more. */
+  make: (frames: FeedFrames, entry: SharedEntry) => Buffer
+  onUnused: () => void
 }
 
 interface KeptFrame {

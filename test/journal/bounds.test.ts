@@ -1,10 +1,9 @@
 import { setImmediate as tick } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 
 import t from 'tap'
 
 import type { Followed, FollowFrom, OfferTerms, Run, TurnEnd } from '../../lib/journal/journal.js'
+import { collectGarbage } from '../helpers/garbage.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { key, open, type SyncJournal } from '../helpers/sync-journal.js'
 
@@ -142,12 +141,6 @@ await t.test('ended turns', async (t) => {
     t.equal(journal.stats().cursors, 1)
   })
 })
-
-/** What `--expose-gc` gives, without the flag. */
-function collectGarbage (): void {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc()')
-}
 
 function offer (journal: SyncJournal, name: string, turnId: string): void {
   if (!journal.offer(key(name), { turnId, message: turnId, acceptedAt: 0 }, TERMS).accepted) throw new Error('refused')

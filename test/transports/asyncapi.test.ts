@@ -174,6 +174,16 @@ t.test('a schema that no type could be added to stands beside it', async (t) => 
   }
 })
 
+t.test('a field may be called as something that objects inherit', async (t) => {
+  // There was no document at all for such a host.
+  const app = await host(t, {}, (channel) => {
+    channel.define('build', { schema: Type.Object({ constructor: Type.String(), toString: Type.Boolean() }), handler: () => true })
+  })
+  const document = app.channel.asyncapi()
+  t.match(messageOf(document, 'client.build').payload, { properties: { constructor: { type: 'string' }, toString: { type: 'boolean' } } })
+  await isValid(t, document)
+})
+
 t.test('a path with parameters', async (t) => {
   for (const [path, address, names] of [
     ['/rooms/:room/ws', '/api/v1/rooms/{room}/ws', ['room']],

@@ -352,6 +352,28 @@ t.test('limits, and hosts that refuse', async (t) => {
     t.equal((await client.withOptions({ apiKey: 'key' }).chat.completions.create(completionOf('Hi'))).choices[0]?.message.content, 'Hi')
   })
 
+  await t.test('hooks of the host that set a status, and throw an error without one', async (t) => {
+    // It was a 500, whose text was hidden: a client tried again what it should have signed in for.
+    const { post } = await serveDoor(t, {
+      before (app) {
+        app.addHook('onRequest', async ({ headers }, reply) => {
+          if (headers['x-says'] === 'status') throw Object.assign(new Error('Pay first'), { status: 402 })
+          reply.code(401)
+          throw Object.assign(new Error('Who are you?'), headers['x-says'] === 'both' ? { statusCode: 403 } : {})
+        })
+      }
+    })
+    const answers = await Promise.all(['hook', 'both', 'status'].map(async (says) => {
+      const answer = await post(completionOf('Hi'), { headers: { 'content-type': 'application/json', 'x-says': says } })
+      return { status: answer.status, body: await answer.json() as unknown }
+    }))
+    t.match(answers, [
+      { status: 401, body: { error: { message: 'Who are you?', type: 'authentication_error' } } },
+      { status: 401 },
+      { status: 402, body: { error: { message: 'Pay first' } } }
+    ])
+  })
+
   await t.test('pages of other sites', async (t) => {
     const { client } = await serveDoor(t)
     t.equal((await refusal(client.chat.completions.create(completionOf('Hi'), { headers: { origin: 'https://evil.example' } }))).status, 403)

@@ -1,10 +1,14 @@
 // An outbox whose socket takes bytes: what is left out here is as in outbox.test.ts.
+import { setImmediate as tick } from 'node:timers/promises'
+
 import t from 'tap'
 
 import { Coalescer } from '../../lib/transports/coalescer.js'
 import type { FrameBatch } from '../../lib/transports/frame-bytes.js'
 import { LOST, Outbox, WRITTEN, type FrameSource } from '../../lib/transports/outbox.js'
 import type { ChannelSocket } from '../../lib/transports/socket.js'
+import { eventually } from '../helpers/eventually.js'
+import { bufferBytes } from '../helpers/garbage.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 
 /** Keeps each write as the texts of its frames, until the test lets the peer take it. */
@@ -228,4 +232,15 @@ t.test('what waits leaves when its time is over', async (t) => {
   await waited
   clearTimeout(alive)
   t.strictSame(socket.writes, [['first'], ['second']])
+})
+
+t.test('what many connections have said at once keeps no memory', async (t) => {
+  // A slab for each of them stayed for ever.
+  const before = bufferBytes()
+  const boxes = Array.from({ length: 1_000 }, () => makeOutbox())
+  for (const { outbox } of boxes) outbox.reply('{"type":"reconnect"}')
+  await tick()
+  for (const { socket } of boxes) socket.take()
+  t.ok(boxes.every(({ socket }) => socket.writes.length === 1))
+  await eventually(() => bufferBytes() - before < 16 * 1024 * 1024)
 })

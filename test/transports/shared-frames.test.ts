@@ -3,6 +3,8 @@ import t from 'tap'
 import type { Entry } from '../../lib/journal/journal.js'
 import { FeedFrames } from '../../lib/transports/feed-frames.js'
 import { FrameBatch } from '../../lib/transports/frame-bytes.js'
+import { eventually } from '../helpers/eventually.js'
+import { bufferBytes } from '../helpers/garbage.js'
 import { SharedFrames, type SessionFrames } from '../../lib/transports/shared-frames.js'
 
 const KEY = { owner: 'o', agentId: 'main', sessionId: 's' }
@@ -71,4 +73,25 @@ t.test('more is told than can be kept, also what is large', async (t) => {
   t.ok(bytesBy(second, many).bytes.equals(expected))
   const large = [text(1, 'x'.repeat(200_000)), text(2, 'y'.repeat(200_000))]
   t.ok(bytesBy(first, large).bytes.equals(bytesBy(second, large).bytes))
+})
+
+t.test('all sessions together keep only so much, however many have two readers', async (t) => {
+  // Each had a slab, and up to 256 KiB, for as long as two tabs were open.
+  const shared = new SharedFrames()
+  const before = bufferBytes()
+  const sessions = Array.from({ length: 1_000 }, (_, i) => {
+    const key = { ...KEY, sessionId: `s${i}` }
+    return [shared.open(key), shared.open(key)] as const
+  })
+  const told = Array.from({ length: 100 }, (_, i) => text(i + 1, 'some words of an answer '.repeat(30)))
+  const batch = new FrameBatch()
+  for (const [index, [first, second]] of sessions.entries()) {
+    for (const reader of [first, second]) {
+      for (const entry of told) reader.write(batch, entry)
+      if (index % 100 === 0) t.ok(Buffer.concat(batch.take().chunks).equals(bytesBy(new FeedFrames({ ...KEY, sessionId: `s${index}` }), told).bytes))
+      else batch.take().sent()
+    }
+  }
+  await eventually(() => bufferBytes() - before < 40 * 1024 * 1024)
+  t.ok(sessions.every(([first]) => first.readers === 2))
 })

@@ -414,6 +414,15 @@ t.test('where the host\'s own time-out answers nothing else does', async (t) => 
   await reader.destroy()
 })
 
+t.test('a Fastify without `request.signal`, before 5.8, gets its events', async (t) => {
+  // Each was a 500.
+  const { tell } = await serveRest(t, {
+    agentExecutor: () => 'hi',
+    before (app) { app.addHook('preHandler', async (request) => { Object.defineProperty(request, 'signal', { value: undefined }) }) }
+  })
+  t.match((await (await tell({ message: 'x' })).rest()).map(({ frame }) => frame), [{ content: 'hi', done: true }])
+})
+
 t.test('who follows sees what others do there, from the text so far', async (t) => {
   const stage = new Stage()
   const host = await serveRest(t, { agentExecutor: stage.executor })
