@@ -12,7 +12,6 @@ import { DEFAULT_LIMITS } from '../lib/options.js'
 import { clientFrameSchemas } from '../lib/protocol/client-frames.js'
 import { CLOSE_CODES } from '../lib/protocol/codes.js'
 import { MAX_NAME_LENGTH } from '../lib/protocol/names.js'
-import { serverFrameSchemas } from '../lib/protocol/server-frames.js'
 import { makeExamples } from './examples.mjs'
 import { makeReference } from './reference.mjs'
 
@@ -28,20 +27,13 @@ const WHAT_A_CLIENT_DOES = {
   'after-renewal': 'get new credentials, then reconnect'
 }
 
-/** What frames of a tracked turn have beside those of a plain one; the last two at its end. */
-const TRACKED = ['id', 'sessionId', 'seq', 'finishReason', 'usage']
-
-const FRAME_HEADS = ['`type`', 'Fields', 'What it says']
-const TRACKED_SAYS = 'What the frames of a tracked turn, and all frames of a followed session, have too'
-
 const TIMES = [['h', 3_600_000], ['min', 60_000], ['s', 1_000]]
 const SIZES = [['MiB', 1024 * 1024], ['KiB', 1024]]
 
 const PAGES = {
   'README.md': {
     options: setupTable,
-    'client-frames': () => framesTable(clientFrameSchemas(DEFAULT_LIMITS)),
-    'server-frames': () => framesTable(serverFrameSchemas)
+    'client-frames': () => framesTable(clientFrameSchemas(DEFAULT_LIMITS))
   },
   'lib/limits.md': { limits: limitsTable, 'journal-options': journalOptionsTable }
 }
@@ -106,15 +98,11 @@ function journalOptionsTable () {
   }))
 }
 
-/** The numbers that stand in for what a destructured object lacks. */
+/** The numbers of the object of defaults that a file has. */
 function defaultsIn (source) {
-  const numbers = new Map()
-  const visit = (node) => {
-    if (ts.isBindingElement(node) && node.initializer !== undefined) numbers.set(node.name.getText(), numberOf(node.initializer))
-    ts.forEachChild(node, visit)
-  }
-  visit(source)
-  return numbers
+  const declarations = source.statements.filter(ts.isVariableStatement).flatMap(({ declarationList }) => [...declarationList.declarations])
+  const { initializer } = declarations.find(({ name }) => name.getText() === 'DEFAULT_BOUNDS')
+  return new Map(initializer.properties.map((property) => [property.name.getText(), numberOf(property.initializer)]))
 }
 
 function numberOf (node) {
@@ -156,27 +144,10 @@ function inUnits (name, value) {
 }
 
 function framesTable (schemas) {
-  const rows = Object.entries(schemas).map(([type, { properties, required, description }]) => {
-    const [names, shared] = fieldsOf(properties)
-    const fields = names.map((name) => fieldText(name, properties[name], required.includes(name)))
-    return [`\`${type}\``, [...fields, ...shared].join(', '), description]
-  })
-  const tracked = Object.values(schemas).map(({ properties }) => properties).find(isTracked)
-  if (tracked === undefined) return table(FRAME_HEADS, rows)
-  const fields = TRACKED.map((field) => fieldText(field, tracked[field], true))
-  const always = fields.slice(0, 3).join(', ')
-  const atTheEnd = fields.slice(3).join(', ')
-  return table(FRAME_HEADS, [...rows, ['tracked', `${always}; at the end of a turn ${atTheEnd}`, TRACKED_SAYS]])
-}
-
-/** The fields to name, and what stands for those that more than one type has. */
-function fieldsOf (properties) {
-  const names = Object.keys(properties).filter((field) => field !== 'type')
-  return isTracked(properties) ? [names.filter((field) => !TRACKED.includes(field)), ['tracked']] : [names, []]
-}
-
-function isTracked (properties) {
-  return TRACKED.every((field) => field in properties)
+  return table(['`type`', 'Fields', 'What it says'], Object.entries(schemas).map(([type, { properties, required, description }]) => {
+    const names = Object.keys(properties).filter((field) => field !== 'type')
+    return [`\`${type}\``, names.map((name) => fieldText(name, properties[name], required.includes(name))).join(', '), description]
+  }))
 }
 
 function fieldText (name, schema, isRequired) {

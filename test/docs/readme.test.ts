@@ -37,10 +37,10 @@ t.test('its tables are what the code says', async (t) => {
 
 t.test('a table that says something else than the code is found', async (t) => {
   const file = join(t.testdir(), 'README.md')
-  writeFileSync(file, README.replace('`\'/ws\'`', '`\'/wss\'`').replace('| Answer to cancel; ', '| Answer to a cancel; '))
+  writeFileSync(file, README.replace('`\'/ws\'`', '`\'/wss\'`').replace('| Answered by pong, ', '| Answered by a pong, '))
   const { code, stderr } = await runDocs(t, ['--check', file])
   t.equal(code, 1)
-  t.match(stderr, /: options, server-frames: not what the code says/)
+  t.match(stderr, /: options, client-frames: not what the code says/)
 })
 
 t.test('a limit that says something else than the code is found', async (t) => {
