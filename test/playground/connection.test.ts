@@ -126,8 +126,7 @@ await t.test('a server that comes back without its memory is no riddle', async (
   await first.app.close()
   await state('reconnecting')
 
-  const { app } = await host(t, { at: port })
-  t.ok(app)
+  await host(t, { at: port })
   await turn('tell').getByText('OUTCOME_UNKNOWN: It may have been done').waitFor()
   t.equal(await textOf(turn('tell')), 'The beginning, ')
   await ask('anew')

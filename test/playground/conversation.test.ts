@@ -68,8 +68,6 @@ await t.test('an answer is stopped, by its button, by a key, or with all that wa
 
   await ask('second')
   await turn('second').getByText('The second part,').waitFor()
-  await page.keyboard.press('Tab')
-  await page.keyboard.press('Shift+Tab')
   await page.getByRole('textbox', { name: 'Message' }).press('Escape')
   await ended(turn('second'))
   t.match(await turn('second').locator('.outcome').innerText(), /^Ended: aborted · /)

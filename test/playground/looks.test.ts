@@ -134,7 +134,7 @@ await t.test('everything can be done by keyboard', async (t) => {
     const name = await page.evaluate<string>('(() => { const { activeElement: at } = document; return at.tagName + " " + ' +
       '(at.getAttribute("aria-label") ?? (at.labels?.[0] ?? at).innerText ?? "").split("\\n")[0] })()')
     seen.add(name)
-    t.match(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), /solid|auto|none/)
+    if (!name.startsWith('BODY')) t.not(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), 'none', `where ${name} is can be seen`)
   }
   for (const name of [
     'SELECT Language', 'SELECT Colours', 'BUTTON Second device', 'INPUT Agent', 'INPUT Session', 'BUTTON New session', 'INPUT Token', 'BUTTON Connect',
