@@ -38,8 +38,10 @@ const BEHIND_AFTER_MS = 20
 const FRAMES_IN_TURN = 32
 /** A batch of so many bytes is written, whatever follows. */
 const BATCH_BYTES = 64 * 1024
-/** Batches that nobody fills at the moment: they are filled one after another. */
+/** Batches that nobody fills at the moment: they are filled one after another, but for what is said to all at once. */
 const idleBatches: FrameBatch[] = []
+/** Each holds a slab. */
+const MAX_IDLE_BATCHES = 32
 
 /**
  * Sends what a connection's sources have, as fast as its socket takes it: the sources hold a position and no queue, so
@@ -224,7 +226,7 @@ export class Outbox {
 
   /** Whoever has closed the connection meanwhile has closed this too. */
   #closeBatch (): void {
-    if (this.#batch !== undefined) idleBatches.push(this.#batch)
+    if (this.#batch !== undefined && idleBatches.length < MAX_IDLE_BATCHES) idleBatches.push(this.#batch)
     this.#batch = undefined
   }
 

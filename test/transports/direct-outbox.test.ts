@@ -1,4 +1,7 @@
 // An outbox whose socket takes bytes: what is left out here is as in outbox.test.ts.
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
 import t from 'tap'
 
 import { Coalescer } from '../../lib/transports/coalescer.js'
@@ -228,4 +231,22 @@ t.test('what waits leaves when its time is over', async (t) => {
   await waited
   clearTimeout(alive)
   t.strictSame(socket.writes, [['first'], ['second']])
+})
+
+t.test('what is said to many at once takes no memory for good', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const kept = async (count: number): Promise<number> => {
+    const made = Array.from({ length: count }, () => makeOutbox())
+    for (const { outbox } of made) outbox.reply('goodbye')
+    await nextTick()
+    for (const { socket } of made) socket.take()
+    // Memory of buffers is given back a little after they were collected.
+    for (let i = 0; i < 3; i++) {
+      runInNewContext('gc()')
+      await new Promise((resolve) => { setImmediate(resolve) })
+    }
+    return process.memoryUsage().arrayBuffers
+  }
+  const before = await kept(1)
+  t.ok(await kept(1_000) - before < 100 * 64 * 1024)
 })
