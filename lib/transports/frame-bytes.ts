@@ -24,10 +24,15 @@ export function bytesOf (text: string): Uint8Array {
 
 /** One frame of this text, by itself. */
 export function frameBytes (payload: string): Buffer {
-  const batch = new FrameBatch()
-  batch.text(payload)
-  return Buffer.concat(batch.take().chunks)
+  single ??= new FrameBatch()
+  single.text(payload)
+  const { chunks, sent } = single.take()
+  const bytes = Buffer.concat(chunks)
+  sent()
+  return bytes
 }
+
+let single: FrameBatch | undefined
 
 /** Memory in which frames lie next to each other; used again when all of them have been sent. */
 class Slab {

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 
 import type { Clock } from '../clock.js'
 import type { Coalescer } from './coalescer.js'
-import { FrameBatch } from './frame-bytes.js'
+import { FrameBatch, frameBytes } from './frame-bytes.js'
 import type { ChannelSocket } from './socket.js'
 
 /** Said in place of a frame: the peer can no longer be told what comes next. */
@@ -42,6 +42,9 @@ const BATCH_BYTES = 64 * 1024
 const MAX_IDLE_BATCHES = 32
 /** Batches that nobody fills at the moment: they are filled one after another. */
 const idleBatches: FrameBatch[] = []
+/** Of those that are being filled: what more connections are answered in one run of the event loop leaves by itself. */
+const MAX_OPEN_BATCHES = 64
+let openBatches = 0
 
 /**
  * Sends what a connection's sources have, as fast as its socket takes it: the sources hold a position and no queue, so
@@ -130,6 +133,7 @@ export class Outbox {
   reply (frame: string): void {
     if (this.#isClosed) return
     if (!this.#socket.isDirect) return this.#send(frame)
+    if (this.#batch === undefined && openBatches >= MAX_OPEN_BATCHES) return this.replyBytes(frameBytes(frame))
     const batch = this.#openBatch()
     const before = batch.size
     batch.text(frame)
@@ -220,13 +224,18 @@ export class Outbox {
   }
 
   #openBatch (): FrameBatch {
-    this.#batch ??= idleBatches.pop() ?? new FrameBatch()
+    if (this.#batch === undefined) {
+      this.#batch = idleBatches.pop() ?? new FrameBatch()
+      openBatches++
+    }
     return this.#batch
   }
 
   /** Whoever has closed the connection meanwhile has closed this too. */
   #closeBatch (): void {
-    if (this.#batch !== undefined && idleBatches.length < MAX_IDLE_BATCHES) idleBatches.push(this.#batch)
+    if (this.#batch === undefined) return
+    openBatches--
+    if (idleBatches.length < MAX_IDLE_BATCHES) idleBatches.push(this.#batch)
     this.#batch = undefined
   }
 
