@@ -56,9 +56,14 @@ export interface DescribedChannel {
   url: string
   /** The schema of its query. */
   query: object
-  limits: FrameLimits
-  /** Schemas of the host's own frame types. */
-  hostTypes: ReadonlyMap<string, object>
+  frames: DescribedFrames
+}
+
+/** What goes over a channel, as its document tells it. */
+export interface DescribedFrames {
+  messages: Record<string, Record<string, unknown>>
+  schemas: Record<string, JsonSchema>
+  operations: Record<string, Record<string, unknown>>
 }
 
 const CHANNEL = 'agent'
@@ -82,10 +87,13 @@ const SENDINGS: Readonly<Record<string, { summary: string, types: readonly Serve
   reconnect: { summary: 'This connection is about to be closed', types: ['reconnect'] }
 }
 
-/** Describes a channel: what goes over its socket, and how one gets there. */
-export function asyncApiDocument (described: DescribedChannel): AsyncApiDocument {
-  const { info, servers, security, securitySchemes, hostTypes } = described
-  const messages = protocolMessages(described.limits)
+/**
+ * Describes the frames of a channel. Compiles the schemas, to leave out examples that they refuse: a matter of
+ * milliseconds, to be done once.
+ * @param hostTypes schemas of the host's own frame types
+ */
+export function describeFrames (limits: FrameLimits, hostTypes: ReadonlyMap<string, object>): DescribedFrames {
+  const messages = protocolMessages(limits)
   const schemas: Record<string, JsonSchema> = {}
   const operations = protocolOperations()
   for (const { type, given, key } of keyed(hostTypes)) {
@@ -98,6 +106,12 @@ export function asyncApiDocument (described: DescribedChannel): AsyncApiDocument
     }
     operations[`receive.${key}`] = operation('receive', summary, [`client.${key}`], [`server.${key}`, 'server.error'])
   }
+  return { messages, schemas, operations }
+}
+
+/** Describes a channel: what goes over its socket, and how one gets there. */
+export function asyncApiDocument (described: DescribedChannel): AsyncApiDocument {
+  const { info, servers, security, securitySchemes, frames: { messages, schemas, operations } } = described
   const document = {
     asyncapi: '3.0.0' as const,
     info,

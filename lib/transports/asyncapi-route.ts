@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 import { FST_WS_CHANNEL_NOT_READY } from '../errors.js'
-import { asyncApiDocument, type AsyncApiDocument, type AsyncApiServer } from '../protocol/asyncapi.js'
+import { asyncApiDocument, describeFrames, type AsyncApiDocument, type AsyncApiServer, type DescribedFrames } from '../protocol/asyncapi.js'
 import type { FrameLimits } from '../protocol/client-frames.js'
 import { hostFacts, listeningAt, type AsyncApiSettings } from './asyncapi-host.js'
 import { answerError, compileSerializer, HOST_REFUSAL_BODY } from './refusal.js'
@@ -26,6 +26,8 @@ export class AsyncApi {
   readonly #fastify: FastifyInstance
   readonly #tools: AsyncApiTools
   #isReady = false
+  /** Made with the first document: types can no longer be defined then. */
+  #frames: DescribedFrames | undefined
 
   constructor (fastify: FastifyInstance, tools: AsyncApiTools) {
     this.#fastify = fastify
@@ -41,7 +43,8 @@ export class AsyncApi {
     if (!this.#isReady) throw new FST_WS_CHANNEL_NOT_READY()
     const { settings, limits, url, routeOptions, hostTypes } = this.#tools
     const facts = hostFacts(this.#fastify, settings, { url, reachedAt, routeSecurity: routeOptions.schema?.security })
-    return asyncApiDocument({ ...facts, url, query: CHANNEL_QUERY, limits, hostTypes })
+    this.#frames ??= describeFrames(limits, hostTypes)
+    return asyncApiDocument({ ...facts, url, query: CHANNEL_QUERY, frames: this.#frames })
   }
 
   /** Serves it beside the channel, guarded as that is: by the hooks of the scope, and those of the channel's own route. */
