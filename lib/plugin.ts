@@ -51,7 +51,8 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     limits,
     url: route.url,
     routeOptions: routeOptions ?? {},
-    hostTypes: runtime.hostSchemas
+    hostTypes: runtime.hostSchemas,
+    async check (request) { await runtime.identify(request) }
   })
   if (documentPath !== undefined) documented.addRoute(documentPath)
 

@@ -16,6 +16,8 @@ export interface AsyncApiTools {
   url: string
   routeOptions: ChannelRouteOptions
   hostTypes: ReadonlyMap<string, object>
+  /** Throws what the channel would refuse the request with. */
+  check: (request: FastifyRequest) => Promise<void>
 }
 
 /** What the host says of the channel's route in its OpenAPI document, and means of this one too. */
@@ -47,9 +49,9 @@ export class AsyncApi {
     return asyncApiDocument({ ...facts, url, query: CHANNEL_QUERY, frames: this.#frames })
   }
 
-  /** Serves it beside the channel, guarded as that is: by the hooks of the scope, and those of the channel's own route. */
+  /** Serves it beside the channel, guarded as that is: by the hooks of the scope, those of the channel's own route, and `identify`. */
   addRoute (path: string): void {
-    const { routeOptions } = this.#tools
+    const { routeOptions, check } = this.#tools
     const shared = Object.entries(routeOptions.schema ?? {}).filter(([key]) => SHARED.includes(key))
     this.#fastify.route({
       ...routeOptions,
@@ -60,14 +62,17 @@ export class AsyncApi {
         ...Object.fromEntries(shared),
         response: {
           200: Type.Object({ asyncapi: Type.String() }, { additionalProperties: true, description: 'AsyncAPI 3' }),
-          '4xx': { ...HOST_REFUSAL_BODY, description: 'Refused by a hook' },
+          '4xx': { ...HOST_REFUSAL_BODY, description: 'Refused by a hook, or by the channel' },
           '5xx': { ...HOST_REFUSAL_BODY, description: 'It could not be made' }
         }
       },
       config: { swaggerTransform: false, ...routeOptions.config },
       serializerCompiler: compileSerializer,
       errorHandler: answerError,
-      handler: async (request: FastifyRequest) => this.document(reachedBy(request))
+      handler: async (request: FastifyRequest) => {
+        await check(request)
+        return this.document(reachedBy(request))
+      }
     })
   }
 }

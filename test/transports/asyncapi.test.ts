@@ -385,6 +385,20 @@ t.test('the route', async (t) => {
     t.equal((await byRoute.inject('/api/v1/ws/asyncapi.json')).statusCode, 401)
   })
 
+  await t.test('is guarded by `identify`, as the channel is', async (t) => {
+    // Where nothing else guards the channel anybody could read the host's own types.
+    const app = await host(t, {
+      identify ({ headers }) {
+        if (headers.authorization === 'Bearer ada') return 'ada'
+        throw Object.assign(new Error('who are you?'), { statusCode: 401 })
+      }
+    })
+    const refused = await app.inject('/api/v1/ws/asyncapi.json')
+    t.equal(refused.statusCode, 401)
+    t.match(refused.json(), { message: 'who are you?' })
+    t.equal((await app.inject({ url: '/api/v1/ws/asyncapi.json', headers: { authorization: 'Bearer ada' } })).statusCode, 200)
+  })
+
   await t.test('fails as the host\'s OpenAPI document does', async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
