@@ -11,24 +11,19 @@ const waitingBySocket = new WeakMap<Socket, Set<() => void>>()
 /**
  * Calls back, once, when an answer is out or its client is gone. Over HTTP/1.1 a client may ask for more before it is
  * answered: an answer that waits behind another one has no connection yet, and is not told when that ends.
- * @returns ends the waiting
  */
-export function onceOver ({ raw, request }: FastifyReply, over: () => void): () => void {
+export function onceOver ({ raw, request }: FastifyReply, over: () => void): void {
   const { httpVersionMajor, socket } = request.raw
   let isWaiting = true
-  const stop = (): void => {
+  const end = (): void => {
+    if (!isWaiting) return
     isWaiting = false
     unwatch()
     waitingBySocket.get(socket)?.delete(end)
-  }
-  const end = (): void => {
-    if (!isWaiting) return
-    stop()
     over()
   }
   const unwatch = finished(raw, end)
   if (httpVersionMajor === 1) watch(socket, end)
-  return stop
 }
 
 /** Cuts off the client of an answer that is not out, also of one that waits behind another. */

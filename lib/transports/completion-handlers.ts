@@ -57,10 +57,12 @@ export class CompletionHandlers {
     const tools = this.#tools.tools()
     const turn = new CompletionTurn(ask, identity, tools)
     const reader = { isGone: false, wake (): void {} }
-    const unwatch = onceOver(reply, () => {
+    // Until the client has taken its answer: else who takes none could have any number of them.
+    onceOver(reply, () => {
       reader.isGone = true
       turn.close()
       reader.wake()
+      tools.connections.release(identity.owner)
     })
     let answer: Completion | undefined
     try {
@@ -78,9 +80,7 @@ export class CompletionHandlers {
       }
     } finally {
       hangUpInDrain(reply, tools.engine)
-      unwatch()
       turn.close()
-      tools.connections.release(identity.owner)
     }
     return answer ?? reply.hijack()
   }

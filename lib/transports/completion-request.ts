@@ -7,6 +7,7 @@ import { compileCheck } from '../protocol/schema-check.js'
 import { WrongField } from './completion-errors.js'
 import { COMPLETION_REQUEST, type CompletionRequest, type GivenMessage } from './completion-schemas.js'
 import { Refusal } from './refusal.js'
+import { jsonOf } from './rest-frames.js'
 
 /** What a completion asks for. */
 export interface CompletionAsk {
@@ -67,7 +68,7 @@ function readChat ({ model, sessionId, user, metadata }: CompletionRequest, mess
   const id = `chatcmpl-${randomUUID()}`
   // What is undefined JSON does not say, as what is null is not said here.
   const frame = { type: 'chat', id, agentId: model, message, sessionId: sessionId ?? user ?? undefined, metadata: metadata ?? undefined }
-  const decoded = decode(Buffer.from(JSON.stringify(frame)))
+  const decoded = decode(jsonOf(frame))
   if (decoded.ok && 'frame' in decoded) {
     // What is read has the type that it was given.
     const chat = decoded.frame as ChatFrame

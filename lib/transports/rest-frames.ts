@@ -82,8 +82,11 @@ export function lastPosition (
   return { epoch: id.slice(0, colon), seq: Number(seq) }
 }
 
-/** What the host's parser made may be anything, also what JSON cannot say. */
-function jsonOf (fields: object): Buffer {
+/**
+ * What the host's parser made may be anything, also what JSON cannot say, or not so deep.
+ * @throws Refusal for that
+ */
+export function jsonOf (fields: object): Buffer {
   try {
     return Buffer.from(JSON.stringify(fields))
   } catch {

@@ -119,7 +119,11 @@ export class RestHandlers {
     const tools = this.#tools()
     tools.connections.reserveRequest(identity.owner)
     const telling = new WholeTelling(identity, hasOwnId, tools)
-    const unwatch = onceOver(reply, () => { telling.abandon() })
+    // Until the client has taken its answer: else who takes none could have any number of them.
+    onceOver(reply, () => {
+      telling.abandon()
+      tools.connections.release(identity.owner)
+    })
     telling.start(frame)
     try {
       const answer = await telling.answer
@@ -128,9 +132,7 @@ export class RestHandlers {
       return answer as Answer | undefined
     } finally {
       hangUpInDrain(reply, this.#tools().engine)
-      unwatch()
       telling.close()
-      tools.connections.release(identity.owner)
     }
   }
 

@@ -106,3 +106,20 @@ t.test('an answer that waits behind another one and cannot be told is cut off', 
   await ended
   t.pass('with its connection')
 })
+
+t.test('an answer has its place until its client has taken it', async (t) => {
+  const host = await serveDoor(t, { agentExecutor: ({ message }) => message.repeat(4_000), identify: () => 'ada', maxConnectionsPerOwner: 1 })
+  const long = 'x'.repeat(1_000)
+  for (const request of [post('/agents/main/chat', { message: long }), post('/chat/completions', completionOf(long))]) {
+    const socket = connect(host.port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(request)
+    await new Promise((resolve) => { socket.once('readable', resolve) })
+    t.equal((await host.post(completionOf('y'))).status, 429)
+    socket.resume()
+    let status = 429
+    while (status === 429) ({ status } = await host.post(completionOf('y')))
+    t.equal(status, 200)
+    socket.destroy()
+  }
+})

@@ -285,6 +285,14 @@ t.test('a chat that is larger than a frame may be', async (t) => {
   t.match(await larger.json(), { error: { message: 'A field is wrong: larger than `maxPayload`', type: 'invalid_request_error', param: null } })
 })
 
+t.test('metadata that is too deep to be said in JSON', async (t) => {
+  const door = await serveDoor(t, { agentExecutor: () => 'x' })
+  const body = JSON.stringify(completionOf('Hi', { metadata: { deep: 0 } })).replace('0', `${'['.repeat(20_000)}${']'.repeat(20_000)}`)
+  const answer = await door.post(body)
+  t.equal(answer.status, 400)
+  t.match(await answer.json(), { error: { type: 'invalid_request_error' } })
+})
+
 t.test('a turn that can no longer be told', async (t) => {
   for (const [says, code] of [['lost', 'store_unavailable'], ['fails', 'internal']] as const) {
     const { lines, logger } = readableLog()
