@@ -1,4 +1,4 @@
-// A part of examples/ai-sdk.ts, openai-tools.ts and langchain.ts: questions in the midst of a turn, and the frame that answers them.
+// A part of examples/ai-sdk.ts: and of openai-tools.ts and langchain.ts, questions in the midst of a turn, and the frame that answers them.
 import { randomUUID } from 'node:crypto'
 
 import { Type } from '@sinclair/typebox'

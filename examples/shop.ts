@@ -1,4 +1,4 @@
-// A part of examples/ai-sdk.ts, openai-tools.ts and langchain.ts: what their agents have for a tool, and the app around them.
+// A part of examples/ai-sdk.ts: and of openai-tools.ts and langchain.ts, what their agents have for a tool, and the app around them.
 import Fastify from 'fastify'
 import { z } from 'zod'
 

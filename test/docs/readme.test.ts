@@ -66,7 +66,7 @@ t.test('its commands are there', async (t) => {
 t.test('its frames are what goes over the wire', async (t) => {
   const { connect } = await serve(t, { agentExecutor: { main: () => ['Hello', ', world!'] } })
   const blocks = page.blocks.filter(({ language }) => language === 'json')
-  t.ok(blocks.length > 2)
+  t.ok(blocks.length > 1)
   // What ends with … stands for what the server makes: the same for the same, in all blocks.
   const meant = new Map<unknown, unknown>()
   for (const { code } of blocks) {
