@@ -17,7 +17,7 @@ t.test('every workload runs, and tells its figures of every target', async (t) =
   let [printed, failures] = ['', '']
   child.stdout.on('data', (chunk) => { printed += String(chunk) })
   child.stderr.on('data', (chunk) => { failures += String(chunk) })
-  const [code] = await once(child, 'close')
+  const [code] = await once(child, 'close') as [number | null]
   t.equal(code, 0, failures)
   const workloads = printed.split('\n## ').slice(1)
   t.strictSame(workloads.map((text) => /^[\w-]+/.exec(text)?.[0]), [

@@ -365,7 +365,7 @@ t.test('limits, and hosts that refuse', async (t) => {
     })
     const answers = await Promise.all(['hook', 'both', 'status'].map(async (says) => {
       const answer = await post(completionOf('Hi'), { headers: { 'content-type': 'application/json', 'x-says': says } })
-      return { status: answer.status, body: await answer.json() as unknown }
+      return { status: answer.status, body: await answer.json() }
     }))
     t.match(answers, [
       { status: 401, body: { error: { message: 'Who are you?', type: 'authentication_error' } } },

@@ -28,7 +28,7 @@ async function * executor (): AsyncIterable<string> {
 const KINDS: Record<string, { make: () => Promise<FastifyInstance>, client?: ClientOptions, scheme?: 'wss', isInjected?: true }> = {
   TCP: { make: async () => Fastify() },
   TLS: {
-    make: async () => Fastify({ https: { cert: certificate, key: privateKey } }) as unknown as FastifyInstance,
+    make: async () => Fastify({ https: { cert: certificate, key: privateKey } }),
     client: { rejectUnauthorized: false },
     scheme: 'wss'
   },
