@@ -66,7 +66,7 @@ export class RestHandlers {
   ): Promise<SessionPage> => {
     const { owner } = await this.#identify(request)
     // Everybody's sessions are nobody's to list: that their names are not known is all that protects them.
-    if (owner === ANONYMOUS) throw new Refusal('FORBIDDEN', { hint: 'who is anonymous gets no list of sessions' })
+    if (owner === ANONYMOUS) throw new Refusal('FORBIDDEN', { hint: 'who is anonymous gets no list of sessions; the host says who it is by `identify` or `request.user`' })
     const { params: { agentId }, query: { limit = PAGE_LIMIT, before } } = request
     const { engine } = this.#tools()
     return await this.#kept(request, engine.sessions({ owner, agentId }, before === undefined ? { limit } : { limit, before }))
