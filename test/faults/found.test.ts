@@ -47,6 +47,8 @@ async function bursting (t: Parameters<typeof serve>[0], journal: Journal) {
   const [start, end] = [deferred(), deferred()]
   const host = await serve(t, {
     journal,
+    // Who waited for more would find the first of it forgotten already.
+    coalesceMs: 0,
     async * agentExecutor (turn) {
       if (turn.id !== 'mine') return
       await start.promise

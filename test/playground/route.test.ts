@@ -166,7 +166,8 @@ t.test('documents do not show it, and schemas of another kind are no hindrance',
   app.register(wsChannel)
   app.register(channelPlayground)
   t.equal((await app.inject(PAGE)).statusCode, 200)
-  t.strictSame(Object.keys(app.swagger().paths ?? {}), ['/api/v1/ws'])
+  t.ok(Object.keys(app.swagger().paths ?? {}).includes('/api/v1/ws'))
+  t.notOk(Object.keys(app.swagger().paths ?? {}).some((path) => path.includes('playground')))
 })
 
 t.test('what cannot work is said at start', async (t) => {
