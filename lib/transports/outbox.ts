@@ -48,7 +48,7 @@ let openBatches = 0
 
 /**
  * Sends what a connection's sources have, as fast as its socket takes it: the sources hold a position and no queue, so
- * what waits for a slow peer waits in the journal, once for all. Replies go out at once and are counted.
+ * what waits for a slow peer waits in the journal, once for all. Replies wait for none of that, and are counted.
  */
 export class Outbox {
   /** Bytes of replies that the system has not taken yet. */

@@ -6,27 +6,14 @@ import { checkLeftovers, openBench, OWNERS, passTime, sessionsOf, type Bench } f
 import { ChannelUser, type Reading } from './channel-user.js'
 import { checkTurn } from './checks.js'
 import { quoted } from './feed-view.js'
-import { Report } from './report.js'
+import type { Report } from './report.js'
 import type { SeedOptions } from './run-seed.js'
 import { scenarioOf } from './scenario.js'
+import { watched } from './watched.js'
 
 /** Runs one seed in which all clients are the package's own. Reports what it finds, and never rejects. */
 export async function runClientSeed (seed: number, { trace, patienceMs = 30_000 }: SeedOptions = {}): Promise<Report> {
-  const report = new Report(trace)
-  const onUnhandled = (err: unknown): void => { report.fault('log', `unhandled: ${err instanceof Error ? err.stack ?? err.message : String(err)}`) }
-  process.on('unhandledRejection', onUnhandled)
-  process.on('uncaughtException', onUnhandled)
-  try {
-    await run(seed, report, patienceMs)
-  } catch (err) {
-    report.fault('stuck', err instanceof Error ? err.stack ?? err.message : String(err))
-  } finally {
-    // Node tells of a rejection after the microtasks.
-    await tick()
-    process.off('unhandledRejection', onUnhandled)
-    process.off('uncaughtException', onUnhandled)
-  }
-  return report
+  return await watched(trace, (report) => run(seed, report, patienceMs))
 }
 
 async function run (seed: number, report: Report, patienceMs: number): Promise<void> {

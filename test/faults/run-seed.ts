@@ -6,8 +6,9 @@ import { checkLeftovers, openBench, passTime, type Bench, type Plant } from './b
 import { checkAtEnd } from './checks.js'
 import type { Client } from './client.js'
 import { HostReader } from './host-reader.js'
-import { Report } from './report.js'
+import type { Report } from './report.js'
 import { scenarioOf } from './scenario.js'
+import { watched } from './watched.js'
 
 export interface SeedOptions {
   plant?: Plant
@@ -20,21 +21,7 @@ export interface SeedOptions {
 
 /** Runs one seed from an app of its own to its end. Reports what it finds, and never rejects. */
 export async function runSeed (seed: number, options: SeedOptions = {}): Promise<Report> {
-  const report = new Report(options.trace)
-  const onUnhandled = (err: unknown): void => { report.fault('log', `unhandled: ${String(err)}`) }
-  process.on('unhandledRejection', onUnhandled)
-  process.on('uncaughtException', onUnhandled)
-  try {
-    await run(seed, report, options)
-  } catch (err) {
-    report.fault('stuck', err instanceof Error ? err.stack ?? err.message : String(err))
-  } finally {
-    // Node tells of a rejection after the microtasks.
-    await tick()
-    process.off('unhandledRejection', onUnhandled)
-    process.off('uncaughtException', onUnhandled)
-  }
-  return report
+  return await watched(options.trace, (report) => run(seed, report, options))
 }
 
 async function run (seed: number, report: Report, { plant = {}, patienceMs = 60_000, stopsAtFault = false }: SeedOptions): Promise<void> {
