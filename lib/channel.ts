@@ -34,7 +34,10 @@ export interface Channel {
    * @param options.timeoutMs how long running turns have, by default the option `drainTimeoutMs`
    */
   drain(options?: { timeoutMs?: number | undefined }): Promise<void>
-  /** Closes all connections of an owner with 4403; answers how many there were. */
+  /**
+   * Closes all connections of an owner with 4403, and ends its answers of server-sent events; answers how many there
+   * were. An answer over HTTP that is one whole body is not cut short.
+   */
   disconnect(owner: string): number
   /**
    * Adds a frame type of the host's own, before the app is ready. Its frames are checked by `schema`; what `handler`
