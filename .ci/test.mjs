@@ -2,7 +2,7 @@
 // The numbers are the assertions of tap and of tstyche. A step that fails without a failed assertion, such as lint or
 // too little coverage, counts as one failure: the line must not say '0 failed' of a run that failed.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { env, exit } from 'node:process'
@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 
+import { failuresOf } from './failures.mjs'
 import { missingPackages } from './prerequisites.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -25,7 +26,8 @@ const STEPS = [
   {
     name: 'tests',
     command: [join('node_modules', '.bin', 'tap'), ...REPORT],
-    count: (text) => countTests(env.CI ? text : readFileSync(tapFile, 'utf8'))
+    count: (text) => countTests(tapOf(text)),
+    failures: (text) => failuresOf(tapOf(text))
   }
 ]
 
@@ -37,17 +39,19 @@ if (packages.length > 0) {
 
 const total = { passed: 0, failed: 0, skipped: 0 }
 const failedSteps = []
+const failures = []
 try {
   for (const step of STEPS) await take(step)
 } finally {
   rmSync(scratch, { recursive: true, force: true })
 }
 if (total.passed + total.failed + total.skipped === 0) failedSteps.push('nothing was tested')
+for (const failure of failures) console.log(`\n${failure}`)
 if (failedSteps.length > 0) console.log(`\nfailed: ${failedSteps.join(', ')}`)
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
 exit(failedSteps.length > 0 ? 1 : 0)
 
-async function take ({ name, command, count }) {
+async function take ({ name, command, count, failures: failuresIn }) {
   console.log(`\n# ${name}`)
   const { code, text } = await run(command)
   const { passed, failed, skipped } = code === undefined || count === undefined ? {} : counted(count, text)
@@ -56,6 +60,7 @@ async function take ({ name, command, count }) {
   total.skipped += skipped ?? 0
   total.failed += isFailure ? Math.max(1, failed ?? 0) : 0
   if (isFailure) failedSteps.push(name)
+  if (isFailure && code !== undefined && failuresIn !== undefined) failures.push(...failuresIn(text))
 }
 
 /** Undefined numbers, and with them a failed step, when a runner ended without its summary. */
@@ -65,6 +70,12 @@ function counted (count, text) {
   } catch {
     return {}
   }
+}
+
+/** What tap said of each assertion: in CI it prints that, at a desk it writes it to a file. */
+function tapOf (text) {
+  if (env.CI) return text
+  return existsSync(tapFile) ? readFileSync(tapFile, 'utf8') : ''
 }
 
 /** Prints what the command prints, without escape codes and without the place where this clone lies. */
