@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
 import { checkTurn, openMany } from './speakers.js'
-import { median, percentile } from './statistics.js'
+import { median, percentile, ratiosOf } from './statistics.js'
 import { startTarget } from './targets.js'
 
 t.test('every workload runs, and tells its figures of every target', async (t) => {
@@ -25,7 +25,7 @@ t.test('every workload runs, and tells its figures of every target', async (t) =
   ])
   for (const text of workloads) {
     t.match(text, /\n- .*: .* [\d.,]+ \(× 1\.00, 1\.00–1\.00\)/, 'the first target is the one that the others are compared with')
-    t.notMatch(text, /NaN/)
+    t.notMatch(text, /NaN|Infinity/)
   }
 })
 
@@ -47,9 +47,12 @@ t.test('what a target says wrong is found before it is timed', async (t) => {
 
 const SHORT = '{"type":"chat","agentId":"ready","message":"29"}'
 
-t.test('medians and percentiles', async (t) => {
+t.test('medians, percentiles and ratios', async (t) => {
   t.equal(median([3, 1, 2]), 2)
   t.equal(median([4, 1, 2, 3]), 3)
   t.equal(percentile([5, 1, 4, 2, 3], 0.5), 3)
   t.equal(percentile([5, 1, 4, 2, 3], 0.99), 5)
+  t.strictSame(ratiosOf([3, -1], [2, 4]), [1.5, -0.25])
+  t.strictSame(ratiosOf([3, 1], [2, 0]), [], 'nothing is compared with nothing')
+  t.strictSame(ratiosOf([3, 1], [2, NaN]), [])
 })

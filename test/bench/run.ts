@@ -5,7 +5,7 @@
 import process, { env } from 'node:process'
 import { parseArgs } from 'node:util'
 
-import { median } from './statistics.js'
+import { median, ratiosOf } from './statistics.js'
 import { pinLoad, startTarget, type Target } from './targets.js'
 import { makeWorkloads, type Measured, type Scale, type Workload } from './workloads.js'
 
@@ -75,7 +75,8 @@ function print (name: string, rounds: number, measured: Map<string, Measured[]>)
   for (const [target, results] of measured) {
     const cells = Object.keys(results[0] ?? {}).map((metric) => {
       const values = results.map((result) => result[metric] ?? NaN)
-      const ratios = values.map((value, i) => value / (reference[i]?.[metric] ?? NaN))
+      const ratios = ratiosOf(values, reference.map((result) => result[metric] ?? NaN))
+      if (ratios.length === 0) return `${metric} ${figure(median(values))}`
       const spread = `${figure(Math.min(...ratios))}–${figure(Math.max(...ratios))}`
       return `${metric} ${figure(median(values))} (× ${figure(median(ratios))}, ${spread})`
     })
