@@ -23,7 +23,7 @@ t.test('the README is no longer than a newcomer reads', async (t) => {
 })
 
 t.test('its links lead somewhere', async (t) => {
-  for (const file of ['README.md', 'lib/README.md', 'lib/limits.md']) {
+  for (const file of ['README.md', 'lib/README.md', 'lib/limits.md', 'lib/protocol/README.md']) {
     for (const link of readPage(readFileSync(join(root, file), 'utf8')).links) {
       t.ok(existsSync(join(root, dirname(file), link.replace(/#.*$/, ''))), `${file}: ${link}`)
     }
