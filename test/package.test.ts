@@ -14,10 +14,39 @@ const PACKAGE = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as 
   name: string
   exports: Record<string, unknown>
   dependencies: Record<string, string>
+  peerDependencies: Record<string, string>
   peerDependenciesMeta: Record<string, { optional: boolean }>
 }
 const OPTIONAL = Object.keys(PACKAGE.peerDependenciesMeta)
 const ENTRIES = Object.keys(PACKAGE.exports).filter((entry) => entry !== './package.json').map((entry) => join(PACKAGE.name, entry))
+
+/** An alias among the packages of this project. */
+const LOWEST_FASTIFY = 'fastify-lowest'
+
+const HOST = `
+  import Fastify from 'fastify'
+  import wsChannel, { channelRest } from 'fastify-ws-channel'
+
+  const app = Fastify()
+  await app.register(wsChannel, { agentExecutor: async function * ({ message }) { yield 'You said: '; yield message } })
+  app.register(channelRest, { openAi: true })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const base = 'http://127.0.0.1:' + app.server.address().port
+  const get = async (url) => (await fetch(base + url)).status
+  const statuses = [await get('/api/v1/ws/asyncapi.json'), await get('/agents')]
+  const socket = await app.channel.injectWS()
+  const text = await new Promise((resolve) => {
+    let content = ''
+    socket.on('message', (data) => {
+      const frame = JSON.parse(data)
+      content += frame.content
+      if (frame.done) resolve(content)
+    })
+    socket.send(JSON.stringify({ type: 'chat', message: 'hello' }))
+  })
+  socket.close()
+  await app.close()
+  console.log(JSON.stringify({ version: app.version, statuses, text }))`
 
 /** What a host has that uses one of the SDKs. */
 const SDK_ONLY = /\/adapters\//
@@ -49,8 +78,20 @@ await t.test('the package, packed and installed beside what it needs and nothing
   })
 })
 
+await t.test('the package runs on the lowest Fastify that it says it needs', async (t) => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-ws-channel-')))
+  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+  await install(t, folder, LOWEST_FASTIFY)
+  writeFileSync(join(folder, 'host.mjs'), HOST)
+  const { code, stdout, stderr } = await run(t, process.execPath, [join(folder, 'host.mjs')])
+  t.equal(code, 0, stderr)
+  t.strictSame(JSON.parse(stdout), {
+    version: PACKAGE.peerDependencies['fastify']?.replace('^', ''), statuses: [200, 200], text: 'You said: hello'
+  })
+})
+
 /** Like `npm install` of the tarball, without a registry: its dependencies are those of this project. */
-async function install (t: Test, folder: string): Promise<void> {
+async function install (t: Test, folder: string, fastify = 'fastify'): Promise<void> {
   const source = join(folder, 'source')
   mkdirSync(source)
   for (const name of ['package.json', 'README.md', 'LICENSE', 'lib']) cpSync(join(root, name), join(source, name), { recursive: true })
@@ -62,7 +103,7 @@ async function install (t: Test, folder: string): Promise<void> {
   for (const name of [...Object.keys(PACKAGE.dependencies), 'fastify', '@types/node']) {
     const link = join(folder, 'node_modules', name)
     mkdirSync(dirname(link), { recursive: true })
-    symlinkSync(join(root, 'node_modules', name), link)
+    symlinkSync(join(root, 'node_modules', name === 'fastify' ? fastify : name), link)
   }
 }
 

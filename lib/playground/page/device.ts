@@ -47,8 +47,10 @@ export class Device {
     this.#client.on('state', (state) => { this.#onState(state) })
     this.#client.on('error', (error) => { this.#tellTrouble(error) })
     this.#onState(this.#client.state)
-    void this.#follow(this.#client.subscribe())
-    void this.#transcript.refresh()
+    const subscription = this.#client.subscribe()
+    void this.#follow(subscription)
+    // From then on what is not told is in the history. Where it never comes to that, #follow says why.
+    subscription.ready.then(async () => { await this.#transcript.refresh() }, () => {})
   }
 
   focus (): void {
