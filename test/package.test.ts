@@ -29,11 +29,11 @@ const HOST = `
 
   const app = Fastify()
   await app.register(wsChannel, { agentExecutor: async function * ({ message }) { yield 'You said: '; yield message } })
-  app.register(channelRest, { openAi: true })
+  app.register(channelRest, { prefix: '/api/v1', openAi: true })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const base = 'http://127.0.0.1:' + app.server.address().port
   const get = async (url) => (await fetch(base + url)).status
-  const statuses = [await get('/api/v1/ws/asyncapi.json'), await get('/agents')]
+  const statuses = [await get('/api/v1/ws/asyncapi.json'), await get('/api/v1/agents')]
   const socket = await app.channel.injectWS()
   const text = await new Promise((resolve) => {
     let content = ''
