@@ -6,7 +6,7 @@ import { MAX_TIMEOUT_MS, systemClock, type Clock } from './clock.js'
 import { FST_WS_CHANNEL_INJECTED, FST_WS_CHANNEL_NOT_READY, FST_WS_CHANNEL_OPTION } from './errors.js'
 import { checkJournal, resolveExecutor, resolveStore } from './injected.js'
 import type { Journal, Position } from './journal/journal.js'
-import { memoryJournal } from './journal/memory-journal.js'
+import { memoryJournal, unsharedJournal } from './journal/memory-journal.js'
 import type { ResolvedLimits, WsChannelOptions } from './options.js'
 import type { AsyncApiDocument } from './protocol/asyncapi.js'
 import { createDecoder } from './protocol/decode.js'
@@ -128,7 +128,7 @@ export class ChannelRuntime {
     const givenJournal = this.#options.journal === undefined ? undefined : checkJournal(this.#options.journal)
     const store = resolveStore(this.#fastify, this.#options.sessionStore, clock)
     const named = { journal: givenJournal ?? memoryJournal({ clock }), store: store.value }
-    const unnamed = { journal: memoryJournal({ clock }), store: unnamedStore(clock, limits) }
+    const unnamed = { journal: unsharedJournal({ clock }), store: unnamedStore(clock, limits) }
     const { onBusy = 'queue', onDisconnect = 'continue', authorize } = this.#options
     const agents = agentsOrThrow(executor.value)
     const engine = new Engine({ agents, named, unnamed, limits: { ...limits, onBusy, onDisconnect }, clock, log })

@@ -47,7 +47,7 @@ export function createDecoder (
 ): (data: Buffer) => Decoded {
   const shapes = new Map<string, Shape>()
   for (const [type, schema] of Object.entries(clientFrameSchemas(limits))) {
-    shapes.set(type, { check: compileCheck(schema), fields: Object.keys(schema.properties) })
+    shapes.set(type, { check: compileCheck(schema), fields: new Set(Object.keys(schema.properties)) })
   }
 
   return function decode (data) {
@@ -112,15 +112,26 @@ function metadataFault (metadata: unknown, maxBytes: number): Refusal | undefine
 
 /** Unknown fields never go any further. A lone surrogate in a message would make it unstorable in most databases. */
 function knownFields (raw: JsonObject, shapes: Map<string, Shape>): ClientFrame {
-  const frame: JsonObject = {}
   // `firstFault` has checked `type` and the shape; the compiler cannot follow that across the map.
   const { fields } = shapes.get(raw['type'] as string) as Shape
+  const frame = hasOnly(raw, fields) ? raw : only(raw, fields)
+  const message = frame['message']
+  if (typeof message === 'string' && !message.isWellFormed()) frame['message'] = message.toWellFormed()
+  return frame as ClientFrame
+}
+
+function hasOnly (raw: JsonObject, fields: ReadonlySet<string>): boolean {
+  for (const field in raw) if (!fields.has(field)) return false
+  return true
+}
+
+function only (raw: JsonObject, fields: ReadonlySet<string>): JsonObject {
+  const frame: JsonObject = {}
   for (const field of fields) {
     const value = raw[field]
     if (value !== undefined) frame[field] = value
   }
-  if (typeof frame['message'] === 'string') frame['message'] = frame['message'].toWellFormed()
-  return frame as ClientFrame
+  return frame
 }
 
 function whoSent (raw: JsonObject): Pick<Refusal, 'id' | 'plainChat'> {
@@ -138,6 +149,7 @@ function ownName (raw: JsonObject, field: string): string | undefined {
 
 /** Looks at every key of the frame without recursion: 100,000 nested arrays are a valid JSON text. */
 function findUnsafeKey (root: JsonObject): string | undefined {
+  if (isFlat(root)) return undefined
   const open: Place[] = [{ value: root, key: '', parent: undefined }]
   for (const place of open) {
     const { value } = place
@@ -155,6 +167,12 @@ function findUnsafeKey (root: JsonObject): string | undefined {
     }
   }
   return undefined
+}
+
+/** Nothing in it is an object, and no key is one that is not allowed: most frames are like that. */
+function isFlat (root: JsonObject): boolean {
+  for (const key in root) if (key === '__proto__' || isObject(root[key])) return false
+  return true
 }
 
 /** The path of a key as RFC 6901 writes it. */
@@ -201,5 +219,5 @@ interface Place {
 interface Shape {
   check: (value: unknown) => Fault | undefined
   /** The fields the type has: everything else is dropped. */
-  fields: string[]
+  fields: ReadonlySet<string>
 }

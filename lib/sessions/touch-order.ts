@@ -3,14 +3,14 @@
  * outnumber the items, which keeps every step O(1) in the long run. (The keys of a `Map` have such an order too, but
  * asking it for the first one walks over all of its holes each time.)
  */
-export class TouchOrder<T> {
-  readonly #slotByItem = new Map<T, Slot<T>>()
+export class TouchOrder<T extends Ordered<T>> {
   #slots: Slot<T>[] = []
   #head = 0
   #top = 0
+  #size = 0
 
   get size (): number {
-    return this.#slotByItem.size
+    return this.#size
   }
 
   /** Above the rank of every item. */
@@ -19,18 +19,20 @@ export class TouchOrder<T> {
   }
 
   touch (item: T): void {
+    if (item.slot !== undefined && item.slot === this.#slots[this.#slots.length - 1]) return
     this.delete(item)
-    const slot = { item, rank: this.#top++, taken: true }
-    this.#slotByItem.set(item, slot)
-    this.#slots.push(slot)
+    item.slot = { item, rank: this.#top++, taken: true }
+    this.#slots.push(item.slot)
+    this.#size++
   }
 
   delete (item: T): void {
-    const slot = this.#slotByItem.get(item)
+    const { slot } = item
     if (slot === undefined) return
     slot.taken = false
-    this.#slotByItem.delete(item)
-    if (this.#slots.length > 2 * this.size + 8) this.#sweep()
+    item.slot = undefined
+    this.#size--
+    if (this.#slots.length > 2 * this.#size + 8) this.#sweep()
   }
 
   oldest (): T | undefined {
@@ -49,7 +51,11 @@ export class TouchOrder<T> {
   }
 
   clear (): void {
-    this.#slotByItem.clear()
+    for (const slot of this.#slots) {
+      slot.taken = false
+      slot.item.slot = undefined
+    }
+    this.#size = 0
     this.#sweep()
   }
 
@@ -68,6 +74,11 @@ export class TouchOrder<T> {
     this.#slots = this.#slots.filter((slot) => slot.taken)
     this.#head = 0
   }
+}
+
+/** What knows its place in one order. */
+export interface Ordered<T> {
+  slot: Slot<T> | undefined
 }
 
 export interface Slot<T> {

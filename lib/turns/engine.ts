@@ -269,7 +269,7 @@ export class Engine {
     const { key, turnId, isNamed } = turn.chat
     const made = (cursor: TurnCursor | undefined): TurnFollower => {
       if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
-      const follower = new TurnFollower(cursor, turnId, wake, () => { turn.followers.delete(follower) })
+      const follower = new TurnFollower(cursor, turnId, wake, () => { turn.follower = undefined })
       this.#sessions.follow(turn, follower)
       return follower
     }
