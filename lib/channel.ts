@@ -12,7 +12,7 @@ import type { AsyncApiDocument } from './protocol/asyncapi.js'
 import { createDecoder } from './protocol/decode.js'
 import { ANONYMOUS } from './protocol/names.js'
 import type { ServerFrame } from './protocol/server-frames.js'
-import { memorySessionStore, type MemorySessionStore } from './sessions/memory-session-store.js'
+import { unsharedSessionStore, type MemorySessionStore } from './sessions/memory-session-store.js'
 import type { SessionStore } from './sessions/session-store.js'
 import { Connections } from './transports/connections.js'
 import { HostAccess, type FollowOptions, type HostChat, type SessionRef, type StartedTurn } from './transports/host-access.js'
@@ -273,7 +273,7 @@ function isHttpRefusal (thrown: unknown): boolean {
 
 /** A connection's own sessions are short, many, and must not push each other out. */
 function unnamedStore (clock: Clock, { maxConnections, maxOwnSessions }: ResolvedLimits): MemorySessionStore {
-  return memorySessionStore({
+  return unsharedSessionStore({
     clock,
     maxSessions: maxConnections * maxOwnSessions,
     maxMessagesPerSession: 200,

@@ -53,7 +53,12 @@ const DEFAULT_BOUNDS = {
  * @throws RangeError for a bound that is not at least 1, TypeError for an option that there is not
  */
 export function memorySessionStore (options: MemorySessionStoreOptions = {}): MemorySessionStore {
-  return new MemoryStore(options)
+  return new MemoryStore(options, false)
+}
+
+/** The same for sessions whose turns come once: what was said in an earlier one is not looked for when something is appended. */
+export function unsharedSessionStore (options: MemorySessionStoreOptions = {}): MemorySessionStore {
+  return new MemoryStore(options, true)
 }
 
 class MemoryStore implements MemorySessionStore {
@@ -63,6 +68,7 @@ class MemoryStore implements MemorySessionStore {
   readonly #maxBytes: number
   readonly #maxIdleMs: number
   readonly #clock: Clock
+  readonly #turnsAreNew: boolean
   readonly #tag = crypto.randomUUID()
   readonly #entryByKey = new Map<string, Entry>()
   readonly #listByKey = new Map<string, SessionList>()
@@ -71,7 +77,8 @@ class MemoryStore implements MemorySessionStore {
   #made = 0
   #closed = false
 
-  constructor (options: MemorySessionStoreOptions) {
+  constructor (options: MemorySessionStoreOptions, turnsAreNew: boolean) {
+    this.#turnsAreNew = turnsAreNew
     const bounds = boundsOf('a memory session store', DEFAULT_BOUNDS, options, ['clock'])
     this.#maxSessions = bounds.maxSessions
     this.#maxMessagesPerSession = bounds.maxMessagesPerSession
@@ -119,11 +126,11 @@ class MemoryStore implements MemorySessionStore {
     if (list === undefined) return { sessions: [] }
     const { byMessage, id } = list
     const end = before === undefined ? byMessage.top : positionOf(before, id, byMessage.top)
-    const slots = byMessage.newest(limit + 1, end)
-    const page = slots.slice(0, limit)
-    const sessions = page.map(({ item: { sessionId, updatedAt } }) => ({ sessionId, updatedAt }))
+    const found = byMessage.newest(limit + 1, end)
+    const page = found.slice(0, limit)
+    const sessions = page.map(({ sessionId, updatedAt }) => ({ sessionId, updatedAt }))
     const last = page.at(-1)
-    return last === undefined || slots.length <= limit ? { sessions } : { sessions, before: cursorOf(id, last.rank) }
+    return last === undefined || found.length <= limit ? { sessions } : { sessions, before: cursorOf(id, last.rank) }
   }
 
   delete (key: SessionKey): boolean {
@@ -174,8 +181,8 @@ class MemoryStore implements MemorySessionStore {
 
   #open (key: SessionKey): Entry {
     const keyText = sessionKeyText(key)
-    const session = new MemorySession(key, this.#newId())
-    const entry: Entry = { keyText, session, list: this.#openList(key), touchedAt: 0, slot: undefined }
+    const session = new MemorySession(key, this.#newId(), this.#turnsAreNew)
+    const entry: Entry = { keyText, session, list: this.#openList(key), touchedAt: 0, older: undefined, newer: undefined, rank: 0 }
     this.#entryByKey.set(keyText, entry)
     this.#touch(entry, this.#clock.now())
     this.#bytes += session.bytes

@@ -1,7 +1,7 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import { cursorOf, positionOf } from './cursor.js'
 import type { MessagePage, PageRequest, SessionMessage } from './session-store.js'
-import type { Ordered, Slot } from './touch-order.js'
+import type { Ordered } from './touch-order.js'
 
 // Rough costs in V8 on 64 bits, measured over 10,000 sessions of 1 and of 100 short messages. Text is counted with two
 // bytes a unit, which is what it takes unless all of it is Latin-1.
@@ -15,17 +15,21 @@ export class MemorySession implements Ordered<MemorySession> {
   /** The session's part of the estimate. */
   bytes: number
   updatedAt = 0
-  slot: Slot<MemorySession> | undefined
+  older: MemorySession | undefined
+  newer: MemorySession | undefined
+  rank = 0
   /** Position of the oldest message kept. */
   #start = 0
   /** Where that is in the messages: before it there is nothing. */
   #head = 0
   #messages: Array<Kept | undefined> = []
-  /** The first message of each turn, which leads to the others. */
-  readonly #firstByTurn = new Map<string, Kept>()
+  /** The first message of each turn, which leads to the others; none where no turn comes twice. */
+  readonly #firstByTurn: Map<string, Kept> | undefined
 
-  constructor (key: SessionKey, id: string) {
+  /** @param turnsAreNew no message of an earlier turn will come again */
+  constructor (key: SessionKey, id: string, turnsAreNew: boolean) {
     this.id = id
+    this.#firstByTurn = turnsAreNew ? undefined : new Map()
     this.sessionId = key.sessionId
     this.bytes = emptySessionBytes(key)
   }
@@ -35,6 +39,7 @@ export class MemorySession implements Ordered<MemorySession> {
   }
 
   has ({ turnId, role }: SessionMessage): boolean {
+    if (this.#firstByTurn === undefined) return this.#newestHas(turnId, role)
     let kept = this.#firstByTurn.get(turnId)
     while (kept !== undefined && kept.role !== role) kept = kept.next
     return kept !== undefined
@@ -42,13 +47,7 @@ export class MemorySession implements Ordered<MemorySession> {
 
   add (kept: Kept): void {
     this.#messages.push(kept)
-    let last = this.#firstByTurn.get(kept.turnId)
-    if (last === undefined) {
-      this.#firstByTurn.set(kept.turnId, kept)
-    } else {
-      while (last.next !== undefined) last = last.next
-      last.next = kept
-    }
+    this.#index(kept)
     this.bytes += kept.bytes
     this.updatedAt = kept.at
   }
@@ -63,8 +62,8 @@ export class MemorySession implements Ordered<MemorySession> {
       this.#head = 0
     }
     // The oldest of the session is the oldest of its turn.
-    if (kept.next === undefined) this.#firstByTurn.delete(kept.turnId)
-    else this.#firstByTurn.set(kept.turnId, kept.next)
+    if (kept.next === undefined) this.#firstByTurn?.delete(kept.turnId)
+    else this.#firstByTurn?.set(kept.turnId, kept.next)
     this.bytes -= kept.bytes
   }
 
@@ -82,9 +81,25 @@ export class MemorySession implements Ordered<MemorySession> {
   }
 
   turn (turnId: string): SessionMessage[] {
+    if (this.#firstByTurn === undefined) return this.#messages.flatMap((kept) => kept?.turnId === turnId ? [messageOf(kept)] : [])
     const messages: SessionMessage[] = []
     for (let kept = this.#firstByTurn.get(turnId); kept !== undefined; kept = kept.next) messages.push(messageOf(kept))
     return messages
+  }
+
+  #newestHas (turnId: string, role: SessionMessage['role']): boolean {
+    for (let i = this.#messages.length - 1; this.#messages[i]?.turnId === turnId; i--) {
+      if (this.#messages[i]?.role === role) return true
+    }
+    return false
+  }
+
+  #index (kept: Kept): void {
+    if (this.#firstByTurn === undefined) return
+    let last = this.#firstByTurn.get(kept.turnId)
+    if (last === undefined) return void this.#firstByTurn.set(kept.turnId, kept)
+    while (last.next !== undefined) last = last.next
+    last.next = kept
   }
 }
 

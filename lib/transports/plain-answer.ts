@@ -77,24 +77,26 @@ export class PlainAnswer {
       return encode(errorFrame(error.code, { agentId: this.#agentId, done: true, text: error.text }))
     }
     if (content !== undefined) return this.#message('message', content, true)
-    return this.#message(this.#head === undefined ? 'message' : 'stream', text, true)
+    return this.#head === undefined ? this.#message('message', text, true) : this.#head.end
   }
 
-  #message (type: 'message' | 'stream', content: string, done: boolean): string {
+  #message (type: 'message', content: string, done: boolean): string {
     return encode({ type, agentId: this.#agentId, content, done })
   }
 }
 
-/** What the pieces of an agent's answers begin with. */
+/** What the pieces of an agent's answers begin with, and the frame behind the last. */
 class Head {
   readonly agentId: string
   readonly text: string
   readonly bytes: Uint8Array
+  readonly end: string
 
   constructor (agentId: string) {
     this.agentId = agentId
     this.text = streamHead(agentId)
     this.bytes = bytesOf(`${this.text}"`)
+    this.end = encode({ type: 'stream', agentId, content: '', done: true })
   }
 }
 
