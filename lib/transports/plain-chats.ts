@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
 
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { ChatFrame } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
 import type { SessionKey } from '../protocol/session-key.js'
-import type { Engine, Started } from '../turns/engine.js'
+import type { Wake } from '../journal/journal.js'
+import type { Chat, Engine, Started } from '../turns/engine.js'
 import type { Identity } from './identity.js'
 import type { FrameOutlet } from './outbox.js'
 import { PlainAnswer } from './plain-answer.js'
@@ -19,7 +21,7 @@ export interface PlainChatTools {
   /** Agents with which the connection may have a session of its own. */
   maxOwnSessions: number
   /** Runs a task, which must not throw, after what the connection has asked of that named session before. */
-  inOrder: (key: SessionKey, task: () => Promise<void>) => void
+  inOrder: (key: SessionKey, task: () => Awaitable<void>) => void
   /** What a chat is told to wait that is one too many. */
   retryAfterMs: number
   /** One request more, or one less, is without an answer. */
@@ -34,10 +36,12 @@ export class PlainChats {
   readonly #laneByAgent = new Map<string, PlainLane>()
   /** Sessions of chats that name none, by agent. Nobody can name them, since nobody is told. */
   readonly #ownSessionByAgent = new Map<string, SessionKey>()
+  readonly #wake: Wake
   #isClosed = false
 
   constructor (tools: PlainChatTools) {
     this.#tools = tools
+    this.#wake = (isUrgent) => { tools.outbox.wake(isUrgent) }
   }
 
   /** Chats that have not been answered to their end. */
@@ -53,11 +57,11 @@ export class PlainChats {
   }
 
   /** Nothing is being answered. */
-  get isIdle (): boolean { return this.#laneByAgent.size === 0 }
+  get isIdle (): boolean { return this.unanswered === 0 }
 
   /** @param inOrder runs what it is given after what was asked of the session before */
   start (frame: ChatFrame, agentId: string, inOrder = this.#tools.inOrder): void {
-    const { engine, identity: { owner, context }, outbox, hasRoom, onRequest, retryAfterMs } = this.#tools
+    const { identity: { owner, context }, hasRoom, onRequest, retryAfterMs } = this.#tools
     if (!hasRoom()) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
     const { sessionId } = frame
     const chat = {
@@ -74,14 +78,21 @@ export class PlainChats {
     const answer = new PlainAnswer(agentId, frame.stream !== false)
     this.#lane(agentId).add(answer)
     onRequest(1)
-    const begin = (): Promise<void> => engine.startTurn(chat, (isUrgent) => { outbox.wake(isUrgent) }).then(
-      (started) => { this.#onStarted(started, agentId, answer) },
-      (err: unknown) => {
-        this.#tools.onFailure(err, 'a chat could not be started')
-        this.#answerRefused(agentId, answer, 'INTERNAL', {})
-      })
-    if (chat.isNamed) inOrder(chat.key, begin)
-    else void begin()
+    if (chat.isNamed) inOrder(chat.key, () => this.#begin(chat, answer))
+    else void this.#begin(chat, answer)
+  }
+
+  /** Never rejects. */
+  #begin (chat: Chat, answer: PlainAnswer): Awaitable<void> {
+    try {
+      const started = this.#tools.engine.startTurn(chat, this.#wake)
+      if (!isPromiseLike(started)) return this.#onStarted(started, chat.key.agentId, answer)
+      return started.then(
+        (later) => { this.#onStarted(later, chat.key.agentId, answer) },
+        (err: unknown) => { this.#onNotStarted(err, chat.key.agentId, answer) })
+    } catch (err) {
+      this.#onNotStarted(err, chat.key.agentId, answer)
+    }
   }
 
   /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */
@@ -93,8 +104,9 @@ export class PlainChats {
     this.#tools.outbox.wake()
   }
 
-  /** Called after frames were sent: what has been answered needs no lane. */
+  /** Called after frames were sent: what has been answered needs no lane. One stays: most talk to one agent. */
   settle (): void {
+    if (this.#laneByAgent.size < 2) return
     for (const [agentId, lane] of this.#laneByAgent) {
       if (lane.length > 0) continue
       this.#laneByAgent.delete(agentId)
@@ -133,6 +145,11 @@ export class PlainChats {
     this.#tools.outbox.wake()
   }
 
+  #onNotStarted (err: unknown, agentId: string, answer: PlainAnswer): void {
+    this.#tools.onFailure(err, 'a chat could not be started')
+    this.#answerRefused(agentId, answer, 'INTERNAL', {})
+  }
+
   #answerRefused (agentId: string, answer: PlainAnswer, code: ErrorCode, extra: ErrorExtra): void {
     const { hasRoom, onRequest } = this.#tools
     // It may wait long behind a running answer: as long as there are few, the client is heard meanwhile.
@@ -169,7 +186,7 @@ export class PlainChats {
     let oldest: [agentId: string, key: SessionKey] | undefined
     for (const entry of this.#ownSessionByAgent) {
       oldest ??= entry
-      if (this.#laneByAgent.has(entry[0])) continue
+      if ((this.#laneByAgent.get(entry[0])?.length ?? 0) > 0) continue
       oldest = entry
       break
     }

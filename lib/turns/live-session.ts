@@ -5,8 +5,9 @@ import type { Fault } from '../protocol/schema-check.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import type { TurnFollower } from './follow.js'
-import type { TurnRun } from './run-turn.js'
+import type { TurnRun, TurnTools } from './run-turn.js'
 import type { TimedJournal } from './timed-journal.js'
+import type { WaitingTurns } from './waiting-turns.js'
 
 /** A chat, as a transport hands it over. */
 export interface Chat {
@@ -55,32 +56,39 @@ export type StartedOnce = Accepted<void> | Refused | Duplicate
 /** A session that has something to do on this node. */
 export interface LiveSession {
   readonly key: SessionKey
-  /** The key and the home as text. */
+  /** The key as text. */
   readonly text: string
   readonly home: TimedHome
-  /** Accepted turns that do not run yet, by id, in their order. */
-  readonly waiting: Map<string, LiveTurn>
+  /** Accepted turns that do not run yet. */
+  readonly waiting: WaitingTurns<LiveTurn>
   running: RunningTurn | undefined
   /** Settles when it is known whether there was a turn to run, and never rejects; `undefined` while nobody asks. */
   taking: Promise<void> | undefined
-  /** Somebody wanted the next turn to run while the journal was being asked: its answer may be too old. */
+  /** Somebody wants the next turn to run; while the journal is being asked, its answer may be too old. */
   asksAgain: boolean
+  /** Its next turn is being looked for, or runs as far as it does at once. */
+  isAdvancing: boolean
   /** Set while the journal has no turn for this node, though some wait: it is asked again later. */
   stopRetry: (() => void) | undefined
 }
 
-/** A home whose journal answers in time. */
+/** A home whose journal answers in time. A connection's own session is not the named one that has the same name. */
 export interface TimedHome {
+  /** Those that have something to do, by their keys as text. */
+  readonly sessions: Map<string, LiveSession>
   readonly journal: TimedJournal
   readonly store: SessionStore
+  /** What its turns are run with. */
+  readonly tools: TurnTools
 }
 
 export interface LiveTurn {
   readonly chat: Chat
   readonly bytes: number
-  readonly followers: Set<TurnFollower>
+  /** Who has asked for it, if not as one of the session's readers. */
+  follower: TurnFollower | undefined
   /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */
-  offering: Promise<unknown> | undefined
+  offering: PromiseLike<unknown> | undefined
   /** Since when nobody has followed it. */
   aloneSince: number | undefined
   /** How it ended, if the journal could not be told: a follower that comes later is told too. */
@@ -96,7 +104,7 @@ export interface RunningTurn {
 
 /** All turns of a session that this node knows, the running one first. */
 export function turnsOf ({ running, waiting }: LiveSession): LiveTurn[] {
-  return running === undefined ? [...waiting.values()] : [running.turn, ...waiting.values()]
+  return running === undefined ? [...waiting.all()] : [running.turn, ...waiting.all()]
 }
 
 /** A chat as the journal keeps it. */
