@@ -90,11 +90,14 @@ export class Feeds {
       const { id, message, metadata } = frame
       const hash = this.#tools.isOnce === false ? undefined : bodyHash(metadata === undefined ? { message } : { message, metadata })
       const chat = { ...this.#chatOf(frame, key, id), bodyHash: hash }
-      const started = await this.#start(chat, feed, frame.stream !== false).finally(() => { this.#asked.delete(asked) })
+      // Where more has happened meanwhile than is still kept, the feed goes on behind that, and says so.
+      let acceptedAt: Position | undefined
+      const onAccepted = (position: Position): void => { if (!feed.isOpen) acceptedAt = position }
+      const started = await this.#start(chat, feed, frame.stream !== false, onAccepted).finally(() => { this.#asked.delete(asked) })
       if (this.#isClosed) return
       if (started.accepted) {
         const { position } = started
-        const { epoch, seq } = feed.position
+        const { epoch, seq } = acceptedAt ?? feed.position
         const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
         this.#tools.reply(feed.frames.ack(id, ack))
       } else if (started.code === undefined) {
@@ -196,7 +199,9 @@ export class Feeds {
     return left === undefined ? this.#hasForgotten : left.epoch === epoch && left.seq > seq
   }
 
-  async #start (chat: Chat, feed: Feed, isStreamed: boolean): Promise<StartedOnce> {
+  async #start (
+    chat: Chat, feed: Feed, isStreamed: boolean, onAccepted?: (position: Position) => void
+  ): Promise<StartedOnce> {
     const { engine, hasRoom } = this.#tools
     if (!hasRoom()) return await engine.known(chat) ?? { accepted: false, code: 'RATE_LIMITED', ...this.#wait() }
     const wasOwn = feed.own.has(chat.turnId)
@@ -209,6 +214,7 @@ export class Feeds {
     }
     const started = await engine.startOnce(chat, (epoch, seq) => {
       settle()
+      onAccepted?.({ epoch, seq })
       this.#addOwn(feed, chat.turnId, isStreamed)
       return feed.join({ epoch, seq })
     }).finally(settle)

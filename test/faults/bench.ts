@@ -6,7 +6,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 
 import type { Journal } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
-import { wsChannel } from '../../lib/index.js'
+import { channelRest, wsChannel } from '../../lib/index.js'
 import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
 import type { SessionKey } from '../../lib/protocol/session-key.js'
 import type { SessionStore } from '../../lib/sessions/session-store.js'
@@ -72,6 +72,7 @@ export async function openBench (
     agentExecutor: scriptedAgent(seed, ({ message }) => { calls.set(message, (calls.get(message) ?? 0) + 1) })
   }
   app.register(wsChannel, options)
+  if (scenario.hasRest) app.register(channelRest)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
   const books = new Map(OWNERS.map((owner) => [owner as string, new Map<string, Chat>()]))

@@ -36,7 +36,8 @@ export class HttpRefusal extends Error {
 /** The routes of `channelRest`, for one user, under one journal. */
 export class ChannelHttp {
   readonly #tools: ChannelHttpTools
-  readonly #closing = new AbortController()
+  readonly #open = new Set<AbortController>()
+  #isClosed = false
   #facts: ChannelFacts | undefined
 
   constructor (tools: ChannelHttpTools) {
@@ -56,7 +57,8 @@ export class ChannelHttp {
 
   /** @throws as `facts` does */
   async ask (path: string, { body, headers, query }: HttpRequest = {}): Promise<unknown> {
-    const controller = this.#controller()
+    const controller = new AbortController()
+    this.#keep(controller)
     const stop = afterAwake(this.#tools.clock, this.#tools.answerTimeoutMs, () => { controller.abort() })
     try {
       return await (await this.#fetch(path, { body, headers, query }, controller.signal)).json()
@@ -67,37 +69,39 @@ export class ChannelHttp {
   }
 
   /**
-   * Begins to follow something, until the signal ends it.
+   * Begins to follow something, until the controller ends it.
    * @returns what tells its frames, and settles when there are no more: also when nothing was heard for too long
    * @throws as `facts` does
    */
-  async follow (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<(tools: FollowTools) => Promise<void>> {
+  async follow (path: string, headers: Record<string, string>, controller: AbortController): Promise<(tools: FollowTools) => Promise<void>> {
     const { clock, answerTimeoutMs, silenceMs } = this.#tools
-    const controller = this.#controller()
-    const abort = (): void => { controller.abort() }
-    signal.addEventListener('abort', abort)
-    let stop = afterAwake(clock, answerTimeoutMs, abort)
-    const { body } = await this.#fetch(path, { headers: { accept: 'text/event-stream', ...headers } }, controller.signal).finally(() => { stop() })
-    // An answer with this status has one.
-    const stream = body as ReadableStream<Uint8Array>
+    const end = (): void => { controller.abort() }
+    this.#keep(controller)
+    let stopWatch = afterAwake(clock, answerTimeoutMs, end)
+    const request = this.#fetch(path, { headers: { accept: 'text/event-stream', ...headers } }, controller.signal)
+    const { body } = await request.finally(() => { stopWatch() })
     return async ({ onFrame, onSilence }) => {
       const watch = (): void => {
-        stop()
-        stop = afterAwake(clock, (this.#facts?.heartbeatMs ?? 0) + silenceMs, abort)
+        stopWatch()
+        stopWatch = afterAwake(clock, (this.#facts?.heartbeatMs ?? 0) + silenceMs, end)
       }
       watch()
       try {
-        await readEvents(stream, { onData: (data) => { onFrame(JSON.parse(data) as FollowedFrame) }, onComment: onSilence, onBytes: watch })
+        // An answer with such a status has one.
+        await readEvents(body as ReadableStream<Uint8Array>, {
+          onData: (data) => { onFrame(JSON.parse(data) as FollowedFrame) }, onComment: onSilence, onBytes: watch
+        })
       } finally {
-        stop()
-        abort()
+        stopWatch()
+        end()
       }
     }
   }
 
   /** Ends all that was asked. */
   close (): void {
-    this.#closing.abort()
+    this.#isClosed = true
+    for (const controller of this.#open) controller.abort()
   }
 
   async #fetch (path: string, { body, headers, query = {} }: HttpRequest, signal: AbortSignal): Promise<Response> {
@@ -121,20 +125,25 @@ export class ChannelHttp {
     return response
   }
 
-  /** Ends with this, and not later than itself. */
-  #controller (): AbortController {
-    const controller = new AbortController()
-    const { signal } = this.#closing
-    if (signal.aborted) controller.abort()
-    signal.addEventListener('abort', () => { controller.abort() }, { signal: controller.signal })
-    return controller
+  /** It ends with this, and is forgotten when it has ended. */
+  #keep (controller: AbortController): void {
+    if (this.#isClosed) controller.abort()
+    this.#open.add(controller)
+    controller.signal.addEventListener('abort', () => { this.#open.delete(controller) })
   }
 }
 
-/** Whatever stands in front of the server may have answered, with anything. */
+/**
+ * Whatever stands in front of the server may have answered, with anything.
+ * @throws when the answer breaks off
+ */
 async function bodyOf (response: Response): Promise<Partial<RefusalBody>> {
-  const body: unknown = await response.json().catch(() => null)
-  return typeof body === 'object' && body !== null ? body : {}
+  const text = await response.text()
+  try {
+    return Object(JSON.parse(text)) as Partial<RefusalBody>
+  } catch {
+    return {}
+  }
 }
 
 /** A frame of a session, as it is told there. */

@@ -43,7 +43,14 @@ export class SseSession {
   #stream: AbortController | undefined
   /** Up to there all is told. */
   #position = { epoch: '', seq: 0 }
+  /** What came before is told by what was open then. */
+  #toldFrom = { epoch: '', seq: 0 }
   #texts = new TurnTexts([])
+  /** The chat that has no answer, and what is told from the first word of its turn on: an answer comes first. */
+  #sending: string | undefined
+  #held: FollowedFrame[] = []
+  /** Turns whose ends came with the answers to their chats. */
+  readonly #ended = new Set<string>()
   #last: Promise<void> = Promise.resolve()
   #asked = 0
 
@@ -82,7 +89,7 @@ export class SseSession {
         this.#tools.say({ ...subscribed, id })
       })
     } catch (err) {
-      if (isTold) await this.#followAnew()
+      if (isTold) await this.#followSurely(undefined, (subscribed) => { this.#tools.say(this.#meant(subscribed)) })
       throw err
     }
   }
@@ -93,41 +100,64 @@ export class SseSession {
 
   async #chat ({ type, agentId, ...body }: SessionAsk): Promise<void> {
     const { id } = body
-    // Its turn is told there from its start.
-    if (this.#stream === undefined) await this.#follow(undefined, () => {})
     const wasOwn = this.#own.has(id)
+    // What is told of it may come before the answer.
     this.#own.set(id, body['stream'] === false)
+    this.#sending = id
     try {
       const path = `agents/${encodeURIComponent(agentId)}/chat`
       const { end, ...ack } = await this.#tools.http.ask(path, { body, headers: { prefer: 'respond-async' } }) as Accepted
       if (end !== undefined) this.#tellEnd(ack, end)
-      else if (ack.status !== 'duplicate' || this.#texts.of(id) !== undefined) this.#tellAck(ack)
-      else await this.#tellAgain(ack)
+      else if (this.#stream === undefined) await this.#tellFrom(ack)
+      else if (this.#isTold(ack)) this.#tellAck(ack, this.#texts.of(id))
+      else await this.#tellAnew(ack)
     } catch (err) {
       if (!wasOwn) this.#own.delete(id)
       throw err
+    } finally {
+      this.#sending = undefined
+      for (const frame of this.#held.splice(0)) this.#take(frame)
     }
   }
 
-  /** A turn that ran already when it was begun to be told: the text that it had is told when all is told anew. */
-  async #tellAgain (ack: ServerFrameOf<'ack'>): Promise<void> {
+  /** It is told from where the answer says that it is. */
+  async #tellFrom (ack: ServerFrameOf<'ack'>): Promise<void> {
+    const { id, epoch, seq, content } = ack
+    this.#position = { epoch, seq }
+    this.#tellAck(ack, content)
+    await this.#followSurely(`${epoch}:${seq}`, (subscribed) => {
+      if (!subscribed.recovered) this.#tools.say(this.#meant(subscribed))
+      else if (content !== undefined) this.#texts.begin(id, content)
+    })
+  }
+
+  /** All of its turn was told, or will be. */
+  #isTold ({ id, status, epoch, seq }: ServerFrameOf<'ack'>): boolean {
+    if (this.#texts.of(id) !== undefined) return true
+    return status !== 'duplicate' && (epoch !== this.#toldFrom.epoch || seq >= this.#toldFrom.seq)
+  }
+
+  /** A turn that ran already when the session was begun to be told: the text that it had is told when all is told anew. */
+  async #tellAnew (ack: ServerFrameOf<'ack'>): Promise<void> {
     this.#leave()
-    await this.#followAnew()
-    if (this.#texts.of(ack.id) !== undefined) return this.#tellAck(ack)
+    await this.#followSurely(undefined, (subscribed) => { this.#tools.say(this.#meant(subscribed)) })
+    const text = this.#texts.of(ack.id)
+    if (text !== undefined) return this.#tellAck(ack, text)
     // It has ended meanwhile: how, it is told when it is sent again.
     this.#own.delete(ack.id)
     this.#tools.say({ type: 'error', id: ack.id, code: 'STORE_UNAVAILABLE', message: 'Ended a moment ago', retryable: true, retryAfterMs: 0 })
   }
 
   /** At the place that the socket has come to: that of the answer may be another. */
-  #tellAck ({ content, ...ack }: ServerFrameOf<'ack'>): void {
-    const text = ack.status === 'duplicate' ? this.#texts.of(ack.id) ?? content : undefined
-    this.#tools.say({ ...ack, ...this.#position, ...(text === undefined ? {} : { content: text }) })
+  #tellAck ({ content, ...ack }: ServerFrameOf<'ack'>, text: string | undefined): void {
+    this.#tools.say({ ...ack, ...this.#position, ...(ack.status !== 'duplicate' || text === undefined ? {} : { content: text }) })
   }
 
   #tellEnd (ack: ServerFrameOf<'ack'>, end: NonNullable<Accepted['end']>): void {
-    this.#tools.say({ ...ack, ...this.#position })
+    if (this.#stream === undefined) this.#position = { epoch: ack.epoch, seq: ack.seq }
+    this.#tellAck(ack, ack.content)
     this.#own.delete(ack.id)
+    this.#ended.add(ack.id)
     this.#tools.say({ ...end, seq: this.#position.seq })
   }
 
@@ -137,18 +167,16 @@ export class SseSession {
     say({ type: 'cancelled', id, agentId, sessionId, turns })
   }
 
-  /** @throws Error for a refusal too: what was told already is not to be lost for it */
-  async #followAnew (): Promise<void> {
-    await this.#follow(undefined, (subscribed) => { this.#tools.say(this.#meant(subscribed)) }).catch((cause: unknown) => {
-      throw new Error('The session is not told any more', { cause })
-    })
+  /** @throws Error for a refusal too: what is to be told must not be lost for it */
+  async #followSurely (...from: [lastEventId: string | undefined, onSubscribed: (frame: ServerFrameOf<'subscribed'>) => void]): Promise<void> {
+    await this.#follow(...from).catch((cause: unknown) => { throw new Error('The session is not told any more', { cause }) })
   }
 
   /** Begins to be told of the session, and settles when that is so. What was told before is over. */
   async #follow (lastEventId: string | undefined, onSubscribed: (frame: ServerFrameOf<'subscribed'>) => void): Promise<void> {
     const { http, path } = this.#tools
     const stream = new AbortController()
-    const tell = await http.follow(`${path}/events`, lastEventId === undefined ? {} : { 'last-event-id': lastEventId }, stream.signal)
+    const tell = await http.follow(`${path}/events`, lastEventId === undefined ? {} : { 'last-event-id': lastEventId }, stream)
     this.#stream = stream
     await new Promise<void>((resolve, reject) => {
       let onFirst: typeof onSubscribed | undefined = (frame) => {
@@ -158,10 +186,9 @@ export class SseSession {
       tell({
         onFrame: (frame) => {
           if (this.#stream !== stream) return
-          if (frame.type !== 'subscribed') return this.#take(frame)
+          if (onFirst === undefined || frame.type !== 'subscribed') return this.#hear(frame)
           this.#onSubscribed(frame)
-          if (onFirst === undefined) this.#tools.say(this.#meant(frame))
-          else onFirst(frame)
+          onFirst(frame)
           onFirst = undefined
         },
         onSilence: () => { this.#tools.say({ type: 'pong' }) }
@@ -178,8 +205,9 @@ export class SseSession {
     this.#position = { epoch, seq }
     this.#texts = new TurnTexts(turns)
     if (recovered) return
+    this.#toldFrom = { epoch, seq }
     const open = new Set(turns.map(({ id }) => id))
-    for (const id of this.#own.keys()) if (!open.has(id)) this.#own.delete(id)
+    for (const id of this.#own.keys()) if (!open.has(id) && id !== this.#sending) this.#own.delete(id)
   }
 
   #meant (subscribed: ServerFrameOf<'subscribed'>): ServerFrameOf<'subscribed'> {
@@ -187,18 +215,32 @@ export class SseSession {
     return { ...subscribed, turns: subscribed.turns.filter(({ id }) => this.#own.has(id)) }
   }
 
-  #take (frame: Exclude<FollowedFrame, { type: 'subscribed' }>): void {
-    if (frame.type === 'reconnect') {
-      this.#tools.onLeaving()
-      return this.#tools.say(frame)
+  #hear (frame: FollowedFrame): void {
+    const isOfSent = this.#sending !== undefined && 'id' in frame && frame.id === this.#sending
+    if (isOfSent || this.#held.length > 0) this.#held.push(frame)
+    else this.#take(frame)
+  }
+
+  #take (frame: FollowedFrame): void {
+    switch (frame.type) {
+      case 'subscribed':
+        this.#onSubscribed(frame)
+        return this.#tools.say(this.#meant(frame))
+      case 'reconnect':
+        this.#tools.onLeaving()
+        return this.#tools.say(frame)
+      default: return this.#takeEntry(frame)
     }
+  }
+
+  #takeEntry (frame: Exclude<FollowedFrame, { type: 'subscribed' | 'reconnect' }>): void {
     const { id = '', seq } = frame
     // Why the server ends what it tells: that it does is enough.
     if (seq === undefined) return
     this.#position.seq = seq
     const text = this.#texts.take(frame)
     const isJoined = this.#own.get(id)
-    if (isJoined === undefined && !this.#isWhole) return
+    if (this.#ended.has(id) || (isJoined === undefined && !this.#isWhole)) return
     const isEnd = 'done' in frame && frame.done === true
     if (isEnd) this.#own.delete(id)
     if (frame.type !== 'stream' || isJoined !== true) this.#tools.say(frame)
@@ -209,6 +251,7 @@ export class SseSession {
   #leave (): void {
     const stream = this.#stream
     this.#stream = undefined
+    this.#held = []
     stream?.abort()
   }
 

@@ -18,6 +18,11 @@ export class TurnTexts {
     return this.#textById.get(id)
   }
 
+  /** All that the turn has said is known. */
+  begin (id: string, text: string): void {
+    this.#textById.set(id, text)
+  }
+
   /** @returns the text of the turn, also where this was its end */
   take (frame: ServerFrameOf<'stream' | 'message' | 'event' | 'error'>): string | undefined {
     const { id = '' } = frame
