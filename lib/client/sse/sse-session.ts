@@ -34,8 +34,6 @@ type Accepted = ServerFrameOf<'ack'> & { end?: Extract<FollowedFrame, { seq?: nu
  * own chats. Both come over one answer of server-sent events; chats and cancels are requests, one after another.
  */
 export class SseSession {
-  readonly #agentId: string
-  readonly #sessionId: string
   readonly #tools: SseSessionTools
   /** Chats of this socket whose ends have not been told; true for those whose text comes whole. */
   readonly #own = new Map<string, boolean>()
@@ -54,9 +52,7 @@ export class SseSession {
   #last: Promise<void> = Promise.resolve()
   #asked = 0
 
-  constructor ({ agentId, sessionId }: { agentId: string, sessionId: string }, tools: SseSessionTools) {
-    this.#agentId = agentId
-    this.#sessionId = sessionId
+  constructor (tools: SseSessionTools) {
     this.#tools = tools
   }
 
@@ -81,15 +77,15 @@ export class SseSession {
   }
 
   async #subscribe ({ id, epoch, after }: SessionAsk): Promise<void> {
-    const isTold = this.#stream !== undefined
+    const wasOpen = this.#stream !== undefined
     this.#leave()
     try {
-      await this.#follow(isTold || epoch === undefined ? undefined : `${String(epoch)}:${String(after)}`, (subscribed) => {
+      await this.#follow(wasOpen || epoch === undefined ? undefined : `${String(epoch)}:${String(after)}`, (subscribed) => {
         this.#isWhole = true
         this.#tools.say({ ...subscribed, id })
       })
     } catch (err) {
-      if (isTold) await this.#followSurely(undefined, (subscribed) => { this.#tools.say(this.#meant(subscribed)) })
+      if (wasOpen) await this.#followSurely(undefined, (subscribed) => { this.#tools.say(this.#meant(subscribed)) })
       throw err
     }
   }
@@ -168,18 +164,18 @@ export class SseSession {
   }
 
   /** @throws Error for a refusal too: what is to be told must not be lost for it */
-  async #followSurely (...from: [lastEventId: string | undefined, onSubscribed: (frame: ServerFrameOf<'subscribed'>) => void]): Promise<void> {
-    await this.#follow(...from).catch((cause: unknown) => { throw new Error('The session is not told any more', { cause }) })
+  async #followSurely (lastEventId: string | undefined, onSubscribed: OnSubscribed): Promise<void> {
+    await this.#follow(lastEventId, onSubscribed).catch((cause: unknown) => { throw new Error('The session is not told any more', { cause }) })
   }
 
   /** Begins to be told of the session, and settles when that is so. What was told before is over. */
-  async #follow (lastEventId: string | undefined, onSubscribed: (frame: ServerFrameOf<'subscribed'>) => void): Promise<void> {
+  async #follow (lastEventId: string | undefined, onSubscribed: OnSubscribed): Promise<void> {
     const { http, path } = this.#tools
     const stream = new AbortController()
     const tell = await http.follow(`${path}/events`, lastEventId === undefined ? {} : { 'last-event-id': lastEventId }, stream)
     this.#stream = stream
     await new Promise<void>((resolve, reject) => {
-      let onFirst: typeof onSubscribed | undefined = (frame) => {
+      let onFirst: OnSubscribed | undefined = (frame) => {
         onSubscribed(frame)
         resolve()
       }
@@ -261,3 +257,5 @@ export class SseSession {
     this.#tools.onIdle()
   }
 }
+
+type OnSubscribed = (frame: ServerFrameOf<'subscribed'>) => void

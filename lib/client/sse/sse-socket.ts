@@ -94,14 +94,17 @@ export class SseSocket implements ClientWebSocket {
     const key = JSON.stringify([agentId, sessionId])
     let session = this.#sessionByKey.get(key)
     if (session === undefined) {
-      session = new SseSession(frame, {
+      session = new SseSession({
         http: this.#http,
         path: pathOf(agentId, sessionId),
         say: (frame) => { this.#say(frame) },
         onFailed: (frame, err) => { this.#onFailed(frame, err) },
         onLeaving: () => { this.#isLeaving = true },
         onStreamLost: () => { this.#onStreamLost() },
-        onIdle: () => { this.#sessionByKey.delete(key) }
+        onIdle: () => {
+          this.#sessionByKey.delete(key)
+          if (this.#isLeaving) this.#leaveIfDone()
+        }
       })
       this.#sessionByKey.set(key, session)
     }
