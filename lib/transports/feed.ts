@@ -98,10 +98,8 @@ export class Feed implements FrameSource {
   async join (position?: Position): Promise<void> {
     if (this.#follower !== undefined) return
     const followed = await this.#follow({ turns: this.own, position })
-    if (followed === undefined) {
-      if (position !== undefined) throw new Error('the journal has no room for the session of a turn that it has taken')
-      return
-    }
+    // No room: nothing runs in the session, not even a turn that was taken a moment ago.
+    if (followed === undefined) return
     if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#next = this.#snapshot(followed)
   }
 

@@ -95,7 +95,11 @@ export class Feeds {
       const onAccepted = (position: Position): void => { if (!feed.isOpen) acceptedAt = position }
       const started = await this.#start(chat, feed, frame.stream !== false, onAccepted).finally(() => { this.#asked.delete(asked) })
       if (this.#isClosed) return
-      if (started.accepted) {
+      if (started.accepted && !feed.isOpen) {
+        // Over, and its session dropped, before it could be followed.
+        feed.dropOwn(id)
+        await this.#tools.large(() => this.#tellAgain(frame, chat, feed, undefined))
+      } else if (started.accepted) {
         const { position } = started
         const { epoch, seq } = acceptedAt ?? feed.position
         const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }

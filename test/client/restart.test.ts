@@ -50,15 +50,16 @@ async function firstPiece (turn: ClientTurn): Promise<string | undefined> {
 for (const isSse of [false, true]) {
   t.test(isSse ? 'over server-sent events' : 'over a WebSocket', async (t) => {
     const transport = (clock?: ManualClock) => isSse ? sseTransport({ clock }) : WebSocket
-    const after = (app: FastifyInstance): void => { app.register(channelRest) }
+    // A pool of connections may have made one for nothing, which a server would wait for.
+    const overHttp = { fastify: { forceCloseConnections: true }, after (app: FastifyInstance) { app.register(channelRest) } }
 
     t.test('a server that is restarted in the middle, with its memory gone', async (t) => {
       await t.test('ends every turn in text or in an error that says what is known', async (t) => {
         const gate = deferred()
         t.teardown(() => { gate.resolve() })
         const sessionStore = memorySessionStore()
-        const first = await serve(t, { after,  agentExecutor: halting(gate.promise), sessionStore })
-        const second = await serve(t, { after,  agentExecutor: ({ message }) => `${message}: anew`, sessionStore })
+        const first = await serve(t, { ...overHttp,  agentExecutor: halting(gate.promise), sessionStore })
+        const second = await serve(t, { ...overHttp,  agentExecutor: ({ message }) => `${message}: anew`, sessionStore })
         const line = await lineTo(t, first.port)
         const client = openClient(t, line.url, { WebSocket: transport() })
         const subscription = client.subscribe({ sessionId: 'a' })
@@ -96,7 +97,7 @@ for (const isSse of [false, true]) {
         const gate = deferred()
         t.teardown(() => { gate.resolve() })
         const clock = new ManualClock()
-        const host = await serve(t, { after,  agentExecutor: halting(gate.promise) })
+        const host = await serve(t, { ...overHttp,  agentExecutor: halting(gate.promise) })
         const line = await lineTo(t, host.port)
         const client = openClient(t, line.url, { WebSocket: transport(clock), clock, turnPatienceMs: 60_000, answerTimeoutMs: 30_000, random: () => 0.5 })
         const running = client.chat({ message: 'running' })
@@ -118,7 +119,7 @@ for (const isSse of [false, true]) {
     t.test('a computer that slept finds its answer when it wakes', async (t) => {
       const gate = deferred()
       const clock = new ManualClock()
-      const host = await serve(t, { after,  agentExecutor: halting(gate.promise) })
+      const host = await serve(t, { ...overHttp,  agentExecutor: halting(gate.promise) })
       const line = await lineTo(t, host.port)
       const client = openClient(t, line.url, { WebSocket: transport(clock), clock, random: () => 0 })
       const turn = client.chat({ message: 'asleep' })

@@ -72,9 +72,12 @@ async function proxyTo (t: Test, port: number, upgrades: Upgrades): Promise<Prox
   return proxy
 }
 
+/** A pool of connections may have made one for nothing, which a server would wait for. */
+const ENDS_ALL = { fastify: { forceCloseConnections: true } }
+
 async function open (t: Test, upgrades: Upgrades, options: Partial<ChannelClientOptions> = {}, hasRest = true): Promise<{ client: ChannelClient, proxy: Proxy }> {
   const agentExecutor: Executor = ({ message }) => ['You said: ', message]
-  const { port } = await serve(t, { agentExecutor, after (app) { if (hasRest) app.register(channelRest) } })
+  const { port } = await serve(t, { ...ENDS_ALL, agentExecutor, after (app) { if (hasRest) app.register(channelRest) } })
   const proxy = await proxyTo(t, port, upgrades)
   const client = createChannelClient({ url: proxy.url, WebSocket, fallback: sseTransport(), minBackOffMs: 5, maxBackOffMs: 20, ...options })
   t.teardown(() => { client.close() })
@@ -125,7 +128,7 @@ t.test('a channel that is nowhere is the end, with either', async (t) => {
 })
 
 t.test('where there is no WebSocket at all, it is all there is', async (t) => {
-  const { port } = await serve(t, { agentExecutor: () => 'hi', after (app) { app.register(channelRest) } })
+  const { port } = await serve(t, { ...ENDS_ALL, agentExecutor: () => 'hi', after (app) { app.register(channelRest) } })
   t.intercept(globalThis, 'WebSocket', { value: undefined, configurable: true })
   const client = createChannelClient({ url: `http://127.0.0.1:${port}/api/v1/ws`, fallback: sseTransport() })
   t.teardown(() => { client.close() })

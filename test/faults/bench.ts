@@ -57,7 +57,7 @@ export async function openBench (
   const truth = new Truth()
   const calls = new Map<string, number>()
   const linkByPort = new Map<number, Link>()
-  const app = fastify({ logger: { level: 'error', stream: new ErrorLog(report) } })
+  const app = fastify({ forceCloseConnections: scenario.hasRest ? true : 'idle', logger: { level: 'error', stream: new ErrorLog(report) } })
   app.server.on('connection', (socket) => { narrow(socket, linkByPort) })
   const random = new Random(seed + 77)
   const recording = new RecordingJournal(memoryJournal({ ...scenario.journal, clock }), truth, report.fault.bind(report))

@@ -24,8 +24,6 @@ export interface ClientSeedOptions extends SeedOptions {
 async function run (seed: number, report: Report, patienceMs: number, isSse: boolean): Promise<void> {
   const scenario = scenarioOf(seed)
   const { clientsPerOwner } = scenario
-  // A turn can be over, and its session dropped, in the round trip in which it is begun to be followed: the server logs that.
-  if (scenario.isDelayed) delete scenario.journal.maxSessions
   const clock = new ManualClock()
   const giveUpAt = performance.now() + patienceMs
   const bench = await openBench(seed, { ...scenario, clientsPerOwner: 0, hasRest: isSse }, report, {}, clock, () => performance.now() > giveUpAt)
