@@ -10,7 +10,7 @@ import { memoryJournal, unsharedJournal } from './journal/memory-journal.js'
 import type { ResolvedLimits, WsChannelOptions } from './options.js'
 import type { AsyncApiDocument } from './protocol/asyncapi.js'
 import { createDecoder } from './protocol/decode.js'
-import { ANONYMOUS } from './protocol/names.js'
+import { ANONYMOUS, SUBPROTOCOL } from './protocol/names.js'
 import type { ServerFrame } from './protocol/server-frames.js'
 import { unsharedSessionStore, type MemorySessionStore } from './sessions/memory-session-store.js'
 import type { SessionStore } from './sessions/session-store.js'
@@ -147,7 +147,8 @@ export class ChannelRuntime {
     const owned: Closable[] = [unnamed.journal, unnamed.store]
     if (this.#options.journal === undefined) owned.push(named.journal)
     if (store.isDefault) owned.push(store.value)
-    const tools: RestTools = { engine, agents, connections, decode: decodeOwn, hostTypes, authorize, limits, clock, log }
+    const facts = factsOf(ready)
+    const tools: RestTools = { engine, agents, facts, connections, decode: decodeOwn, hostTypes, authorize, limits, clock, log }
     this.#parts = { engine, connections, host, tools, journals: [named.journal, unnamed.journal], owned }
   }
 
@@ -298,6 +299,10 @@ function readyFrame (limits: ResolvedLimits, journal: Journal, types: string[]):
     heartbeatMs: limits.heartbeatMs,
     types
   }
+}
+
+function factsOf ({ journal, maxPayload, maxFrameBytes, heartbeatMs }: ReturnType<typeof readyFrame>): RestTools['facts'] {
+  return { protocol: SUBPROTOCOL, journal, maxPayload, maxFrameBytes, heartbeatMs }
 }
 
 /**

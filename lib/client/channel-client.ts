@@ -35,7 +35,12 @@ export interface ChatRequest extends SessionChoice, Pick<ClientFrameOf<'chat'>, 
   stream?: boolean | undefined
 }
 
-export interface HistoryRequest extends SessionChoice, Pick<ClientFrameOf<'history'>, 'before' | 'limit'>, Abortable {}
+export interface HistoryRequest extends SessionChoice, Abortable {
+  /** A cursor from an earlier page: what came before that. @default the newest */
+  before?: ClientFrameOf<'history'>['before'] | undefined
+  /** Messages, at most: 1 to 200. @default 50 */
+  limit?: ClientFrameOf<'history'>['limit'] | undefined
+}
 
 export interface ClientEvents {
   state: ConnectionState

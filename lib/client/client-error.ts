@@ -9,6 +9,7 @@ const CLIENT_CODES = {
   UNAUTHORIZED: 'The credentials are not accepted',
   TIMEOUT: 'The server did not answer in time',
   TOO_BIG: 'The server takes no frame of this size',
+  WEBSOCKET_ONLY: 'Frames of this type go over a WebSocket only',
   TEXT_CHANGED: 'The server tells another text than before',
   CLOSED: 'The client is closed'
 } as const

@@ -38,6 +38,9 @@ export class Connection {
   #isRejected = false
   /** When to come back, as the server has said. */
   #hintMs = 0
+  /** So many attempts with a WebSocket have come to nothing, one after another. */
+  #blocked = 0
+  #isFallback = false
   /** Counts attempts: an answer to an older one comes too late. */
   #attempt = 0
   #cancelWait: (() => void) | undefined
@@ -80,7 +83,7 @@ export class Connection {
   async #connect (): Promise<void> {
     const attempt = ++this.#attempt
     this.#cancelWait = undefined
-    const { token, WebSocket, url } = this.#settings
+    const { token, WebSocket, fallback = WebSocket, fallbackAfter, url } = this.#settings
     // Who has just made a client is to have the time to listen to it.
     await Promise.resolve()
     if (attempt !== this.#attempt) return
@@ -92,7 +95,8 @@ export class Connection {
     }
     if (attempt !== this.#attempt) return
     try {
-      this.#link = new Link(new WebSocket(url.href, subprotocols(this.#token)), {
+      this.#isFallback = this.#blocked >= fallbackAfter
+      this.#link = new Link(new (this.#isFallback ? fallback : WebSocket)(url.href, subprotocols(this.#token)), {
         ...this.#settings,
         onReady: (ready) => { this.#onReady(ready) },
         onFrame: (frame) => { this.#onFrame(frame) },
@@ -121,12 +125,14 @@ export class Connection {
     this.#link = undefined
     if (this.#openedAt !== undefined && elapsedMs(this.#settings.clock, this.#openedAt) >= GOOD_MS) this.#failures = 0
     this.#openedAt = undefined
+    if (link?.ready === undefined) this.#blocked = this.#isFallback ? 0 : this.#blocked + 1
+    else if (!this.#isFallback) this.#blocked = 0
     const advice = adviceOf(code)
     if (link?.ready !== undefined) this.#events.onLost(link.heard, advice === 'without-that-frame')
     this.#enter('reconnecting')
     // Whoever was told may have closed the client.
     if (this.#isClosed()) return
-    if (link?.hasOpened !== true) void this.#askWhy()
+    if (link?.hasOpened !== true) void this.#askWhy(code)
     else this.#follow(advice, code)
   }
 
@@ -141,15 +147,20 @@ export class Connection {
     }
   }
 
-  async #askWhy (): Promise<void> {
+  async #askWhy (code: number): Promise<void> {
     const attempt = this.#attempt
-    const refusal = await whyRefused(this.#settings, this.#token)
+    // A fallback knows the status with which it was refused.
+    const refusal = code < 1_000 ? { status: code, retryAfterMs: this.#hintMs } : await whyRefused(this.#settings, this.#token)
     if (attempt !== this.#attempt) return
     if (refusal === undefined) return this.#wait(this.#backOffMs())
     const { status, retryAfterMs } = refusal
     if (status === 401) this.#renew(status)
-    else if (isFinal(status)) this.#end(new ChannelClientError('CONNECTION_REFUSED', { status }))
-    else this.#wait(Math.max(retryAfterMs, this.#backOffMs()))
+    else if (!isFinal(status)) this.#wait(Math.max(retryAfterMs, this.#backOffMs()))
+    else if (this.#isFallback || this.#settings.fallback === undefined) this.#end(new ChannelClientError('CONNECTION_REFUSED', { status }))
+    else {
+      this.#blocked = this.#settings.fallbackAfter
+      this.#wait(0)
+    }
   }
 
   /** Where there is another token to be had, and it was not refused in its turn. */

@@ -14,7 +14,7 @@ export interface LinkTools {
   pongTimeoutMs: number
   onReady: (ready: ReadyFrame) => void
   onFrame: (frame: ServerFrame) => void
-  /** Called once, at the end, unless the link is closed from here. */
+  /** Called once, at the end, unless the link is closed from here. A code below 1000 is the HTTP status of a refusal. */
   onOver: (code: number) => void
 }
 

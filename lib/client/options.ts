@@ -11,6 +11,14 @@ export interface ChannelClientOptions {
   token?: string | TokenSource | undefined
   /** A WebSocket as browsers have it, such as that of `ws`. @default globalThis.WebSocket */
   WebSocket?: WebSocketConstructor | undefined
+  /**
+   * Takes the place of the WebSocket where none gets through, such as `sseTransport()` of `fastify-ws-channel/client/sse`:
+   * when `fallbackAfter` attempts in a row have come to nothing, or the server answers a plain GET that there is none. It
+   * stays until an attempt of its own comes to nothing: then WebSockets are tried again. Given as `WebSocket`, it is all there is.
+   */
+  fallback?: WebSocketConstructor | undefined
+  /** @default 2 */
+  fallbackAfter?: number | undefined
   /** Asks by a plain GET why an upgrade was refused, which a WebSocket does not tell. @default globalThis.fetch */
   fetch?: typeof fetch | undefined
   /** The agent of chats that name none. @default the URL's, else `main` */
@@ -65,7 +73,7 @@ export function readOptions (options: ChannelClientOptions) {
   const { location, WebSocket: available, fetch: ask } = globalThis as Partial<Globals>
   const url = new URL(options.url, location?.href)
   url.protocol = url.protocol.replace('http', 'ws')
-  const { WebSocket = available, fetch = ask } = options
+  const { fallback, WebSocket = available ?? fallback, fetch = ask } = options
   if (WebSocket === undefined) throw new TypeError('There is no WebSocket here: give one as the option `WebSocket`, such as that of the package ws')
   const { agentId = url.searchParams.get('agentId') ?? DEFAULT_AGENT_ID } = options
   const { sessionId = url.searchParams.get('sessionId') ?? freshId() } = options
@@ -73,6 +81,8 @@ export function readOptions (options: ChannelClientOptions) {
     url,
     token: options.token,
     WebSocket,
+    fallback,
+    fallbackAfter: options.fallbackAfter ?? 2,
     fetch,
     agentId,
     sessionId,

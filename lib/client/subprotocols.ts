@@ -9,3 +9,9 @@ export function subprotocols (token: string | undefined): string[] {
   if (HTTP_TOKEN.test(token)) return [SUBPROTOCOL, 'bearer', token]
   return [SUBPROTOCOL, 'bearer.b64', btoa(token).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')]
 }
+
+/** The token among them, for who can set a header. */
+export function tokenAmong ([, scheme, token = '']: readonly string[]): string | undefined {
+  if (scheme === undefined) return undefined
+  return scheme === 'bearer' ? token : atob(token.replaceAll('-', '+').replaceAll('_', '/'))
+}

@@ -97,11 +97,9 @@ export class Feed implements FrameSource {
   join (position?: Position): Awaitable<void> {
     if (this.#follower !== undefined) return
     return andThen(this.#follow({ turns: this.own, position }), (followed) => {
-      if (followed !== undefined) {
-        if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#next = this.#snapshot(followed)
-      } else if (position !== undefined) {
-        throw new Error('the journal has no room for the session of a turn that it has taken')
-      }
+      // No room: nothing runs in the session, not even a turn that was taken a moment ago.
+      if (followed === undefined) return
+      if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#next = this.#snapshot(followed)
     })
   }
 

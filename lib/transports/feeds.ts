@@ -91,17 +91,25 @@ export class Feeds {
       const { id, message, metadata } = frame
       const hash = this.#tools.isOnce === false ? undefined : bodyHash(metadata === undefined ? { message } : { message, metadata })
       const chat = { ...this.#chatOf(frame, key, id), bodyHash: hash }
-      const started = this.#start(chat, feed, frame.stream !== false, () => { this.#asked.delete(asked) })
-      return andThen(started, (started) => this.#answer(frame, chat, feed, started))
+      // Where more has happened meanwhile than is still kept, the feed goes on behind that, and says so.
+      let acceptedAt: Position | undefined
+      const onAccepted = (position: Position): void => { if (!feed.isOpen) acceptedAt = position }
+      const started = this.#start(chat, feed, frame.stream !== false, onAccepted, () => { this.#asked.delete(asked) })
+      return andThen(started, (started) => this.#answer(frame, chat, feed, started, acceptedAt))
     })
   }
 
-  #answer (frame: TrackedChat, chat: Chat, feed: Feed, started: StartedOnce): Awaitable<void> {
+  #answer (frame: TrackedChat, chat: Chat, feed: Feed, started: StartedOnce, acceptedAt: Position | undefined): Awaitable<void> {
     if (this.#isClosed) return
     const { id } = frame
+    if (started.accepted && !feed.isOpen) {
+      // Over, and its session dropped, before it could be followed.
+      feed.dropOwn(id)
+      return this.#tools.large(() => this.#tellAgain(frame, chat, feed, undefined))
+    }
     if (started.accepted) {
       const { position } = started
-      const { epoch, seq } = feed.position
+      const { epoch, seq } = acceptedAt ?? feed.position
       const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
       return this.#tools.reply(feed.frames.ack(id, ack))
     }
@@ -200,8 +208,13 @@ export class Feeds {
     return left === undefined ? this.#hasForgotten : left.epoch === epoch && left.seq > seq
   }
 
-  /** @param onSettled called when it is known whether it was accepted */
-  #start (chat: Chat, feed: Feed, isStreamed: boolean, onSettled = (): void => {}): Awaitable<StartedOnce> {
+  /**
+   * @param onAccepted called with the position from which the turn is told, before it is followed
+   * @param onSettled called when it is known whether it was accepted
+   */
+  #start (
+    chat: Chat, feed: Feed, isStreamed: boolean, onAccepted?: (position: Position) => void, onSettled?: () => void
+  ): Awaitable<StartedOnce> {
     const { engine, hasRoom } = this.#tools
     if (!hasRoom()) {
       const refused = { accepted: false, code: 'RATE_LIMITED', ...this.#wait() } as const
@@ -217,9 +230,10 @@ export class Feeds {
     }
     const started = andFinally(() => engine.startOnce(chat, (epoch, seq) => {
       settle()
+      onAccepted?.({ epoch, seq })
       this.#addOwn(feed, chat.turnId, isStreamed)
       return feed.join({ epoch, seq })
-    }), () => { settle(); onSettled() })
+    }), () => { settle(); onSettled?.() })
     return andThen(started, (started) => {
       // It was accepted, and taken back.
       if (!wasOwn && !started.accepted) feed.dropOwn(chat.turnId)

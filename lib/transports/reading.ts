@@ -26,6 +26,8 @@ export interface Teller {
    * @param position up to where the frame leads in its session, if it does
    */
   tell (frame: string, position: Position | undefined): string | undefined
+  /** What was asked for is answered; of what it has begun there may be more. */
+  onAnswered? (): void
   /** Nothing more will come. */
   end (): void
   /** No more can be told. */
@@ -71,6 +73,7 @@ export class Reading implements OutboxEvents {
       room: () => undefined,
       onRequest: (change) => {
         this.#pending += change
+        if (this.#pending === 0) this.#teller.onAnswered?.()
         this.#endIfDone()
       },
       onFailure: (err, text) => { this.#log('error', err, text) }

@@ -18,6 +18,11 @@ export function preferredType<Type extends AnswerType> ({ headers }: FastifyRequ
   return types.find((type) => type === preferred)
 }
 
+/** Whether a client does not want to wait for more than that its request was accepted (RFC 7240). */
+export function prefersAck ({ headers: { prefer = '' } }: FastifyRequest): boolean {
+  return String(prefer).split(',').some((preference) => preference.trim().toLowerCase() === 'respond-async')
+}
+
 /** The body of an answer to who takes none of what there is. */
 export const NOT_ACCEPTABLE: RefusalBody = {
   statusCode: 406,

@@ -7,13 +7,15 @@ import type { ClientFrame } from '../protocol/client-frames.js'
 import { ANONYMOUS } from '../protocol/names.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { MessagePage, SessionPage } from '../sessions/session-store.js'
+import { AckTelling, type AckAnswer } from './ack-telling.js'
 import { onceOver } from './answer-over.js'
 import { hangUpInDrain } from './hang-up.js'
 import type { Identity } from './identity.js'
+import { refuseOtherJournal } from './journal-gate.js'
 import { askPermission } from './permission.js'
 import { Refusal } from './refusal.js'
-import { bodyOf, chatOf, EVENTS_TYPE, frameOf, lastPosition, NOT_ACCEPTABLE, preferredType } from './rest-frames.js'
-import { PAGE_LIMIT } from './rest-schemas.js'
+import { bodyOf, chatOf, EVENTS_TYPE, frameOf, lastPosition, NOT_ACCEPTABLE, preferredType, prefersAck } from './rest-frames.js'
+import { PAGE_LIMIT, type ChannelFacts } from './rest-schemas.js'
 import type { RestTools } from './rest-tools.js'
 import { SseTelling } from './sse-telling.js'
 import type { SseTellings } from './sse-tellings.js'
@@ -44,9 +46,15 @@ export class RestHandlers {
     this.#identify = identify
   }
 
-  readonly agents = async (request: FastifyRequest): Promise<{ agents: AgentSummary[] }> => {
+  /** A `preHandler` of each of the routes. */
+  readonly requireJournal = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    await refuseOtherJournal(request, reply, this.#tools().facts.journal)
+  }
+
+  readonly agents = async (request: FastifyRequest): Promise<{ agents: AgentSummary[], channel: ChannelFacts }> => {
     await this.#identify(request)
-    return { agents: this.#tools().agents.list() }
+    const { agents, facts } = this.#tools()
+    return { agents: agents.list(), channel: facts }
   }
 
   readonly chat = async (request: AgentRequest, reply: FastifyReply): Promise<unknown> => {
@@ -58,7 +66,12 @@ export class RestHandlers {
     // Where a session is named, whoever loses this answer can find it again by the id of its turn.
     const frame = chat.sessionId === undefined ? chat : { ...chat, id: chat.id ?? randomUUID() }
     if (type === EVENTS_TYPE) return await this.#tell(reply, identity, frame, hasOwnId)
-    return await this.#answer<WholeAnswer>(reply, identity, { ...frame, stream: false }, hasOwnId)
+    if (frame.id === undefined || !prefersAck(request)) {
+      return await this.#answer<WholeAnswer>(reply, identity, { ...frame, stream: false }, hasOwnId)
+    }
+    const answer = await this.#answer<AckAnswer>(reply, identity, frame, hasOwnId, AckTelling)
+    if (answer !== undefined) reply.code(202)
+    return answer
   }
 
   readonly sessions = async (
@@ -114,11 +127,11 @@ export class RestHandlers {
 
   /** What is not there any more when its client is gone is answered to nobody. */
   async #answer<Answer> (
-    reply: FastifyReply, identity: Identity, frame: ClientFrame, hasOwnId = false
+    reply: FastifyReply, identity: Identity, frame: ClientFrame, hasOwnId = false, Telling = WholeTelling
   ): Promise<Answer | undefined> {
     const tools = this.#tools()
     tools.connections.reserveRequest(identity.owner)
-    const telling = new WholeTelling(identity, hasOwnId, tools)
+    const telling = new Telling(identity, hasOwnId, tools)
     // Until the client has taken its answer: else who takes none could have any number of them.
     onceOver(reply, () => {
       telling.abandon()

@@ -1,3 +1,4 @@
+import { Type, type TObject } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 
 import type { FrameLimits } from '../protocol/client-frames.js'
@@ -7,8 +8,8 @@ import { compileSerializer } from './refusal.js'
 import { answerRestError, forbidStoring } from './rest-errors.js'
 import type { RestHandlers } from './rest-handlers.js'
 import {
-  AGENT_PARAMS, AGENTS, ANSWER, answers, CANCELLED, cancelBody, CHAT_HEADERS, chatBody, EVENTS_HEADERS, EVENTS_QUERY, FORGOTTEN,
-  MESSAGES, PAGE_QUERY, refusals, SESSION_PARAMS, SESSIONS
+  ACCEPTED, AGENT_PARAMS, AGENTS, ANSWER, answers, CANCELLED, cancelBody, CHAT_HEADERS, chatBody, EVENTS_HEADERS, EVENTS_QUERY, FORGOTTEN,
+  JOURNAL_HEADERS, MESSAGES, JOURNAL_REFUSED, PAGE_QUERY, refusals, SESSION_PARAMS, SESSIONS
 } from './rest-schemas.js'
 import { compileRestValidator } from './rest-validator.js'
 import { checkRouteOptions, hookList, type ChannelRouteOptions } from './route-options.js'
@@ -37,7 +38,7 @@ export function registerRestRoutes (fastify: FastifyInstance, handlers: RestHand
       ...route,
       url: options.prefix + url,
       // What a host says there is for people, and of the types that documents want.
-      schema: { tags: TAGS, ...routeOptions.schema, ...schema, operationId: operationId + operationSuffix } as FastifySchema,
+      schema: { tags: TAGS, ...routeOptions.schema, ...withJournal(schema), operationId: operationId + operationSuffix } as FastifySchema,
       // A host's compilers and transforms may know only their own kind of schema.
       config: { swaggerTransform: false, ...routeOptions.config },
       validatorCompiler: compileRestValidator,
@@ -46,7 +47,7 @@ export function registerRestRoutes (fastify: FastifyInstance, handlers: RestHand
       // One that follows would never end.
       exposeHeadRoute: false,
       onRequest: [forbidStoring, ...hookList(routeOptions.onRequest)],
-      preHandler: [...hookList(routeOptions.preHandler), gate]
+      preHandler: [...hookList(routeOptions.preHandler), gate, handlers.requireJournal]
     })
   }
 }
@@ -72,6 +73,7 @@ function routesOf (handlers: RestHandlers, { limits }: RestRoutesOptions): RestR
         body: chatBody(limits),
         response: {
           200: answers('The answer, or its events', { json: ANSWER }),
+          202: ACCEPTED,
           ...refusals({
             400: INVALID,
             404: 'No such agent',
@@ -153,12 +155,20 @@ function routesOf (handlers: RestHandlers, { limits }: RestRoutesOptions): RestR
   ]
 }
 
+function withJournal ({ headers, response, ...schema }: RestRoute['schema']): object {
+  return {
+    ...schema,
+    headers: headers === undefined ? JOURNAL_HEADERS : Type.Composite([headers, JOURNAL_HEADERS]),
+    response: { 412: JOURNAL_REFUSED, ...response }
+  }
+}
+
 interface RestRoute {
   method: 'GET' | 'POST' | 'DELETE'
   url: string
   operationId: string
   bodyLimit?: number
-  schema: object
+  schema: { headers?: TObject, response: object, [part: string]: unknown }
   // Each knows what its route's schemas have made of the request.
   handler: (request: FastifyRequest<any>, reply: FastifyReply) => Promise<unknown> // eslint-disable-line @typescript-eslint/no-explicit-any
 }

@@ -1,8 +1,9 @@
-import { Type, type TObject, type TSchema } from '@sinclair/typebox'
+import { Type, type Static, type TObject, type TSchema } from '@sinclair/typebox'
 
 import { clientFrameSchemas, type FrameLimits } from '../protocol/client-frames.js'
 import { MAX_NAME_LENGTH, NAME_PATTERN } from '../protocol/names.js'
 import { serverFrameSchemas, SessionMessage } from '../protocol/server-frames.js'
+import { JOURNAL_HEADER } from './journal-gate.js'
 import { HOST_REFUSAL_BODY, REFUSAL_BODY } from './refusal.js'
 
 /** Items of a page without a `limit`, */
@@ -38,7 +39,17 @@ export const EVENTS_HEADERS = Type.Object({
 })
 
 export const CHAT_HEADERS = Type.Object({
-  'idempotency-key': Type.Optional(name('The chat\'s `id`, which the body may have instead: sent again, the chat is the same'))
+  'idempotency-key': Type.Optional(name('The chat\'s `id`, which the body may have instead: sent again, the chat is the same')),
+  prefer: Type.Optional(Type.String({
+    description: '`respond-async`: who follows the session is answered as soon as its chat is accepted, where the answer is JSON'
+  }))
+})
+
+/** What every route takes. */
+export const JOURNAL_HEADERS = Type.Object({
+  [JOURNAL_HEADER]: Type.Optional(Type.String({
+    description: 'The `channel.journal` under which alone the request is meant: a chat sent again could run twice under another'
+  }))
 })
 
 /** A chat as a frame has it, without what the path says. */
@@ -51,15 +62,28 @@ export function cancelBody (limits: FrameLimits): TSchema {
   return Type.Object({ turnId }, { title: 'Cancel', description: 'Which turn: without one, all of the session' })
 }
 
+const CHANNEL = Type.Pick(serverFrameSchemas.ready, ['protocol', 'journal', 'maxPayload', 'maxFrameBytes', 'heartbeatMs'], {
+  description: 'What a socket is told by `ready`'
+})
+export type ChannelFacts = Static<typeof CHANNEL>
+
 export const AGENTS = Type.Object({
-  agents: Type.Array(Type.Object({ agentId: Type.String(), description: Type.Optional(Type.String()) }))
-}, { description: 'The agents' })
+  agents: Type.Array(Type.Object({ agentId: Type.String(), description: Type.Optional(Type.String()) })),
+  channel: CHANNEL
+}, { description: 'The agents, and the channel' })
 
 export const ANSWER = Type.Object({
   ...serverFrameSchemas.message.properties,
   done: Type.Literal(true),
   messages: Type.Optional(Type.Array(Type.String(), { description: 'Whole messages of the turn that came before its end' }))
 }, { title: 'Answer', description: 'The answer as a whole; where the chat names a session, as its tracked `message`' })
+
+const { ack, stream, message, error } = serverFrameSchemas
+
+export const ACCEPTED = Type.Object({
+  ...ack.properties,
+  end: Type.Optional(Type.Union([stream, message, error], { description: 'How a chat ended that was sent before: the last frame of its turn' }))
+}, { title: 'Accepted', description: 'What became of the chat, as its `ack`; its turn is told to whoever follows the session' })
 
 export const SESSIONS = Type.Object({
   sessions: Type.Array(Type.Object({
@@ -96,5 +120,7 @@ export function refusals (byStatus: Readonly<Record<number, string>>): Record<nu
   ])
   return Object.fromEntries([...ours, ...hosts])
 }
+
+export const JOURNAL_REFUSED: TSchema = { ...REFUSAL_BODY, description: 'The journal is another than the one that the request names' }
 
 const HOST_STATUSES = [401, 403, 429, 500, 503] as const

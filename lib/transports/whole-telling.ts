@@ -17,7 +17,7 @@ export class WholeTelling implements Teller, OutboxSocket {
   readonly bufferedBytes = 0
   readonly unsentBytes = 0
   /** `undefined` when nobody waits for it any more. */
-  readonly answer: Promise<WholeAnswer | ServerFrameOf<'history'> | ServerFrameOf<'cancelled'> | undefined>
+  readonly answer: Promise<WholeAnswer | ServerFrameOf<'history' | 'cancelled' | 'ack'> | undefined>
   readonly #reading: Reading
   readonly #retryAfterMs: number
   readonly #messages: string[] = []
@@ -46,12 +46,16 @@ export class WholeTelling implements Teller, OutboxSocket {
     this.#onAnswer(undefined)
   }
 
+  protected settle (answer: Awaited<WholeTelling['answer']>): void {
+    this.#onAnswer(answer)
+  }
+
   /** The answer is there, or nobody waits for it. */
   close (): void {
     this.#reading.close()
   }
 
-  tell (frame: string): string {
+  tell (frame: string): string | undefined {
     return frame
   }
 

@@ -6,7 +6,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 
 import type { Journal } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
-import { wsChannel } from '../../lib/index.js'
+import { channelRest, wsChannel } from '../../lib/index.js'
 import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
 import type { SessionKey } from '../../lib/protocol/session-key.js'
 import type { SessionStore } from '../../lib/sessions/session-store.js'
@@ -57,7 +57,7 @@ export async function openBench (
   const truth = new Truth()
   const calls = new Map<string, number>()
   const linkByPort = new Map<number, Link>()
-  const app = fastify({ logger: { level: 'error', stream: new ErrorLog(report) } })
+  const app = fastify({ forceCloseConnections: scenario.hasRest ? true : 'idle', logger: { level: 'error', stream: new ErrorLog(report) } })
   app.server.on('connection', (socket) => { narrow(socket, linkByPort) })
   const random = new Random(seed + 77)
   const recording = new RecordingJournal(memoryJournal({ ...scenario.journal, clock }), truth, report.fault.bind(report))
@@ -72,6 +72,7 @@ export async function openBench (
     agentExecutor: scriptedAgent(seed, ({ message }) => { calls.set(message, (calls.get(message) ?? 0) + 1) })
   }
   app.register(wsChannel, options)
+  if (scenario.hasRest) app.register(channelRest)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
   const books = new Map(OWNERS.map((owner) => [owner as string, new Map<string, Chat>()]))

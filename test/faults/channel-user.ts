@@ -2,13 +2,14 @@ import { setImmediate as tick } from 'node:timers/promises'
 
 import { WebSocket } from 'ws'
 
-import { ChannelClientError, createChannelClient, type ChannelClient, type ClientTurn, type TurnEvent } from '../../lib/client/index.js'
+import { sseTransport } from '../../lib/client/sse/index.js'
+import { ChannelClientError, createChannelClient, type ChannelClient, type ClientTurn, type TurnEvent, type WebSocketConstructor } from '../../lib/client/index.js'
 import type { SessionKey } from '../../lib/protocol/session-key.js'
 import { Random } from '../fuzz/random.js'
 import type { ManualClock } from '../helpers/manual-clock.js'
 import type { Bench } from './bench.js'
 import { anyPlan, numberOf } from './client.js'
-import { CLEAN, FaultProxy } from './fault-proxy.js'
+import { CLEAN, FaultProxy, type Link } from './fault-proxy.js'
 import { quoted } from './feed-view.js'
 import { shortened } from './report.js'
 
@@ -40,14 +41,16 @@ export class ChannelUser {
   readonly #clock: ManualClock
   readonly #follows = new Map<SessionKey, () => void>()
   #client: ChannelClient | undefined
+  readonly #isSse: boolean
   #isSettling = false
   #made = 0
 
-  constructor (bench: Bench, owner: string, index: number, keys: SessionKey[], clock: ManualClock) {
+  constructor (bench: Bench, owner: string, index: number, keys: SessionKey[], clock: ManualClock, isSse: boolean) {
     this.name = `${owner}/${index}`
     this.#bench = bench
     this.#keys = keys
     this.#clock = clock
+    this.#isSse = isSse
     this.#random = new Random(bench.seed * 1_000 + numberOf(this.name))
     this.#proxy = new FaultProxy(bench.port, bench.linkByPort, this.#random, () => { bench.report.count('cuts') })
   }
@@ -57,7 +60,7 @@ export class ChannelUser {
     const url = `ws://127.0.0.1:${await this.#proxy.listen()}/api/v1/ws`
     this.#client = createChannelClient({
       url,
-      WebSocket: this.#socketClass(),
+      WebSocket: this.#isSse ? this.#sseClass() : this.#socketClass(),
       fetch: async () => { throw new Error('nobody says why') },
       clock: this.#clock,
       random: () => random.below(1_000) / 1_000,
@@ -108,13 +111,13 @@ export class ChannelUser {
   settle (): void {
     this.#isSettling = true
     this.#proxy.plan = CLEAN
-    this.#proxy.link?.hurry()
-    if (this.#random.perMille(500)) this.#proxy.link?.destroy()
+    this.hurry()
+    if (this.#random.perMille(500)) for (const link of this.#proxy.links) link.destroy()
   }
 
   /** What was told of the links before it had settled may still break. */
   hurry (): void {
-    this.#proxy.link?.hurry()
+    for (const link of this.#proxy.links) link.hurry()
   }
 
   close (): void {
@@ -124,12 +127,9 @@ export class ChannelUser {
 
   /** A WebSocket as the client wants it, over a link that breaks. */
   #socketClass () {
-    const [owner = ''] = this.name.split('/')
-    const plan = (): void => {
-      this.#bench.report.count('connections')
-      this.#proxy.plan = this.#isSettling ? CLEAN : anyPlan(this.#random, this.#bench.scenario.window)
-    }
-    const note = (what: string, text: string): void => { this.#bench.report.trace?.(`${this.name} ${what} ${shortened(text, 300)}`) }
+    const owner = this.#owner
+    const plan = (): void => { this.#planLink() }
+    const note = (what: string, text: string): void => { this.#note(what, text) }
     return class extends WebSocket {
       constructor (url: string, protocols: string[]) {
         plan()
@@ -143,6 +143,45 @@ export class ChannelUser {
         super.send(data)
       }
     }
+  }
+
+  /** The same over HTTP: any request may come to a link of its own. */
+  #sseClass (): WebSocketConstructor {
+    const note = (what: string, text: string): void => { this.#note(what, text) }
+    const transport = sseTransport({
+      clock: this.#clock,
+      answerTimeoutMs: 20_000,
+      fetch: async (input, init) => {
+        this.#planLink()
+        const headers = new Headers(init?.headers)
+        headers.set('x-owner', this.#owner)
+        return await fetch(input, { ...init, headers })
+      }
+    })
+    return class extends transport {
+      constructor (url: string, protocols: string[]) {
+        super(url, protocols)
+        this.addEventListener('message', (event) => { note('<', (event as { data: string }).data) })
+        this.addEventListener('close', (event) => { note('closed', String((event as { code: number }).code)) })
+      }
+
+      override send (data: string): void {
+        note('>', data)
+        super.send(data)
+      }
+    }
+  }
+
+  get #owner (): string { return this.name.split('/')[0] ?? '' }
+
+  /** What becomes of the next connection. */
+  #planLink (): void {
+    this.#bench.report.count('connections')
+    this.#proxy.plan = this.#isSettling ? CLEAN : anyPlan(this.#random, this.#bench.scenario.window)
+  }
+
+  #note (what: string, text: string): void {
+    this.#bench.report.trace?.(`${this.name} ${what} ${shortened(text, 300)}`)
   }
 
   #key (): SessionKey {
@@ -246,11 +285,18 @@ export class ChannelUser {
 
   #cut (): void {
     this.#bench.report.count('cuts')
-    this.#proxy.link?.destroy()
+    const isAll = this.#random.perMille(500)
+    for (const link of isAll ? this.#proxy.links : this.#anyLink()) link.destroy()
+  }
+
+  /** One of those that there are. */
+  #anyLink (): Link[] {
+    const [first, ...rest] = this.#proxy.links
+    return first === undefined ? [] : [this.#random.pick([first, ...rest])]
   }
 
   #freeze (): void {
-    const { link } = this.#proxy
+    const [link] = this.#anyLink()
     if (link === undefined) return
     this.#bench.report.count('freezes')
     link.isFrozen = true

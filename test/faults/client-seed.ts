@@ -12,20 +12,23 @@ import { scenarioOf } from './scenario.js'
 import { watched } from './watched.js'
 
 /** Runs one seed in which all clients are the package's own. Reports what it finds, and never rejects. */
-export async function runClientSeed (seed: number, { trace, patienceMs = 30_000 }: SeedOptions = {}): Promise<Report> {
-  return await watched(trace, (report) => run(seed, report, patienceMs))
+export async function runClientSeed (seed: number, { trace, patienceMs = 30_000, isSse = false }: ClientSeedOptions = {}): Promise<Report> {
+  return await watched(trace, (report) => run(seed, report, patienceMs, isSse))
 }
 
-async function run (seed: number, report: Report, patienceMs: number): Promise<void> {
+export interface ClientSeedOptions extends SeedOptions {
+  /** They talk over HTTP, and are told by server-sent events. */
+  isSse?: boolean
+}
+
+async function run (seed: number, report: Report, patienceMs: number, isSse: boolean): Promise<void> {
   const scenario = scenarioOf(seed)
   const { clientsPerOwner } = scenario
-  // A turn can be over, and its session dropped, in the round trip in which it is begun to be followed: the server logs that.
-  if (scenario.isDelayed) delete scenario.journal.maxSessions
   const clock = new ManualClock()
   const giveUpAt = performance.now() + patienceMs
-  const bench = await openBench(seed, { ...scenario, clientsPerOwner: 0 }, report, {}, clock, () => performance.now() > giveUpAt)
+  const bench = await openBench(seed, { ...scenario, clientsPerOwner: 0, hasRest: isSse }, report, {}, clock, () => performance.now() > giveUpAt)
   const users = OWNERS.flatMap((owner) => Array.from({ length: clientsPerOwner }, (_, index) => (
-    new ChannelUser(bench, owner, index, sessionsOf(owner, scenario), clock))))
+    new ChannelUser(bench, owner, index, sessionsOf(owner, scenario), clock, isSse))))
   let hasEnded = false
   const time = passTime(clock, scenario.stepMs, () => hasEnded)
   try {

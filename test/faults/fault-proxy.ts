@@ -22,7 +22,10 @@ export const CLEAN: LinkPlan = { cutUpAfter: Infinity, cutDownAfter: Infinity, m
 /** Stands between one client and the server, and breaks what goes through as it is told. */
 export class FaultProxy {
   plan: LinkPlan = CLEAN
+  /** The newest connection, */
   link: Link | undefined
+  /** and all of them. */
+  readonly links = new Set<Link>()
   readonly #random: Random
   readonly #server: Server
   readonly #targetPort: number
@@ -44,7 +47,7 @@ export class FaultProxy {
   }
 
   close (): void {
-    this.link?.destroy()
+    for (const link of this.links) link.destroy()
     this.#server.close()
   }
 
@@ -52,6 +55,8 @@ export class FaultProxy {
     const server = connect(this.#targetPort, '127.0.0.1')
     const link = new Link(client, server, this.plan, this.#random, this.#onCut)
     this.link = link
+    this.links.add(link)
+    client.once('close', () => { this.links.delete(link) })
     server.once('connect', () => {
       const { localPort = 0 } = server
       this.#linkByPort.set(localPort, link)

@@ -1,6 +1,6 @@
 /**
  * Runs seeds of the fault-injection test: `npx tsx test/faults/run.ts --seeds 1000 [--from 1]`, one of them with all its
- * frames: `--seed 17`; `--client` has the package's own client do it; `--bugs` shows in which seed each planted bug is found,
+ * frames: `--seed 17`; `--client` has the package's own client do it, over HTTP with `--sse`; `--bugs` shows in which seed each planted bug is found,
  * `--kills 1000` cuts off so many clients in the middle of an answer. Loopback only; ends by itself.
  */
 import { parseArgs } from 'node:util'
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     kills: { type: 'string' },
     client: { type: 'boolean', default: false },
+    sse: { type: 'boolean', default: false },
     bugs: { type: 'boolean', default: false }
   }
 })
@@ -51,7 +52,8 @@ process.exit(failing.length === 0 ? 0 : 1)
 
 async function one (seed: number, trace?: (line: string) => void): Promise<void> {
   const at = performance.now()
-  const report = await (values.client ? runClientSeed : runSeed)(seed, trace === undefined ? {} : { trace })
+  const traced = trace === undefined ? {} : { trace }
+  const report = await (values.client ? runClientSeed(seed, { ...traced, isSse: values.sse }) : runSeed(seed, traced))
   const ms = performance.now() - at
   if (ms > slowest.ms) slowest = { seed, ms }
   sum.add(report)

@@ -13,6 +13,8 @@ export interface Scenario {
   steps: number
   sessionsPerOwner: number
   hasHostReader: boolean
+  /** The routes over HTTP are there too. */
+  hasRest: boolean
   /** Time that passes with each run of the event loop, in milliseconds. */
   stepMs: number
 }
@@ -41,6 +43,7 @@ export function scenarioOf (seed: number): Scenario {
     steps: 6 + random.below(18),
     sessionsPerOwner: 1 + random.below(3),
     hasHostReader: random.perMille(250),
+    hasRest: false,
     stepMs: random.pick([2, 5, 10]),
     options: {
       highWaterBytes: random.pick([400, 2_000, 8_000, 65_536]),

@@ -56,7 +56,7 @@ t.test('one document has the host\'s neighbours, the routes and the socket, and 
     const chat = document.paths['/api/v1/agents/{agentId}/chat']?.['post']
     t.strictSame(Object.keys(chat?.responses['200']?.content ?? {}), ['application/json', 'text/event-stream'])
     t.match(chat?.parameters, [{ name: 'agentId', in: 'path', required: true }, { name: 'idempotency-key', in: 'header' }])
-    t.strictSame(Object.keys(chat?.responses ?? {}), ['200', '400', '401', '403', '404', '406', '409', '413', '415', '429', '500', '502', '503', '504'])
+    t.strictSame(Object.keys(chat?.responses ?? {}), ['200', '202', '400', '401', '403', '404', '406', '409', '412', '413', '415', '429', '500', '502', '503', '504'])
   }
 })
 

@@ -142,6 +142,10 @@ t.test('every answer that the document has is given by the routes, and matches i
   for (const [route, status] of [['agents', 200], ['chat', 200], ['sessions', 200], ['messages', 200], ['events', 200]] as const) {
     await answers.take(route, status, good[route]?.() ?? Response.error())
   }
+  await answers.take('chat', 202, chat({ message: 'say', sessionId: 'later' }, { prefer: 'respond-async' }))
+  for (const [route, ask] of Object.entries(requestsTo(host, { 'channel-journal': 'gone' }))) {
+    if (route !== 'socket') await answers.take(route, 412, ask())
+  }
   stage.act('tell').say('hi').end()
   await answers.take('chat', 200, chat({ message: 'tell', sessionId: 's', id: 'a' }, { accept: 'text/event-stream' }))
   const running = chat({ message: 'run', sessionId: 's' })

@@ -33,11 +33,66 @@ const seen = ({ status, body }: JsonAnswer) => ({ status, body })
 t.test('the agents are listed with their descriptions; one function answers as `main`', async (t) => {
   const execute: Executor = () => 'hi'
   const many = await serveRest(t, { agentExecutor: { main: execute, clerk: { execute, description: 'Knows the orders' }, plain: { execute } } })
-  t.strictSame(seen(await many.ask('/agents')), {
-    status: 200, body: { agents: [{ agentId: 'main' }, { agentId: 'clerk', description: 'Knows the orders' }, { agentId: 'plain' }] }
-  })
+  const { status, body } = await many.ask('/agents')
+  t.equal(status, 200)
+  t.strictSame(body?.['agents'], [{ agentId: 'main' }, { agentId: 'clerk', description: 'Knows the orders' }, { agentId: 'plain' }])
   const one = await serveRest(t, { agentExecutor: execute })
-  t.strictSame((await one.ask('/agents')).body, { agents: [{ agentId: 'main' }] })
+  t.strictSame((await one.ask('/agents')).body?.['agents'], [{ agentId: 'main' }])
+})
+
+t.test('with the agents comes what a socket is told by `ready`', async (t) => {
+  const { ask, connect } = await serveRest(t, { agentExecutor: () => 'hi', heartbeatMs: 7_000, maxPayload: 3_000 })
+  const client = await connect({ protocols: ['agent-channel.v1'] })
+  const { protocol, journal, maxPayload, maxFrameBytes, heartbeatMs } = await client.next('ready')
+  t.strictSame((await ask('/agents')).body?.['channel'], { protocol, journal, maxPayload, maxFrameBytes, heartbeatMs })
+  await client.close()
+})
+
+t.test('a request that is meant for another journal is refused, whatever it asks for', async (t) => {
+  const { ask, chat, app } = await serveRest(t, { agentExecutor: () => 'hi' })
+  const channel = (await ask('/agents')).body?.['channel'] as { journal: string }
+  const refused = { status: 412, body: { statusCode: 412, code: 'OTHER_JOURNAL', error: 'Precondition Failed', retryable: false } }
+  t.match(await chat({ sessionId: 's', message: 'x' }, { 'channel-journal': 'gone' }), refused)
+  for (const path of ['/agents', '/agents/main/sessions', `${SESSION}/messages`, `${SESSION}/events`]) {
+    t.match(await ask(path, { headers: { 'channel-journal': 'gone' } }), refused, path)
+  }
+  t.match(await ask(`${SESSION}/cancel`, { body: {}, headers: { 'channel-journal': 'gone' } }), refused)
+  t.match(await ask(SESSION, { method: 'DELETE', headers: { 'channel-journal': 'gone' } }), refused)
+  t.equal(app.channel.stats().claims, 0)
+  t.match(await chat({ sessionId: 's', message: 'x' }, { 'channel-journal': channel.journal }), { status: 200 })
+})
+
+t.test('who does not want to wait is told what became of its chat', async (t) => {
+  const stage = new Stage()
+  const { app, chat, follow } = await serveRest(t, { agentExecutor: stage.executor, maxQueuedTurns: 1 })
+  const prefer = { prefer: 'wait=10, Respond-Async' }
+  const reader = await follow('s')
+  await reader.frame()
+  const first = await chat({ id: 'a', sessionId: 's', message: 'x' }, prefer)
+  const epoch = first.body?.['epoch']
+  t.strictSame(seen(first), {
+    status: 202, body: { type: 'ack', id: 'a', agentId: 'main', sessionId: 's', status: 'started', epoch, seq: 0 }
+  })
+  t.match(await chat({ id: 'b', sessionId: 's', message: 'y' }, prefer), { status: 202, body: { id: 'b', status: 'queued', position: 1 } })
+  t.match(await chat({ id: 'c', sessionId: 's', message: 'z' }, prefer), refusal('QUEUE_FULL'))
+  stage.act('x').say('one')
+  t.match(await reader.frame(), { name: 'turn-started', id: 'a' })
+  t.match(await reader.frame(), { content: 'one' })
+  const again = await chat({ id: 'a', sessionId: 's', message: 'x' }, prefer)
+  t.match(again, { status: 202, body: { status: 'duplicate', content: 'one' } })
+  t.notOk(Object.hasOwn(again.body ?? {}, 'end'), 'it runs')
+  stage.act('x').end()
+  stage.act('y').say('two').end(new Error('secret'))
+  await eventually(() => app.channel.stats().turns === 0)
+  t.match((await chat({ id: 'a', sessionId: 's', message: 'x' }, prefer)).body, {
+    status: 'duplicate', content: 'one', end: { type: 'stream', content: '', done: true, id: 'a', finishReason: 'stop' }
+  })
+  t.match(await chat({ id: 'b', sessionId: 's', message: 'y' }, prefer), {
+    status: 202, body: { status: 'duplicate', content: 'two', end: { type: 'error', code: 'AGENT_ERROR', done: true } }
+  })
+  stage.act('w').returns('whole')
+  t.match(await chat({ message: 'w' }, { prefer: 'respond-async, x' }), { status: 200, body: { content: 'whole' } }, 'without a session there is nothing to follow')
+  t.match(await chat({ sessionId: 'q', message: 'w' }, { prefer: 'wait=1' }), { status: 200 })
 })
 
 t.test('a chat is answered by its final message: four keys without a session, tracked with one', async (t) => {

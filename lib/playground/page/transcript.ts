@@ -71,12 +71,19 @@ export class Transcript {
   async refresh (): Promise<void> {
     if (this.#isReading) return
     this.#isReading = true
-    await this.#read(undefined, (groups) => {
+    // A gap may be longer than a page: it begins behind what has ended here.
+    const ended = new Set([...this.#viewById.values()].filter(({ isOpen }) => !isOpen).map(({ id }) => id))
+    let isClosed = ended.size === 0
+    let next: Element | null | undefined
+    const take = (groups: Array<[string, SessionMessage[]]>): void => {
       const known = new Set(groups.map(([id]) => id))
+      isClosed ||= groups.some(([id]) => ended.has(id))
       // What runs now comes behind all that the history has.
-      const running = [...this.#viewById.values()].find((view) => view.isOpen && !known.has(view.id))
-      this.#keepAtEnd(() => { this.#insert(groups, running?.element ?? null) })
-    })
+      const behind = next === undefined ? [...this.#viewById.values()].find((view) => view.isOpen && !known.has(view.id))?.element ?? null : next
+      this.#keepAtEnd(() => { next = this.#insert(groups, behind) })
+    }
+    let before = await this.#read(undefined, take)
+    while (!isClosed && before !== undefined) before = await this.#read(before, take)
     this.#isReading = false
   }
 
@@ -89,25 +96,32 @@ export class Transcript {
     })
   }
 
-  async #read (before: string | undefined, take: (groups: Array<[string, SessionMessage[]]>) => void): Promise<void> {
+  /** @returns where the page before begins, if there is one */
+  async #read (before: string | undefined, take: (groups: Array<[string, SessionMessage[]]>) => void): Promise<string | undefined> {
     const { client, onTrouble } = this.#tools
     try {
-      const page = await client.history({ limit: PAGE_SIZE, ...(before === undefined ? {} : { before }) })
+      const page = await client.history({ limit: PAGE_SIZE, before })
       take([...Map.groupBy(page.messages, ({ turnId }) => turnId)])
       if (before === this.#before) this.#before = page.before
       this.#older.hidden = this.#before === undefined
+      return page.before
     } catch (err) {
       onTrouble(err)
+      return undefined
     }
   }
 
-  /** In front of the given element, the last of them first: each goes in front of the one behind it. */
-  #insert (groups: Array<[string, SessionMessage[]]>, next: Element | null): void {
+  /**
+   * In front of the given element, the last of them first: each goes in front of the one behind it.
+   * @returns the first
+   */
+  #insert (groups: Array<[string, SessionMessage[]]>, next: Element | null): Element | null {
     for (const [id, messages] of groups.toReversed()) {
       const view = this.#viewById.get(id) ?? this.#show({ id, message: undefined }, next)
       if (!view.isFollowed || view.isFailed) view.takeHistory(messages)
       next = view.element
     }
+    return next
   }
 
   #show ({ id, message }: { id: string, message: string | undefined }, next: Node | null): TurnView {
