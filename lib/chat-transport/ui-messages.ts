@@ -1,6 +1,7 @@
 import type { ChatTransport, UIMessage } from 'ai'
 
 import type { BusyPolicy, FinishReason, SessionMessage, Usage } from '../client/index.js'
+import { MAX_NAME_LENGTH, NAME_PATTERN } from '../protocol/names.js'
 
 /** The `metadata` of the messages that this transport makes. */
 export interface ChannelMessageMetadata {
@@ -41,9 +42,16 @@ export function chatOf<UI_MESSAGE extends UIMessage> ({ trigger, messageId, mess
   const given = { ...body, ...typeof metadata === 'object' ? metadata : {} }
   return {
     message: texts.join('\n'),
-    ...trigger === 'submit-message' && messageId === undefined ? { id: last.id } : {},
+    ...trigger === 'submit-message' && messageId === undefined && isName(last.id) ? { id: last.id } : {},
     ...Object.keys(given).length === 0 ? {} : { metadata: given }
   }
+}
+
+const NAME = new RegExp(NAME_PATTERN)
+
+/** Ids of messages are the host's to make: one that is no name here names no turn. */
+function isName (id: string): boolean {
+  return id.length <= MAX_NAME_LENGTH && NAME.test(id)
 }
 
 /** The id of a turn's answer, here and in `toUIMessages`: the question has that of the turn. */

@@ -44,8 +44,9 @@ export class Page {
 
   constructor (t: Test, sdk: Sdk, url: string, options: Partial<ChannelChatTransportOptions> = {}) {
     this.#sdk = sdk
-    this.transport = channelChatTransport({ url, WebSocket, minBackOffMs: 5, maxBackOffMs: 20, storage: null, ...options } as ChannelChatTransportOptions)
-    t.teardown(() => { this.transport.close() })
+    this.transport = channelChatTransport({
+      url, WebSocket, minBackOffMs: 5, maxBackOffMs: 20, storage: null, signal: lifetimeOf(t), ...options
+    } as ChannelChatTransportOptions)
   }
 
   /** As a page opens a chat: with what was said, and what is being said. */
@@ -59,6 +60,13 @@ export class Page {
     if (isResumed) chat.resumeStream().catch(() => {})
     return { chat, finishes }
   }
+}
+
+/** Closes what a test has opened, whatever is still read of it. */
+export function lifetimeOf (t: Test): AbortSignal {
+  const lifetime = new AbortController()
+  t.teardown(() => { lifetime.abort() })
+  return lifetime.signal
 }
 
 /** What a chat shows of its last message, without what is only there while it is written. */

@@ -9,7 +9,7 @@ import { memoryJournal } from '../../lib/index.js'
 import { serve, type ServeOptions } from '../helpers/app.js'
 import { eventually } from '../helpers/eventually.js'
 import { Script } from './host.js'
-import { MemoryStorage, Page, partsOf, settled, showing, textOf } from './page.js'
+import { lifetimeOf, MemoryStorage, Page, partsOf, settled, showing, textOf } from './page.js'
 
 async function host (t: Test, options: ServeOptions = {}) {
   const script = new Script()
@@ -18,9 +18,9 @@ async function host (t: Test, options: ServeOptions = {}) {
 }
 
 function transportTo (t: Test, url: string, options: Partial<ChannelChatTransportOptions> = {}): ChannelChatTransport {
-  const transport = channelChatTransport({ url, WebSocket, minBackOffMs: 5, storage: null, ...options } as ChannelChatTransportOptions)
-  t.teardown(() => { transport.close() })
-  return transport
+  return channelChatTransport({
+    url, WebSocket, minBackOffMs: 5, storage: null, signal: lifetimeOf(t), ...options
+  } as ChannelChatTransportOptions)
 }
 
 function asked (text: string, about: { chatId?: string, abortSignal?: AbortSignal, messages?: UIMessage[] } = {}) {
