@@ -52,9 +52,9 @@ export class ChannelChatTransport<UI_MESSAGE extends UIMessage = UIMessage> impl
     const session = this.#session(chatId)
     const turn = this.#open().client.chat({ ...session, ...chat })
     this.#ownTurns.add(turn)
-    const key = keyOf(session)
-    void this.#keepPlace(key, turn)
-    return this.#stream({ chatId, session, signal: abortSignal, isCurrent: () => true, approvals: [] }, { turn, isWhole: true, letGo () {} })
+    void this.#keepPlace(keyOf(session), turn)
+    const reading = { chatId, session, signal: abortSignal, isCurrent: () => true, approvals: [] }
+    return this.#stream(reading, { turn, isWhole: true, letGo () {} })
   }
 
   /** The answer that is being written, from its beginning; `null` where there is none. */
@@ -223,8 +223,7 @@ interface Reading {
 }
 
 function frameOf ({ id, approved, reason }: ApprovalAnswer): { type: string } {
-  const frame = { type: 'approve', approvalId: id, ok: approved }
-  return reason === undefined ? frame : { ...frame, reason }
+  return { ...{ type: 'approve', approvalId: id, ok: approved }, ...reason === undefined ? {} : { reason } }
 }
 
 function keyOf ({ agentId, sessionId }: SessionChoice): string {

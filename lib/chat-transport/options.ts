@@ -51,7 +51,14 @@ export interface ChatTerms<UI_MESSAGE extends UIMessage = UIMessage> {
    * `null` for nowhere: then what was said so far comes as one text.
    * @default sessionStorage
    */
-  storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> | null | undefined
+  storage?: PageStorage | null | undefined
+}
+
+/** What of a browser's `Storage` this needs. */
+export interface PageStorage {
+  getItem (key: string): string | null
+  setItem (key: string, value: string): void
+  removeItem (key: string): void
 }
 
 /** As for `addToolApprovalResponse`. */

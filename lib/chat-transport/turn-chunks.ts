@@ -63,8 +63,8 @@ export class TurnChunks {
   #eventChunks (frame: ServerFrameOf<'event'>): UIMessageChunk[] {
     if (frame.name === TURN_STARTED) return []
     const event = readAgentEvent(frame.name, frame.data)
-    switch (event?.name) {
-      case undefined: return this.#data(frame)
+    if (event === undefined) return this.#data(frame)
+    switch (event.name) {
       case 'reasoning': return this.#write('reasoning', event.data.id, event.data.text)
       case 'source': return [...this.#beginPart(), sourceChunk(event.data)]
       case 'file': return [...this.#beginPart(), fileChunk(event.data)]

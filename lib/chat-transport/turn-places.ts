@@ -1,5 +1,5 @@
 import type { SessionPosition } from '../client/index.js'
-import type { ChatTerms } from './options.js'
+import type { PageStorage } from './options.js'
 
 /** A turn, and where it began. */
 export interface TurnPlace extends SessionPosition {
@@ -10,9 +10,9 @@ const PREFIX = 'fastify-ws-channel:'
 
 /** Keeps where a chat's running turn began, for a page that is loaded again. */
 export class TurnPlaces {
-  readonly #storage: Exclude<ChatTerms['storage'], undefined>
+  readonly #storage: PageStorage | null
 
-  constructor (storage: ChatTerms['storage'] = ownStorage()) {
+  constructor (storage: PageStorage | null = ownStorage()) {
     this.#storage = storage
   }
 
@@ -39,9 +39,9 @@ export class TurnPlaces {
 }
 
 /** A browser whose user forbids it throws where it is asked for. */
-function ownStorage (): Exclude<ChatTerms['storage'], undefined> {
+function ownStorage (): PageStorage | null {
   try {
-    return (globalThis as { sessionStorage?: Storage }).sessionStorage ?? null
+    return (globalThis as { sessionStorage?: PageStorage }).sessionStorage ?? null
   } catch {
     return null
   }

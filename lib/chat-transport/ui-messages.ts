@@ -32,7 +32,8 @@ export interface ChannelChat {
  * given to `sendMessage` as `body` and `metadata` goes to the agent.
  * @throws Error for what is no text
  */
-export function chatOf<UI_MESSAGE extends UIMessage> ({ trigger, messageId, messages, metadata, body }: ChatAsked<UI_MESSAGE>): ChannelChat {
+export function chatOf<UI_MESSAGE extends UIMessage> (asked: ChatAsked<UI_MESSAGE>): ChannelChat {
+  const { trigger, messageId, messages, metadata, body } = asked
   const last = messages.at(-1)
   if (last?.role !== 'user') {
     throw new Error('Only what a user says can be sent: give `prepareChat` to make a chat of something else, and answer approvals by `approve`')

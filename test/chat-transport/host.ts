@@ -11,7 +11,7 @@ export class Script {
   readonly stopped: string[] = []
   /** What turns were given, in the order in which they began. */
   readonly turns: Turn[] = []
-  readonly #waiting = new Map<string, { toolCallId: string, toolName: string, input: unknown, sessionId: string, answer: (ok: boolean) => void }>()
+  readonly #waiting = new Map<string, Question>()
 
   readonly executor: Executor = (turn) => {
     this.turns.push(turn)
@@ -32,7 +32,7 @@ export class Script {
       schema: Type.Object({ approvalId: Type.String(), ok: Type.Boolean() }),
       handler: ({ approvalId, ok }: { approvalId: string, ok: boolean }) => {
         const question = this.#waiting.get(approvalId)
-        if (question === undefined) throw new ChannelError('VALIDATION_FAILED', { details: { path: '/approvalId', rule: 'nothing waits for it' } })
+        if (question === undefined) throw new ChannelError('VALIDATION_FAILED')
         this.#waiting.delete(approvalId)
         question.answer(ok)
         return { ok }
@@ -40,8 +40,9 @@ export class Script {
     })
     define('approvals', {
       schema: Type.Object({ sessionId: Type.String() }),
-      handler: ({ sessionId }: { sessionId: string }) => [...this.#waiting].flatMap(([approvalId, { answer, sessionId: of, ...question }]) =>
-        of === sessionId ? [{ approvalId, ...question }] : [])
+      handler: ({ sessionId }: { sessionId: string }) => [...this.#waiting]
+        .filter(([, question]) => question.sessionId === sessionId)
+        .map(([approvalId, { toolCallId, toolName, input }]) => ({ approvalId, toolCallId, toolName, input }))
     })
   }
 
@@ -77,6 +78,14 @@ export class Script {
       yield 'So be it.'
     }
   }
+}
+
+interface Question {
+  toolCallId: string
+  toolName: string
+  input: unknown
+  sessionId: string
+  answer: (ok: boolean) => void
 }
 
 /** One of each kind. */

@@ -1,3 +1,4 @@
+import type * as sdk from 'ai'
 import type { AbstractChat, ChatInit, ChatState, ChatStatus, UIMessage } from 'ai'
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
@@ -6,7 +7,7 @@ import { channelChatTransport, type ChannelChatTransport, type ChannelChatTransp
 import { eventually } from '../helpers/eventually.js'
 
 /** The major versions of the SDK, as far as a chat is concerned. */
-export type Sdk = Pick<typeof import('ai'), 'AbstractChat'>
+export type Sdk = Pick<typeof sdk, 'AbstractChat'>
 
 /** What a page keeps over a reload. */
 export class MemoryStorage {

@@ -65,7 +65,7 @@ t.test('an abort is no stop', async (t) => {
 
   await t.test('where the page is being left', async (t) => {
     const listeners = new Map<string, () => void>()
-    t.capture(globalThis as { addEventListener?: unknown }, 'addEventListener', (type: string, listener: () => void) => {
+    t.capture(globalThis as unknown as { addEventListener: (type: string, listener: () => void) => void }, 'addEventListener', (type: string, listener: () => void) => {
       const last = listeners.get(type)
       listeners.set(type, () => { last?.(); listener() })
     })

@@ -8,7 +8,9 @@ function event (name: string, data: unknown): ServerFrameOf<'event'> {
   return { type: 'event', agentId: 'main', sessionId: 's', id: 't', seq: 1, name, data }
 }
 
-function chunksOf (events: Array<[name: string, data: unknown] | string>, options: ConstructorParameters<typeof TurnChunks>[1] = {}): UIMessageChunk[] {
+type Options = ConstructorParameters<typeof TurnChunks>[1]
+
+function chunksOf (events: Array<[name: string, data: unknown] | string>, options: Options = {}): UIMessageChunk[] {
   const chunks = new TurnChunks('t', options)
   return events.flatMap((one) => chunks.take(typeof one === 'string' ? { type: 'text', content: one } : event(...one)))
 }
