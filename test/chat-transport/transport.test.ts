@@ -30,14 +30,16 @@ function asked (text: string, about: { chatId?: string, abortSignal?: AbortSigna
 
 async function textIn (stream: ReadableStream<UIMessageChunk> | null, until = '\0'): Promise<string> {
   let text = ''
+  let failure = ''
   const reader = stream?.getReader()
   for (;;) {
     const { done, value } = await reader?.read() ?? { done: true, value: undefined }
     if (value?.type === 'text-delta') text += value.delta
-    if (value?.type === 'error') throw new Error(value.errorText)
+    if (value?.type === 'error') failure = value.errorText
     if (done || text.includes(until)) break
   }
   reader?.releaseLock()
+  if (failure !== '') throw new Error(failure)
   return text
 }
 
