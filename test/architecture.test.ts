@@ -39,7 +39,7 @@ const PAGE = 'playground/page/'
 const TOWERS: Readonly<Record<string, readonly string[]>> = { client: ['client'], 'chat-transport': ['chat-transport', 'client'] }
 
 /** What of the server's code runs in a browser too. */
-const SHARED_WITH_CLIENT = ['protocol/names.ts', 'protocol/codes.ts']
+const SHARED_WITH_CLIENT = ['protocol/names.ts', 'protocol/codes.ts', 'protocol/agent-event-data.ts']
 
 t.test('lib keeps to its floors, names and lengths', async (t) => {
   const tree = readTree(LIB)

@@ -1,7 +1,7 @@
 import type { UIMessageChunk } from 'ai'
 
 import type { AgentEvents } from '../protocol/agent-events.js'
-import type { AgentEvent } from './agent-event-data.js'
+import type { AgentEvent } from '../protocol/agent-event-data.js'
 
 /** Events that are about tools. */
 export type ToolEvent = Extract<AgentEvent, { name: `tool-${string}` }>

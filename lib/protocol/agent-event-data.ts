@@ -1,4 +1,4 @@
-import type { AgentEvents } from '../protocol/agent-events.js'
+import type { AgentEvents } from './agent-events.js'
 
 /** An event of one of the usual names, with data of the usual form. */
 export type AgentEvent = { [Name in keyof AgentEvents]: { name: Name, data: AgentEvents[Name] } }[keyof AgentEvents]
