@@ -54,7 +54,7 @@ export class AgUiEvents implements AnswerEvents {
     switch (entry.kind) {
       case 'text': return this.#write('text', '', entry.content)
       case 'message': return [...this.#close(), ...this.#write('text', '', entry.content), ...this.#close()]
-      case 'event': return this.#agentEvent(entry.name, entry.data)
+      case 'event': return this.#agentEvent(entry.name, JSON.parse(entry.json))
       case 'end': return this.#end(entry.end)
     }
   }
@@ -79,7 +79,8 @@ export class AgUiEvents implements AnswerEvents {
       case 'tool-input-start': return this.#beginTool(event.data)
       case 'tool-input-delta': return this.#writeTool(event.data)
       case 'tool-input': return [...this.#close(), ...this.#callTool(event.data)]
-      case 'tool-output': return event.data.preliminary === true ? this.#custom(name, data) : this.#answerTool(event.data, contentOf(event.data.output))
+      case 'tool-output':
+        return event.data.preliminary === true ? this.#custom(name, data) : this.#answerTool(event.data, contentOf(event.data.output))
       case 'tool-error': return this.#answerTool(event.data, FAILED)
       case 'tool-denied': return this.#answerTool(event.data, DENIED)
       default: return this.#custom(name, data)
@@ -87,7 +88,7 @@ export class AgUiEvents implements AnswerEvents {
   }
 
   #custom (name: string, data: unknown): RunEvent[] {
-    return [...this.#close(), { type: 'CUSTOM', name, value: data ?? null }]
+    return [...this.#close(), { type: 'CUSTOM', name, value: data }]
   }
 
   #write (kind: 'text' | 'reasoning', source: string, delta: string): RunEvent[] {
@@ -120,7 +121,8 @@ export class AgUiEvents implements AnswerEvents {
     const { toolCallId, input } = call
     if (this.#called.has(toolCallId)) return []
     const begun = this.#beginTool(call)
-    const whole = this.#writing.get(toolCallId) === true ? [] : this.#writeTool({ toolCallId, text: input === undefined ? '{}' : JSON.stringify(input) })
+    const isWritten = this.#writing.get(toolCallId) === true
+    const whole = isWritten ? [] : this.#writeTool({ toolCallId, text: input === undefined ? '{}' : JSON.stringify(input) })
     this.#writing.delete(toolCallId)
     this.#called.add(toolCallId)
     return [...begun, ...whole, { type: 'TOOL_CALL_END', toolCallId }]
