@@ -53,7 +53,7 @@ export class ChannelChatTransport<UI_MESSAGE extends UIMessage = UIMessage> impl
     const turn = this.#open().client.chat({ ...session, ...chat })
     this.#ownTurns.add(turn)
     void this.#keepPlace(keyOf(session), turn)
-    const reading = { chatId, session, signal: abortSignal, isCurrent: () => true, approvals: [] }
+    const reading = { chatId, session, signal: abortSignal, isSuperseded: () => false, approvals: [] }
     return this.#stream(reading, { turn, isWhole: true, letGo () {} })
   }
 
@@ -61,15 +61,23 @@ export class ChannelChatTransport<UI_MESSAGE extends UIMessage = UIMessage> impl
   readonly reconnectToStream: ChatTransport<UI_MESSAGE>['reconnectToStream'] = async ({ chatId, abortSignal }) => {
     const sign = {}
     this.#resumeByChat.set(chatId, sign)
-    const isCurrent = (): boolean => this.#resumeByChat.get(chatId) === sign
+    const isSuperseded = (): boolean => (this.#resumeByChat.get(chatId) ?? sign) !== sign
     const session = this.#session(chatId)
     const search = this.#search(chatId, session)
-    const forget = whenAborted(abortSignal, () => { if (isCurrent()) search.abort() })
+    const forget = whenAborted(abortSignal, () => { if (!isSuperseded()) search.abort() })
     const found = await search.found.finally(forget)
-    if (found === undefined || !isCurrent()) return null
-    const { openApprovals = () => [] } = this.#options
-    const approvals = found.isWhole ? [] : await openApprovals(session, this.#open().client)
-    return this.#stream({ chatId, session, signal: abortSignal, isCurrent, approvals }, found)
+    if (found === undefined || isSuperseded()) return null
+    const letGo = (): void => {
+      found.letGo()
+      if (!isSuperseded()) this.#resumeByChat.delete(chatId)
+    }
+    try {
+      const approvals = found.isWhole ? [] : await this.#openApprovals(session)
+      return this.#stream({ chatId, session, signal: abortSignal, isSuperseded, approvals }, { ...found, letGo })
+    } catch (err) {
+      letGo()
+      throw err
+    }
   }
 
   /**
@@ -127,6 +135,10 @@ export class ChannelChatTransport<UI_MESSAGE extends UIMessage = UIMessage> impl
     return session(chatId)
   }
 
+  async #openApprovals (session: SessionChoice): Promise<readonly OpenApproval[]> {
+    return await this.#options.openApprovals?.(session, this.#open().client) ?? []
+  }
+
   /** Who resumes a chat while that is being done already joins in: to the server it would be a loss. */
   #search (chatId: string, session: SessionChoice): Search {
     const running = this.#searchByChat.get(chatId)
@@ -148,7 +160,6 @@ export class ChannelChatTransport<UI_MESSAGE extends UIMessage = UIMessage> impl
     return chunkStream(this.#chunks(reading, turn), () => {
       this.#streams--
       found.letGo()
-      if (reading.isCurrent()) this.#resumeByChat.delete(reading.chatId)
       this.#closeUnread()
     })
   }
@@ -175,16 +186,16 @@ export class ChannelChatTransport<UI_MESSAGE extends UIMessage = UIMessage> impl
     }
   }
 
-  #stopWhenAborted ({ chatId, signal, isCurrent }: Reading, turn: ClientTurn): void {
+  #stopWhenAborted ({ chatId, signal, isSuperseded }: Reading, turn: ClientTurn): void {
     const { leaving } = this.#open()
     const { isStop = () => !leaving.isLeaving, onStopFailed = () => {} } = this.#options
     const forget = whenAborted(signal, () => {
-      if (isCurrent() && isStop({ chatId, turnId: turn.id })) turn.cancel().catch(onStopFailed)
+      if (!isSuperseded() && isStop({ chatId, turnId: turn.id })) turn.cancel().catch(onStopFailed)
     })
     turn.finished.then(forget, forget)
   }
 
-  /** Where the turn begins, unless it began before this client has sent it, or one is kept that is still read. */
+  /** Where the turn begins, unless it began before this client has sent it. Of several that wait the last is kept. */
   async #keepPlace (key: string, turn: ClientTurn): Promise<void> {
     try {
       for await (const event of turn.events) {
@@ -216,8 +227,8 @@ interface Reading {
   chatId: string
   session: SessionChoice
   signal: AbortSignal | undefined
-  /** Nobody else has resumed the same chat since. */
-  isCurrent: () => boolean
+  /** The same chat was resumed anew since. */
+  isSuperseded: () => boolean
   /** What the turn is waiting for, as far as no event tells it. */
   approvals: readonly OpenApproval[]
 }

@@ -45,7 +45,9 @@ const tools = {
 
 function model () {
   let calls = 0
-  return new MockLanguageModelV3({ doStream: async () => ({ stream: simulateReadableStream({ chunks: STEPS[calls++] ?? [], chunkDelayInMs: null }) }) })
+  return new MockLanguageModelV3({
+    doStream: async () => ({ stream: simulateReadableStream({ chunks: STEPS[calls++] ?? [], chunkDelayInMs: null }) })
+  })
 }
 
 t.test('an agent of the AI SDK is shown as it is without a channel between', async (t) => {

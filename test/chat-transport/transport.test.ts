@@ -185,6 +185,32 @@ t.test('a turn that is joined in its midst', async (t) => {
   })
 })
 
+t.test('what it is waiting for may not be known', async (t) => {
+  const { url, app } = await host(t)
+  const { chat } = await new Page(t, sdk, url).open('tea')
+  void chat.sendMessage({ text: 'buy tea' })
+  await eventually(() => partsOf(chat).length === 4)
+  const transport = transportTo(t, url, { openApprovals: async () => { throw new Error('no such frame') } })
+  await t.rejects(transport.reconnectToStream({ chatId: 'tea' }), { message: 'no such frame' })
+  transport.close()
+  await eventually(() => app.channel.stats().connections === 1)
+})
+
+t.test('an answer of its own that ends leaves it to stop what is resumed beside it', async (t) => {
+  const { url, script, app } = await host(t)
+  void app.channel.startTurn({ owner: 'anonymous', sessionId: 'tea', message: 'count never' })
+  await eventually(() => script.turns.length === 1)
+  const transport = transportTo(t, url)
+  const stop = new AbortController()
+  const resumed = await transport.reconnectToStream({ chatId: 'tea', abortSignal: stop.signal })
+  const own = await transport.sendMessages(asked('count slowly'))
+  await own.cancel()
+  stop.abort()
+  t.match(await textIn(resumed), 'count never')
+  await eventually(() => script.stopped.length === 1)
+  t.strictSame(script.stopped, ['count never'])
+})
+
 t.test('a turn that ended while the page was loaded is told whole', async (t) => {
   const { url, script } = await host(t)
   const storage = new MemoryStorage()
