@@ -14,7 +14,7 @@ const style = stylistic.configs.customize({
   jsx: false
 })
 
-const TYPED = ['lib/**/*.ts', 'test/**/*.ts', 'examples/**/*.ts']
+const TYPED = ['lib/**/*.ts', 'test/**/*.ts', 'examples/**/*.{ts,tsx}']
 
 export default defineConfig(
   // A file that tells a linter to look away where nothing is wrong hides the next fault there.
@@ -91,7 +91,7 @@ export default defineConfig(
   },
 
   {
-    files: ['test/**/*.ts', 'examples/**/*.ts'],
+    files: ['test/**/*.ts', 'examples/**/*.{ts,tsx}'],
     rules: {
       // Tests stub and inspect more than they build.
       '@typescript-eslint/no-empty-function': 'off',

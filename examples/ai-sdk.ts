@@ -19,7 +19,7 @@ const tools = {
 
 // The SDK tells the question as an event, ends its call, and is called again with the answer: all that in one turn.
 const agent = fromAiSdk((call) => streamText({ model, system: INSTRUCTIONS, tools, stopWhen: stepCountIs(5), ...call }), {
-  approve: async ({ approvalId }, turn) => ({ approved: await approvals.open(turn, approvalId).answered })
+  approve: async (call, turn) => ({ approved: await approvals.open(turn, call.approvalId, call).answered })
 })
 
 await serveAgent(agent, approvals)

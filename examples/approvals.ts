@@ -1,4 +1,4 @@
-// A part of examples/ai-sdk.ts: and of openai-tools.ts and langchain.ts, questions in the midst of a turn, and the frame that answers them.
+// A part of examples/ai-sdk.ts: and of others with tools, questions in the midst of a turn, and the frames that answer and list them.
 import { randomUUID } from 'node:crypto'
 
 import { Type } from '@sinclair/typebox'
@@ -8,12 +8,13 @@ import { AgentError, ChannelError, type Channel, type Turn } from '../lib/index.
 const MAX_WAITING = 1_000
 
 export class Approvals {
-  readonly #waiting = new Map<string, { owner: string, answer: (approved: boolean) => void }>()
+  readonly #waiting = new Map<string, Question>()
 
   /** Before anybody is asked: the answer may be quick. Wait for `answered` by `turn.waitFor`. */
-  open (turn: Turn, approvalId: string = randomUUID()) {
+  open (turn: Turn, approvalId: string = randomUUID(), call: object = {}) {
     if (this.#waiting.size >= MAX_WAITING) throw new AgentError('Too many questions wait for an answer.')
-    const answered = new Promise<boolean>((answer) => { this.#waiting.set(approvalId, { owner: turn.owner, answer }) })
+    const { owner, sessionId } = turn
+    const answered = new Promise<boolean>((answer) => { this.#waiting.set(approvalId, { owner, sessionId, call, answer }) })
     // However the turn ends meanwhile, by a cancel or a time-out too, nothing of the question stays.
     turn.signal.addEventListener('abort', () => { this.#waiting.delete(approvalId) }, { once: true })
     return { approvalId, answered }
@@ -33,5 +34,19 @@ export class Approvals {
         return { ok }
       }
     })
+    // For a device that joins a turn in its midst: {"type":"approvals","sessionId":"…"}.
+    channel.define('approvals', {
+      schema: Type.Object({ sessionId: Type.String() }),
+      handler: ({ sessionId }, { owner }) => [...this.#waiting].flatMap(([approvalId, { call, ...of }]) =>
+        of.owner === owner && of.sessionId === sessionId ? [{ ...call, approvalId }] : [])
+    })
   }
+}
+
+interface Question {
+  owner: string
+  sessionId: string
+  /** What is to be approved. */
+  call: object
+  answer: (approved: boolean) => void
 }

@@ -5,7 +5,7 @@
 // and answer by a line: {"type":"approve","ok":true,"approvalId":"…"}
 import { dispatchCustomEvent } from '@langchain/core/callbacks/dispatch'
 import { RunnableLambda } from '@langchain/core/runnables'
-import { tool } from '@langchain/core/tools'
+import { tool, type ToolRunnableConfig } from '@langchain/core/tools'
 import { ChatOpenAI } from '@langchain/openai'
 
 import { fromLangChain, type SdkCall } from '../lib/adapters/langchain.js'
@@ -18,10 +18,11 @@ const approvals = new Approvals()
 const model = new ChatOpenAI({ model: MODEL, apiKey: API.apiKey, configuration: { baseURL: API.baseURL } })
 
 function buyFor (turn: Turn) {
-  return tool(async ({ what }: { what: string }, config) => {
-    const { approvalId, answered } = approvals.open(turn)
+  return tool(async ({ what }: { what: string }, config: ToolRunnableConfig) => {
+    const call = { toolCallId: config.toolCall?.id, toolName: 'buy', input: { what } }
+    const { approvalId, answered } = approvals.open(turn, undefined, call)
     // What a tool dispatches is an event of the turn.
-    await dispatchCustomEvent('tool-approval-request', { approvalId, toolName: 'buy', input: { what } }, config)
+    await dispatchCustomEvent('tool-approval-request', { ...call, approvalId }, config)
     return await turn.waitFor(answered) ? JSON.stringify(buy(what)) : 'The user does not want that.'
   }, { name: 'buy', description: BUY.description, schema: BUY.schema })
 }

@@ -40,7 +40,7 @@ const agent = fromOpenAI(async function * ({ messages, signal }, turn) {
 
 async function * bought (turn: Turn, toolCallId: string, what: string): AsyncGenerator<OpenAIItem, object> {
   const call = { toolCallId, toolName: 'buy' }
-  const { approvalId, answered } = approvals.open(turn)
+  const { approvalId, answered } = approvals.open(turn, undefined, { ...call, input: { what } })
   yield { type: 'event', name: 'tool-approval-request', data: { ...call, approvalId, input: { what } } }
   if (!await turn.waitFor(answered)) {
     yield { type: 'event', name: 'tool-denied', data: call }

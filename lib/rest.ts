@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { DEFAULT_PREFIX } from './channel-path.js'
 import { FST_WS_CHANNEL_OPTION } from './errors.js'
 import { runtimeOf } from './runtimes.js'
+import { registerAgUiRoute } from './transports/ag-ui-routes.js'
 import { CompletionHandlers } from './transports/completion-handlers.js'
 import { registerCompletionRoutes } from './transports/completion-routes.js'
 import { RestHandlers, type RestHandlersTools } from './transports/rest-handlers.js'
@@ -19,10 +20,12 @@ export interface ChannelRestOptions {
   routeOptions?: ChannelRouteOptions | undefined
   /** Adds `/chat/completions` and `/models`, for clients of OpenAI's API; a model there is an agent. @default false */
   openAi?: boolean | undefined
+  /** Adds `POST /agents/:agentId/ag-ui`, for clients of AG-UI such as its `HttpAgent`; a thread there is a session. @default false */
+  agUi?: boolean | undefined
 }
 
 /** `logLevel` and `logSerializers` are Fastify's own, for any plugin. */
-const KNOWN = ['prefix', 'routeOptions', 'openAi', 'logLevel', 'logSerializers']
+const KNOWN = ['prefix', 'routeOptions', 'openAi', 'agUi', 'logLevel', 'logSerializers']
 
 const rest: FastifyPluginAsync<ChannelRestOptions> = async (fastify, options) => {
   for (const key of Object.keys(options)) {
@@ -40,9 +43,10 @@ const rest: FastifyPluginAsync<ChannelRestOptions> = async (fastify, options) =>
   }
   // Fastify has put the option `prefix` behind the scope's already.
   const prefix = options.prefix === undefined && fastify.prefix === '' ? DEFAULT_PREFIX : ''
-  const { routeOptions, openAi = false } = options
+  const { routeOptions, openAi = false, agUi = false } = options
   const routes: RestRoutesOptions = { prefix, operationSuffix: operationSuffix(fastify), originRule, limits, routeOptions }
   registerRestRoutes(fastify, new RestHandlers(tools), routes)
+  if (agUi) registerAgUiRoute(fastify, tools, routes)
   if (openAi) registerCompletionRoutes(fastify, new CompletionHandlers(tools, runtime.clock.date()), routes)
 }
 

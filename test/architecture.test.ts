@@ -35,8 +35,11 @@ const OPTIONAL = Object.keys(PACKAGE.peerDependenciesMeta)
 /** Bundled, and served as a text: nothing of the server's code may know it. */
 const PAGE = 'playground/page/'
 
+/** Folders apart, which run in browsers: what each may import of the others. */
+const TOWERS: Readonly<Record<string, readonly string[]>> = { client: ['client'], 'chat-transport': ['chat-transport', 'client'] }
+
 /** What of the server's code runs in a browser too. */
-const SHARED_WITH_CLIENT = ['protocol/names.ts', 'protocol/codes.ts']
+const SHARED_WITH_CLIENT = ['protocol/names.ts', 'protocol/codes.ts', 'protocol/agent-event-data.ts']
 
 t.test('lib keeps to its floors, names and lengths', async (t) => {
   const tree = readTree(LIB)
@@ -57,6 +60,7 @@ t.test('the rule lets through what it is for', async (t) => {
     'transports/socket.ts': 'import "../turns/engine.js"; import "../protocol/frames.js"',
     'client/client.ts': 'import "../protocol/names.js"; import type { Frame } from "../protocol/frames.js"; import "./link.js"',
     'client/link.ts': 'import type { Static } from "@sinclair/typebox"',
+    'chat-transport/chat.ts': 'import type { UIMessage } from "ai"; import "../client/client.js"; import "../protocol/names.js"',
     'playground/document.ts': 'import "node:crypto"; import "../protocol/names.js"',
     'playground/page/main.ts': 'import "../../client/client.js"; import "marked"; import "./words.js"',
     'playground/page/words.ts': '',
@@ -131,6 +135,18 @@ t.test('the rule catches', async (t) => {
       },
       ['client/a.ts must not import protocol/frames.ts', 'client/b.ts must not import turns/turn.ts']
     ],
+    'an SDK in the transport of its chats at run time, and that in the client or the server': [
+      {
+        'chat-transport/a.ts': 'import { Chat } from "ai"; import "../turns/turn.js"',
+        'client/a.ts': 'import "../chat-transport/a.js"',
+        'plugin.ts': 'import type { A } from "./chat-transport/a.js"',
+        'turns/turn.ts': ''
+      },
+      [
+        'chat-transport/a.ts must not import ai', 'chat-transport/a.ts must not import turns/turn.ts',
+        'client/a.ts must not import chat-transport/a.ts', 'plugin.ts must not import chat-transport/a.ts'
+      ]
+    ],
     'Node and the server in the page, and the page in the server': [
       {
         'playground/page/a.ts': 'import "node:fs"; import type { Turn } from "../../turns/turn.js"; import "../document.js"',
@@ -172,7 +188,7 @@ function faultsOf (tree: Tree): string[] {
 
 function namingFaults (file: string, source: string): string[] {
   const isVague = file.replace(/\.ts$/, '').split('/').some((name) => VAGUE_NAMES.includes(name))
-  const isHoused = folderOf(file) === 'client' || folderOf(file) in FLOOR_BY_FOLDER
+  const isHoused = folderOf(file) in TOWERS || folderOf(file) in FLOOR_BY_FOLDER
   return [
     ...isVague ? [`${file} has a name that says nothing`] : [],
     ...isHoused ? [] : [`${file} is in a folder without a floor`],
@@ -182,7 +198,9 @@ function namingFaults (file: string, source: string): string[] {
 
 function isAllowed (from: string, target: Import): boolean {
   const { to, isPackage } = target
-  if (folderOf(from) === 'client') return isAllowedInClient(target)
+  const tower = TOWERS[folderOf(from)]
+  if (tower !== undefined) return isAllowedInBrowsers(target, tower)
+  if (folderOf(to) === 'chat-transport') return false
   if (from.startsWith(PAGE)) return isAllowedInPage(target)
   if (to.startsWith(PAGE)) return false
   if (isPackage) return target.isTypeOnly || !OPTIONAL.some((name) => to === name || to.startsWith(`${name}/`))
@@ -195,9 +213,9 @@ function isAllowed (from: string, target: Import): boolean {
   return floorOf(other) < floorOf(own)
 }
 
-function isAllowedInClient ({ to, isPackage, isTypeOnly }: Import): boolean {
+function isAllowedInBrowsers ({ to, isPackage, isTypeOnly }: Import, tower: readonly string[]): boolean {
   if (isPackage) return isTypeOnly && !to.startsWith('node:')
-  if (folderOf(to) === 'client' || SHARED_WITH_CLIENT.includes(to)) return true
+  if (tower.includes(folderOf(to)) || SHARED_WITH_CLIENT.includes(to)) return true
   return isTypeOnly && (folderOf(to) === 'protocol' || GROUND.includes(to))
 }
 

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -49,7 +49,23 @@ const HOST = `
   console.log(JSON.stringify({ version: app.version, statuses, text }))`
 
 /** What a host has that uses one of the SDKs. */
-const SDK_ONLY = /\/adapters\//
+const SDK_ONLY = /\/adapters\/|\/ai-sdk$/
+
+/** What a page has, and its server, of an SDK. */
+const CHAT = `
+  import { streamText, type ChatTransport, type LanguageModel, type UIMessage } from 'ai'
+  import { fromAiSdk } from 'fastify-ws-channel/adapters/ai-sdk'
+  import { channelChatTransport, toUIMessages, type ChannelMessageMetadata } from 'fastify-ws-channel/ai-sdk'
+  import { createChannelClient } from 'fastify-ws-channel/client'
+
+  type Message = UIMessage<ChannelMessageMetadata, { progress: number }, { buy: { input: { what: string }, output: string } }>
+  const client = createChannelClient<{ approve: { frame: { ok: boolean }, reply: boolean } }>({ url: '/ws' })
+  export const mine: ChatTransport<Message> = channelChatTransport<Message>({ url: '/ws', prepareChat: ({ messages }) => ({
+    message: String(messages.length), metadata: { turnId: messages[0]?.metadata?.turnId }
+  }) })
+  export const plain: ChatTransport<UIMessage> = channelChatTransport({ client })
+  export const messages: UIMessage[] = toUIMessages([])
+  export const agent = (model: LanguageModel) => fromAiSdk((call) => streamText({ model, ...call }))`
 
 await t.test('the package, packed and installed beside what it needs and nothing else', async (t) => {
   // Not in this project, whose own packages would be found from there.
@@ -74,8 +90,20 @@ await t.test('the package, packed and installed beside what it needs and nothing
 
   await t.test('has types that need none of them, but for the adapters', async (t) => {
     t.strictSame(faultsOf(folder, ENTRIES.filter((name) => !SDK_ONLY.test(name))), [])
-    t.match(faultsOf(folder, ENTRIES.filter((name) => SDK_ONLY.test(name))).join('\n'), /Cannot find module 'ai'/, 'which is seen')
+    for (const name of ['adapters/ai-sdk', 'ai-sdk']) {
+      t.match(faultsOf(folder, [join(PACKAGE.name, name)]).join('\n'), /Cannot find module 'ai'/, 'which is seen')
+    }
   })
+
+  for (const [major, name] of Object.entries({ 5: 'ai-5', 6: 'ai', 7: 'ai-7' })) {
+    await t.test(`fits the types of version ${major} of the AI SDK`, async (t) => {
+      const link = join(folder, 'node_modules/ai')
+      symlinkSync(join(root, 'node_modules', name), link)
+      t.teardown(() => { unlinkSync(link) })
+      t.strictSame(faultsIn(folder, CHAT), [])
+      t.match(faultsIn(folder, `${CHAT}\nconst wrong: ChatTransport<UIMessage> = channelChatTransport({ url: 7 })`), [/not assignable/], 'which is seen')
+    })
+  }
 })
 
 await t.test('the package runs on the lowest Fastify that it says it needs', async (t) => {
@@ -114,8 +142,13 @@ async function succeed (t: Test, command: string, args: string[]): Promise<void>
 
 /** What the compiler says of the package's own declarations, to a host that has it check those. */
 function faultsOf (folder: string, entries: string[]): string[] {
+  return faultsIn(folder, entries.map((name, index) => `export * as e${index} from '${name}'`).join('\n'))
+}
+
+/** And of what that host has written. */
+function faultsIn (folder: string, source: string): string[] {
   const file = join(folder, 'host.ts')
-  writeFileSync(file, entries.map((name, index) => `export * as e${index} from '${name}'`).join('\n'))
+  writeFileSync(file, source)
   const program = ts.createProgram([file], {
     module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, target: ts.ScriptTarget.ES2022,
     lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'], strict: true, noEmit: true, skipLibCheck: false, types: ['node'],

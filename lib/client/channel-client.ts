@@ -9,7 +9,7 @@ import { freshId, readOptions, type ChannelClientOptions, type Settings } from '
 import { wakeWithPage } from './page.js'
 import { Requests } from './requests.js'
 import { isOfSession, SessionFeed, type SessionFrame } from './session-feed.js'
-import type { Subscription } from './subscription.js'
+import type { SessionPosition, Subscription } from './subscription.js'
 
 /** The types that a host has defined: what is sent, beside `type` and `id`, and the `data` of the answer. */
 export type HostFrames = Record<string, { frame: object, reply: unknown }>
@@ -33,6 +33,15 @@ export interface ChatRequest extends SessionChoice, Pick<ClientFrameOf<'chat'>, 
   onBusy?: ClientFrameOf<'chat'>['onBusy'] | undefined
   /** `false`: the text comes whole, at the end. @default true */
   stream?: boolean | undefined
+}
+
+export interface SubscribeRequest extends SessionChoice, Abortable {
+  /**
+   * Where the session is to go on, for a page that was loaded again: from the `ack` of a chat its whole turn is told, as
+   * far as the server still holds that. It counts where this client knows nothing of the session yet.
+   * @default what runs now, by its text so far
+   */
+  from?: SessionPosition | undefined
 }
 
 export interface HistoryRequest extends SessionChoice, Abortable {
@@ -59,7 +68,7 @@ export interface ChannelClient<Frames extends HostFrames = HostFrames> extends A
   /** Says something: now, or as soon as there is a connection. Of what goes wrong the turn tells. */
   chat (request: ChatRequest): ClientTurn
   /** Follows a session, from whichever client its turns come. */
-  subscribe (session?: SessionChoice & Abortable): Subscription
+  subscribe (session?: SubscribeRequest): Subscription
   /** Stops a turn, or all that runs and waits in a session; resolves to the ids of what was stopped. */
   cancel (what?: SessionChoice & Abortable & { turnId?: string | undefined }): Promise<string[]>
   /** A page of what was said in a session, oldest first; with the cursor `before` of a page, the one before it. */
@@ -137,9 +146,9 @@ class Client<Frames extends HostFrames> implements ChannelClient<Frames> {
     return turn
   }
 
-  subscribe ({ signal, ...session }: SessionChoice & Abortable = {}): Subscription {
+  subscribe ({ signal, from, ...session }: SubscribeRequest = {}): Subscription {
     const feed = this.#feed(session)
-    const subscription = feed.subscribe()
+    const subscription = feed.subscribe(from)
     if (this.#ended !== undefined) feed.close(this.#ended)
     this.#whenAborted(signal, () => { subscription.close() })
     return subscription

@@ -29,6 +29,8 @@ export interface ClientTurn extends AsyncIterable<string>, AsyncDisposable {
   /** The question. */
   readonly message: string
   readonly metadata: Readonly<Record<string, unknown>> | undefined
+  /** What there is of the answer's text. */
+  readonly text: string
   /** Everything, from the start: text, events, whole messages, and how the chat was acknowledged. */
   readonly events: AsyncIterable<TurnEvent>
   /** Rejects with a `ChannelClientError`, or with the reason of a signal. */

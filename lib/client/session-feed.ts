@@ -5,7 +5,7 @@ import { ChannelClientError } from './client-error.js'
 import { Following } from './following.js'
 import { OpenTurn, type TurnAbout } from './open-turn.js'
 import { OwnChat, type ChatTerms, type OwnChatTools } from './own-chat.js'
-import { OpenSubscription, type SessionNews } from './subscription.js'
+import { OpenSubscription, type SessionNews, type SessionPosition } from './subscription.js'
 
 export interface FeedTools extends OwnChatTools {
   /**
@@ -33,7 +33,7 @@ export class SessionFeed {
   readonly #chats = new Map<string, OwnChat>()
   readonly #subscriptions = new Set<OpenSubscription>()
   /** Everything up to here is known: of all turns since the subscriptions were told, else of its own. */
-  #position: { epoch: string, seq: number } | undefined
+  #position: SessionPosition | undefined
   /** The subscriptions know all that was told up to the position. */
   #isTold = false
   /** Chats that this connection has sent. */
@@ -79,11 +79,21 @@ export class SessionFeed {
     return unsent.map(({ turn }) => turn.id)
   }
 
-  subscribe (): OpenSubscription {
-    const subscription = new OpenSubscription(this, () => this.#turns.values(), (subscription) => { this.#unsubscribe(subscription) })
+  /** @param from where to go on, if nothing is known of the session yet */
+  subscribe (from?: SessionPosition): OpenSubscription {
+    const isFresh = this.#position === undefined && this.#turns.size + this.#subscriptions.size === 0
+    if (isFresh && from !== undefined) {
+      this.#position = { epoch: from.epoch, seq: from.seq }
+      this.#isTold = true
+    }
+    const subscription = new OpenSubscription(this, {
+      turns: () => this.#turns.values(),
+      isGapless: isFresh && from !== undefined,
+      onClose: (subscription) => { this.#unsubscribe(subscription) }
+    })
     this.#subscriptions.add(subscription)
     if (this.#isTold && this.#following.isWhole) subscription.onFollowed()
-    else this.#following.ask(undefined)
+    else this.#following.ask(isFresh ? from : undefined)
     return subscription
   }
 

@@ -19,7 +19,25 @@ export interface Subscription extends AsyncIterable<SessionNews>, AsyncDisposabl
   readonly sessionId: string
   /** Settles when the session is followed; rejects where that is refused. */
   readonly ready: Promise<void>
+  /** The turns that are open now, the running one first; known when it is ready. */
+  readonly turns: readonly ClientTurn[]
+  /** Whether all that came behind the position asked for is told; known when it is ready. */
+  readonly isGapless: boolean
   close (): void
+}
+
+/** A place in a session, as an `ack` and a `subscribed` name it. */
+export interface SessionPosition {
+  epoch: string
+  seq: number
+}
+
+export interface SubscriptionTools {
+  /** Turns of the session that are open, as far as this subscription was told. */
+  turns: () => Iterable<OpenTurn>
+  /** It was asked for from a position, and that is where the session goes on. */
+  isGapless: boolean
+  onClose: (subscription: OpenSubscription) => void
 }
 
 /** So much that nobody has read is forgotten. */
@@ -29,27 +47,32 @@ export class OpenSubscription implements Subscription {
   readonly agentId: string
   readonly sessionId: string
   readonly #ready = promiseOf<undefined>()
-  /** Turns of the session that are open, as far as this subscription was told. */
   readonly #turns: () => Iterable<OpenTurn>
   readonly #onClose: (subscription: OpenSubscription) => void
   readonly #readers = new Set<SessionNews[]>()
   readonly #news = new News()
+  #isGapless: boolean
   #state: 'open' | 'closed' | { error: unknown } = 'open'
 
   constructor (
     { agentId, sessionId }: { agentId: string, sessionId: string },
-    turns: () => Iterable<OpenTurn>, onClose: (subscription: OpenSubscription) => void
+    { turns, isGapless, onClose }: SubscriptionTools
   ) {
     this.agentId = agentId
     this.sessionId = sessionId
     this.#turns = turns
+    this.#isGapless = isGapless
     this.#onClose = onClose
   }
 
   get ready (): Promise<void> { return this.#ready.promise }
 
+  get turns (): OpenTurn[] { return [...this.#turns()] }
+
+  get isGapless (): boolean { return this.#isGapless }
+
   [Symbol.asyncIterator] (): AsyncIterator<SessionNews> {
-    const unread: SessionNews[] = [...this.#turns()].map((turn) => ({ type: 'turn', turn }))
+    const unread: SessionNews[] = this.turns.map((turn) => ({ type: 'turn', turn }))
     this.#readers.add(unread)
     return this.#read(unread)
   }
@@ -73,6 +96,7 @@ export class OpenSubscription implements Subscription {
   }
 
   take (news: SessionNews): void {
+    if (news.type === 'gap') this.#isGapless = false
     for (const unread of this.#readers) {
       if (unread.length >= MAX_UNREAD) unread.splice(0, unread.length, { type: 'gap' })
       unread.push(news)

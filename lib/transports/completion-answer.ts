@@ -1,7 +1,10 @@
 import type { Entry, TurnEnd } from '../journal/journal.js'
 import type { FinishReason } from '../protocol/names.js'
 import type { Usage } from '../protocol/server-frames.js'
+import { eventText, type AnswerEvents } from './answer-events.js'
+import { completionError } from './completion-errors.js'
 import type { Completion, CompletionChunk, CompletionFinish, CompletionUsage } from './completion-schemas.js'
+import type { Refusal } from './refusal.js'
 
 /** Only an answer that is whole has stopped by itself. Tools that an agent calls are no calls for the client to make. */
 const FINISH_BY_REASON: Readonly<Record<FinishReason, CompletionFinish>> = {
@@ -53,8 +56,32 @@ export function completion (head: CompletionHead, content: string, end: TurnEnd)
   }
 }
 
-/** Makes the events of an answer that is streamed, as text. */
-export class CompletionChunks {
+/** An answer that is streamed. */
+export class CompletionEvents implements AnswerEvents {
+  readonly #text = new CompletionText()
+  readonly #chunks: CompletionChunks
+
+  constructor (head: CompletionHead, includesUsage: boolean) {
+    this.#chunks = new CompletionChunks(head, includesUsage)
+  }
+
+  start (): string {
+    return this.#chunks.start()
+  }
+
+  of (entry: Entry): string | undefined {
+    const content = this.#text.of(entry)
+    const told = `${content === '' ? '' : this.#chunks.piece(content)}${entry.kind === 'end' ? this.#chunks.end(entry.end) : ''}`
+    return told === '' ? undefined : told
+  }
+
+  failed (refusal: Refusal): string {
+    return eventText(completionError(refusal))
+  }
+}
+
+/** Makes the events of it, as text. */
+class CompletionChunks {
   readonly #head: CompletionHead
   readonly #includesUsage: boolean
 
@@ -86,11 +113,6 @@ export class CompletionChunks {
     const chunk: CompletionChunk = { id, object: 'chat.completion.chunk', created, model, choices }
     return eventText(this.#includesUsage ? { ...chunk, usage } : chunk)
   }
-}
-
-/** JSON has no line breaks. */
-export function eventText (data: object): string {
-  return `data: ${JSON.stringify(data)}\n\n`
 }
 
 function usageOf ({ inputTokens, outputTokens, totalTokens, cachedInputTokens, reasoningTokens }: Usage): CompletionUsage {

@@ -1,15 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 import { onceOver } from './answer-over.js'
-import { completion, CompletionText, type CompletionHead } from './completion-answer.js'
+import { completion, CompletionEvents, CompletionText, type CompletionHead } from './completion-answer.js'
 import { completionReader, type CompletionAsk } from './completion-request.js'
 import type { Completion, Models } from './completion-schemas.js'
-import { CompletionStream } from './completion-stream.js'
 import { CompletionTurn } from './completion-turn.js'
 import { hangUpInDrain } from './hang-up.js'
 import type { Identity } from './identity.js'
 import { Refusal } from './refusal.js'
 import type { RestHandlersTools } from './rest-handlers.js'
+import { streamAnswer } from './stream-answer.js'
 
 /** What the routes of that API do. */
 export class CompletionHandlers {
@@ -36,21 +36,8 @@ export class CompletionHandlers {
     const ask = this.#read(request.body, decode)
     const head = { id: ask.chat.id, created: seconds(clock.date()), model: ask.chat.agentId }
     connections.reserveRequest(identity.owner)
-    return ask.isStreamed ? await this.#stream(reply, identity, ask, head) : await this.#whole(reply, identity, ask, head)
-  }
-
-  async #stream (reply: FastifyReply, identity: Identity, ask: CompletionAsk, head: CompletionHead): Promise<FastifyReply> {
-    const tools = this.#tools.tools()
-    const stream = new CompletionStream(reply, identity, ask, head, tools)
-    this.#tools.tellings.add(stream)
-    // Also when a refusal has been sent, and when the client is gone already.
-    onceOver(reply, () => {
-      stream.gone()
-      this.#tools.tellings.delete(stream)
-      tools.connections.release(identity.owner)
-    })
-    await stream.start().finally(() => { hangUpInDrain(reply, tools.engine) })
-    return reply
+    if (!ask.isStreamed) return await this.#whole(reply, identity, ask, head)
+    return await streamAnswer(this.#tools, reply, identity, ask, new CompletionEvents(head, ask.includesUsage))
   }
 
   async #whole (reply: FastifyReply, identity: Identity, ask: CompletionAsk, head: CompletionHead): Promise<Completion | FastifyReply> {

@@ -12,12 +12,14 @@ import { jsonOf } from './rest-frames.js'
 /** What a completion asks for. */
 export interface CompletionAsk {
   /** As a client would say it over a socket: with an `id`, and with a `sessionId` where it is to be kept. */
-  chat: ChatFrame & { id: string, agentId: string }
+  chat: ReadChat
   /** What was said before, where no session is named. */
   given: GivenMessage[]
   isStreamed: boolean
   includesUsage: boolean
 }
+
+export type ReadChat = ChatFrame & { id: string, agentId: string }
 
 /** What a completion has elsewhere than a chat. */
 const PLACE_BY_PATH: Readonly<Record<string, string>> = { '/message': '/messages' }
@@ -41,7 +43,11 @@ function readCompletion (body: CompletionRequest, decode: (data: Buffer) => Deco
   const last = messages.findLastIndex(({ role }) => role === 'user')
   const asked = messages[last]
   if (asked === undefined) throw new WrongField('/messages', 'needs one of the user')
-  const chat = readChat(body, textOf(asked), decode)
+  const { model: agentId, sessionId, user, metadata } = body
+  // What is null is not said here.
+  const chat = readChat({
+    type: 'chat', id: `chatcmpl-${randomUUID()}`, agentId, message: textOf(asked), sessionId: sessionId ?? user ?? undefined, metadata: metadata ?? undefined
+  }, decode, PLACE_BY_PATH)
   return {
     chat,
     given: chat.sessionId === undefined ? messages.toSpliced(last, 1) : [],
@@ -63,20 +69,32 @@ export function historyOf (given: readonly GivenMessage[], at: number): SessionM
   })
 }
 
-/** With the limits of one that comes over a socket. */
-function readChat ({ model, sessionId, user, metadata }: CompletionRequest, message: string, decode: (data: Buffer) => Decoded): CompletionAsk['chat'] {
-  const id = `chatcmpl-${randomUUID()}`
-  // What is undefined JSON does not say, as what is null is not said here.
-  const frame = { type: 'chat', id, agentId: model, message, sessionId: sessionId ?? user ?? undefined, metadata: metadata ?? undefined }
+/** A chat as a frame that is not read yet. */
+export interface UnreadChat {
+  type: 'chat'
+  id: string
+  agentId: string
+  message: string
+  sessionId: string | undefined
+  metadata: unknown
+}
+
+/**
+ * With the limits of one that comes over a socket.
+ * @param placeByPath what has another place in the request
+ * @throws WrongField, or Refusal for one that is too large
+ */
+export function readChat (frame: UnreadChat, decode: (data: Buffer) => Decoded, placeByPath: Readonly<Record<string, string>>): ReadChat {
+  // What is undefined JSON does not say.
   const decoded = decode(jsonOf(frame))
   if (decoded.ok && 'frame' in decoded) {
     // What is read has the type that it was given.
     const chat = decoded.frame as ChatFrame
-    return { ...chat, id, agentId: model }
+    return { ...chat, id: frame.id, agentId: frame.agentId }
   }
   if (!('refusal' in decoded)) throw new Refusal('VALIDATION_FAILED', { statusCode: 413, hint: 'larger than `maxPayload`' })
   const { path = '', rule = '' } = decoded.refusal.details ?? {}
-  throw new WrongField(PLACE_BY_PATH[path] ?? path, rule)
+  throw new WrongField(placeByPath[path] ?? path, rule)
 }
 
 function textOf ({ content }: GivenMessage): string {

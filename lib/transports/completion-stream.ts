@@ -2,11 +2,9 @@ import type { FastifyReply } from 'fastify'
 
 import type { ErrorCode } from '../protocol/codes.js'
 import { toError } from '../turns/within.js'
+import type { AnswerEvents } from './answer-events.js'
 import { cutOff } from './answer-over.js'
-import { CompletionChunks, CompletionText, eventText, type CompletionHead } from './completion-answer.js'
-import { completionError } from './completion-errors.js'
-import type { CompletionAsk } from './completion-request.js'
-import { CompletionTurn } from './completion-turn.js'
+import { CompletionTurn, type TurnAsk } from './completion-turn.js'
 import { beginEvents, HEARTBEAT } from './event-stream.js'
 import type { Identity } from './identity.js'
 import { LOST, Outbox, type FrameSource, type OutboxEvents } from './outbox.js'
@@ -15,15 +13,14 @@ import { ResponseSink } from './response-sink.js'
 import type { RestTools } from './rest-tools.js'
 import type { Telling } from './sse-tellings.js'
 
-/** Streams an answer in that API's events. What fails before its first word is answered by a status of its own. */
+/** Streams an answer in some API's events. What fails before its first word is answered by a status of its own. */
 export class CompletionStream implements Telling, FrameSource, OutboxEvents {
   readonly owner: string
   readonly #reply: FastifyReply
   readonly #identity: Identity
   readonly #tools: RestTools
   readonly #turn: CompletionTurn
-  readonly #text = new CompletionText()
-  readonly #chunks: CompletionChunks
+  readonly #events: AnswerEvents
   readonly #sink: ResponseSink
   readonly #outbox: Outbox
   #state: 'silent' | 'telling' | 'ending' | 'over' = 'silent'
@@ -33,13 +30,13 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
   #hasSaid = false
   #saidAt: number
 
-  constructor (reply: FastifyReply, identity: Identity, ask: CompletionAsk, head: CompletionHead, tools: RestTools) {
+  constructor (reply: FastifyReply, identity: Identity, ask: TurnAsk, events: AnswerEvents, tools: RestTools) {
     this.#reply = reply
     this.#identity = identity
     this.owner = identity.owner
     this.#tools = tools
     this.#turn = new CompletionTurn(ask, identity, tools)
-    this.#chunks = new CompletionChunks(head, ask.includesUsage)
+    this.#events = events
     this.#sink = new ResponseSink(reply.raw)
     this.#outbox = new Outbox(this.#sink, tools.limits, tools.clock, this)
     this.#saidAt = tools.clock.now()
@@ -60,14 +57,13 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
       const entry = this.#turn.next(isBehind)
       if (entry === undefined) return undefined
       if (entry === 'lost') return LOST
-      const content = this.#text.of(entry)
-      const told = `${content === '' ? '' : this.#chunks.piece(content)}${entry.kind === 'end' ? this.#chunks.end(entry.end) : ''}`
-      if (told === '') continue
+      const told = this.#events.of(entry)
+      if (told === undefined) continue
       this.#hasSaid = true
       const start = this.#begin()
       if (start === undefined) return undefined
-      if (entry.kind !== 'end') return start + told
-      this.#finish(start + told)
+      if (entry.kind === 'end') this.#finish(start + told)
+      else if (start + told !== '') return start + told
     }
     return undefined
   }
@@ -135,7 +131,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
     if (!beginEvents(this.#reply)) return undefined
     this.#state = 'telling'
     this.#onBegun?.()
-    return this.#chunks.start()
+    return this.#events.start()
   }
 
   #beat (now: number): void {
@@ -149,7 +145,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
   #fail (refusal: Refusal): void {
     if (this.#state === 'silent') return this.#refuse(refusal)
     if (this.#state !== 'telling') return
-    this.#finish(eventText(completionError(refusal)))
+    this.#finish(this.#events.failed(refusal))
   }
 
   #refuse (refusal: Error): void {

@@ -1,20 +1,30 @@
 import { randomUUID } from 'node:crypto'
 
 import type { Entry } from '../journal/journal.js'
+import type { ChatFrame } from '../protocol/client-frames.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { TurnFollower } from '../turns/follow.js'
 import { FailedTurn, WrongField } from './completion-errors.js'
-import { historyOf, type CompletionAsk } from './completion-request.js'
+import { historyOf } from './completion-request.js'
+import type { GivenMessage } from './completion-schemas.js'
 import type { Identity } from './identity.js'
 import { askPermission } from './permission.js'
 import { Refusal } from './refusal.js'
 import type { RestTools } from './rest-tools.js'
 
+/** What such a turn is asked by. */
+export interface TurnAsk {
+  /** As a client would say it over a socket: with an `id`, and with a `sessionId` where it is to be kept. */
+  chat: ChatFrame & { id: string, agentId: string }
+  /** What was said before, where no session is named. */
+  given: GivenMessage[]
+}
+
 /** The turn of a completion. Whoever asked is all who wants it: it ends with them, and so does a session that is not kept. */
 export class CompletionTurn {
-  readonly #ask: CompletionAsk
+  readonly #ask: TurnAsk
   readonly #identity: Identity
   readonly #tools: RestTools
   readonly #key: SessionKey
@@ -24,7 +34,7 @@ export class CompletionTurn {
   #hasEnded = false
   #isClosed = false
 
-  constructor (ask: CompletionAsk, identity: Identity, tools: RestTools) {
+  constructor (ask: TurnAsk, identity: Identity, tools: RestTools) {
     this.#ask = ask
     this.#identity = identity
     this.#tools = tools

@@ -529,6 +529,58 @@ t.test('a subscription', async (t) => {
   })
 })
 
+t.test('a subscription from a position', async (t) => {
+  const from = { epoch: 'e1', seq: 4 }
+
+  await t.test('asks for what followed, and knows the turn that it tells from its start', async (t) => {
+    const bench = new Bench()
+    const subscription = bench.feed.subscribe(from)
+    const [asked] = bench.take()
+    t.match(asked, { ...SUBSCRIBE, epoch: 'e1', after: 4 })
+    bench.subscribed({ seq: 4, recovered: true, turns: [{ id: 'a', status: 'running', message: 'say a' }] }, asked)
+    await subscription.ready
+    t.equal(subscription.isGapless, true)
+    t.strictSame(subscription.turns, [], 'its start has not been told yet')
+    bench.started('a', 5)
+    bench.piece('a', 6, 'One')
+    t.match(subscription.turns, [{ id: 'a', text: 'One' }])
+    bench.subscribed({ seq: 90, turns: [{ id: 'a', status: 'running', message: 'say a', content: 'One, two' }] })
+    t.match(subscription.turns, [{ id: 'a', text: 'One, two' }])
+    t.equal(subscription.isGapless, false, 'it fell too far behind')
+  })
+
+  await t.test('asks for it as soon as there is a connection, and again', async (t) => {
+    const bench = new Bench()
+    bench.journal = undefined
+    bench.feed.subscribe(from)
+    t.match(bench.comeBack(), [{ ...SUBSCRIBE, epoch: 'e1', after: 4 }])
+    bench.lose()
+    t.match(bench.comeBack(), [{ ...SUBSCRIBE, epoch: 'e1', after: 4 }])
+  })
+
+  await t.test('of which nothing is held has what runs', async (t) => {
+    const bench = new Bench()
+    const subscription = bench.feed.subscribe(from)
+    bench.subscribed({ epoch: 'e2', turns: [{ id: 'a', status: 'running', message: 'say a', content: 'One' }] }, bench.take()[0])
+    await subscription.ready
+    t.equal(subscription.isGapless, false)
+    t.match(subscription.turns, [{ id: 'a', message: 'say a', text: 'One' }])
+  })
+
+  await t.test('is one like others where more is known', async (t) => {
+    const bench = new Bench()
+    bench.follow({ seq: 7 })
+    const subscription = bench.feed.subscribe(from)
+    await subscription.ready
+    t.strictSame(bench.take(), [])
+    t.equal(subscription.isGapless, false)
+    const other = new Bench()
+    other.chat('q1')
+    other.feed.subscribe(from)
+    t.strictSame(other.take().map(({ type, after }) => [type, after]), [['chat', undefined], ['subscribe', undefined]])
+  })
+})
+
 t.test('the end of the connection is the end of all', async (t) => {
   const bench = new Bench()
   const { subscription, news } = bench.follow({ turns: [{ id: 'a', status: 'queued', message: 'A?' }] })

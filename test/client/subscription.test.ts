@@ -8,7 +8,9 @@ const GAP: SessionNews = { type: 'gap' }
 function open () {
   const turns: OpenTurn[] = []
   let closes = 0
-  const subscription = new OpenSubscription({ agentId: 'main', sessionId: 'trip' }, () => turns, () => { closes++ })
+  const subscription = new OpenSubscription({ agentId: 'main', sessionId: 'trip' }, {
+    turns: () => turns, isGapless: false, onClose: () => { closes++ }
+  })
   return { subscription, turns, closes: () => closes }
 }
 

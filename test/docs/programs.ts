@@ -254,6 +254,31 @@ await app.close()
 `
   },
   {
+    section: 'Bring your front end',
+    before: `
+import assert from 'node:assert/strict'
+import { Chat } from '@ai-sdk/react'
+import { channelChatTransport } from 'fastify-ws-channel/ai-sdk'
+import { WebSocket } from 'ws'
+${APP}
+app.register(wsChannel, {
+  agentExecutor: async function * ({ message, metadata }) { yield \`\${message}: \`; yield String(metadata?.mood) }
+})
+await app.listen({ port: 9527 })
+const address = app.server.address()
+const url = \`http://127.0.0.1:\${typeof address === 'object' ? address?.port : ''}/api/v1/ws\`
+`,
+    after: `
+assert.equal(chat.error, undefined)
+assert.deepEqual(chat.messages.map(({ role, parts }) => [role, parts.map((part) => part.type === 'text' ? part.text : part.type)]), [
+  ['user', ['Say hello']], ['assistant', ['step-start', 'Say hello: well']]
+])
+assert.deepEqual((await transport.messages('tea')).messages.map(({ id }) => id), chat.messages.map(({ id }) => id))
+transport.close()
+await app.close()
+`
+  },
+  {
     section: 'Frames of your own, and turns',
     before: `
 import assert from 'node:assert/strict'

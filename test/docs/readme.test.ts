@@ -142,6 +142,7 @@ t.test('its TypeScript', async (t) => {
 const PATHS = {
   'fastify-ws-channel': [join(root, 'lib/index.ts')],
   'fastify-ws-channel/adapters/*': [join(root, 'lib/adapters/*.ts')],
+  'fastify-ws-channel/ai-sdk': [join(root, 'lib/chat-transport/index.ts')],
   'fastify-ws-channel/client': [join(root, 'lib/client/index.ts')],
   'fastify-ws-channel/conformance': [join(root, 'lib/conformance/index.ts')]
 }

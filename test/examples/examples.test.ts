@@ -11,11 +11,13 @@ import { root, startExample } from './processes.js'
 t.setTimeout(120_000)
 
 await t.test('every example fits on a page and begins with the command that runs it', async (t) => {
-  for (const file of readdirSync(join(root, 'examples'))) {
+  const files = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' }).filter((file) => /\.\w+$/.test(file))
+  t.ok(files.includes('react-chat/page.tsx'))
+  for (const file of files.filter((file) => !file.endsWith('.json'))) {
     const lines = readFileSync(join(root, 'examples', file), 'utf8').trimEnd().split('\n')
     t.ok(lines.length <= 80, `${file} has ${lines.length} lines`)
     const command = `^(?:// (?:npx tsx|node)|# /usr/bin/python3) examples/${file}( |$)`
-    t.match(lines[0], new RegExp(`${command}|^// npm start$|^(?://|<!--) A part of examples/[a-z-]+.ts: `), file)
+    t.match(lines[0], new RegExp(`${command}|^// npm start$|^(?://|<!--) A part of examples/[a-z-]+(/server)?.ts: `), file)
   }
 })
 

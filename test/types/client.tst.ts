@@ -85,6 +85,9 @@ describe('what it gives', () => {
       expect(news).type.toBe<SessionNews>()
       if (news.type === 'turn') expect(news.turn).type.toBe<ClientTurn>()
     }
+    expect(client.subscribe).type.toBeCallableWith({ from: { epoch: 'e', seq: 1 } })
+    expect(client.subscribe).type.not.toBeCallableWith({ from: { seq: 1 } })
+    expect(client.subscribe().turns).type.toBe<readonly ClientTurn[]>()
   })
 
   test('errors have a code', () => {
