@@ -92,9 +92,26 @@ export interface Journal {
   pace(run: Run): Promise<void> | undefined
   /** Drops the session: entries, queue, and whatever right to run it there is, but no claim. Its cursors read `lost`. */
   forget(key: SessionKey): Awaitable<void>
+  /** Of a shared journal: tells what no caller has asked for, until the returned function is called. */
+  watch?(onNews: (news: JournalNews) => void): () => void
+  /** Of a shared journal: the right to end a turn whose node is gone, with what it has said as the run's text. */
+  salvage?(key: SessionKey): Awaitable<Run | undefined>
+  /** Of a journal that may be away: for so long it tries to take what a turn says, in milliseconds, before it rejects. */
+  readonly graceMs?: number | undefined
   stats(): JournalStats
   close(): Awaitable<void>
 }
+
+/** What happens in a session that several nodes serve. */
+export type JournalNews =
+  /** Something waits, and nothing runs. */
+  | { kind: 'free', key: SessionKey }
+  /** Whoever ran its turn has let the lease run out. */
+  | { kind: 'left', key: SessionKey }
+  /** A chat that this node has offered waits no longer: another node has taken or ended it. */
+  | { kind: 'gone', key: SessionKey, turnId: string }
+  /** A turn that this node runs has to stop: its right is gone, or the journal has been away for too long. */
+  | { kind: 'lost', key: SessionKey, turnId: string, code: Extract<ErrorCode, 'TURN_LOST' | 'STORE_UNAVAILABLE'> }
 
 /** A chat as the journal keeps it: all that another node needs to run it. JSON throughout. */
 export interface StoredChat {

@@ -10,8 +10,7 @@ export class SessionLog implements TurnLog {
   readonly key: SessionKey
   /** The key as text. */
   readonly text: string
-  /** Copied: `randomUUID` joins it of pieces, which V8 keeps until something reads it: 490 bytes instead of 60 (Node 20). */
-  readonly epoch = Buffer.from(randomUUID()).toString('latin1')
+  readonly epoch: string
   readonly ring: EntryRing
   readonly queue: MemoryTurn[] = []
   running: MemoryTurn | undefined
@@ -28,9 +27,10 @@ export class SessionLog implements TurnLog {
   readonly #endedById = new Map<string, MemoryTurn>()
   #endedUnits = 0
 
-  constructor (key: SessionKey, text: string, limits: RingLimits) {
+  constructor (key: SessionKey, text: string, limits: RingLimits, epoch = newEpoch()) {
     this.key = key
     this.text = text
+    this.epoch = epoch
     this.#maxEndedUnits = limits.maxBytes / 2
     this.ring = new EntryRing(limits, (entry) => { this.#onForgotten(entry) })
   }
@@ -97,4 +97,9 @@ export class SessionLog implements TurnLog {
   #dropEnded (turn: MemoryTurn): void {
     if (this.#endedById.delete(turn.chat.turnId)) this.#endedUnits -= turn.units
   }
+}
+
+/** Copied: `randomUUID` joins it of pieces, which V8 keeps until something reads it: 490 bytes instead of 60 (Node 20). */
+export function newEpoch (): string {
+  return Buffer.from(randomUUID()).toString('latin1')
 }
