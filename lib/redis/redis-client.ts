@@ -1,21 +1,39 @@
-import { IoredisLink } from './ioredis-link.js'
-import { NodeRedisLink } from './node-redis-link.js'
-import type { IoredisClient, NodeRedisClient, RedisLink, RedisLinkEvents, RedisLinkSettings } from './redis-link.js'
-
-/** The host's own client: only its settings are used, for connections of our own. */
+/**
+ * The host's own client, told by its shape: `Redis` or `Cluster` of `ioredis`, or what `createClient` or `createCluster` of `redis` makes.
+ * It need not be connected, and is left alone: what works with it takes a duplicate, with the same address, credentials and encryption.
+ */
 export type RedisClient = IoredisClient | NodeRedisClient
 
-/** @throws TypeError when it is neither a client of `ioredis` nor of `redis` */
-export function redisLink (client: RedisClient, settings: RedisLinkSettings, events: RedisLinkEvents): RedisLink {
-  if (hasMethods(client, 'duplicate', 'call') && 'status' in client) return new IoredisLink(client, settings, events)
-  if (hasMethods(client, 'duplicate', 'sendCommand') && 'isOpen' in client) return new NodeRedisLink(client, settings, events)
-  throw new TypeError('expected a client of `ioredis` (`new Redis()`, `new Cluster()`) or of `redis` (`createClient()`, `createCluster()`)')
+export interface IoredisClient {
+  readonly status: string
+  call (command: string, ...args: string[]): Promise<unknown>
+  duplicate (...given: never[]): unknown
+  disconnect (): void
 }
 
-export function isClusterClient (client: RedisClient): boolean {
-  return 'isCluster' in client ? client.isCluster : 'slots' in client
+export interface NodeRedisClient {
+  readonly isOpen: boolean
+  readonly isReady: boolean
+  sendCommand (...given: never[]): Promise<unknown>
+  duplicate (...given: never[]): unknown
+  destroy (): void
 }
 
-function hasMethods (value: unknown, ...names: string[]): boolean {
-  return typeof value === 'object' && value !== null && names.every((name) => typeof Reflect.get(value, name) === 'function')
+/** One connection to Redis, or those to the nodes of a cluster, by whichever library. */
+export interface RedisWire {
+  readonly isCluster: boolean
+  /** Settles once the first attempt to connect has led somewhere, never rejected. */
+  readonly tried: Promise<void>
+  isReady (): boolean
+  /** @param key where to, in a cluster; one of the keys of the command */
+  send (key: string, command: readonly string[]): Promise<unknown>
+  /** Connects anew, to whatever its address stands for now. */
+  reconnect (): void
+  /** Rejects what is under way. */
+  close (): void
+}
+
+export interface RedisWireOptions {
+  /** Milliseconds without a sign of life after which a connection is given up. */
+  silenceMs: number
 }

@@ -1,47 +1,113 @@
-/** A client of `ioredis` (`Redis` or `Cluster`), as far as its shape tells it. */
-export interface IoredisClient {
-  readonly status: string
-  readonly options: object
-  readonly isCluster: boolean
-  duplicate: (...given: never[]) => unknown
-  call: (...given: never[]) => unknown
+import { systemClock } from '../clock.js'
+import { StoreError } from '../store-error.js'
+import { ioredisWire, isIoredisClient } from './ioredis-wire.js'
+import { isNodeRedisClient, nodeRedisWire } from './node-redis-wire.js'
+import type { RedisClient, RedisWire, RedisWireOptions } from './redis-client.js'
+import type { RedisScript } from './redis-script.js'
+
+export interface RedisLinkOptions {
+  /** Milliseconds that a command may take; then it is rejected as `late`. */
+  commandTimeoutMs: number
 }
 
-/** A client of `redis` (`createClient` or `createCluster`), as far as its shape tells it. */
-export interface NodeRedisClient {
-  readonly isOpen: boolean
-  duplicate: (...given: never[]) => unknown
-  sendCommand: (...given: never[]) => unknown
-}
+// So that what is merely late is not cut off with all others.
+const SILENCE_PER_TIMEOUT = 3
 
 /**
- * Two connections of our own, made of a client's settings: one for commands, one for subscriptions. A command that is sent
- * while there is no connection fails at once, and none is sent twice.
+ * The way to a Redis, over a duplicate of the host's client: every command is answered or rejected within its time, and at once while there
+ * is no connection. Nothing is sent twice. Connections that break come back by themselves, however long that takes.
  */
-export interface RedisLink {
+export class RedisLink {
   readonly isCluster: boolean
-  /** Sends a command to where `key` is kept. */
-  send (key: string, args: readonly string[]): Promise<unknown>
-  /** Resolves when it is in force. */
-  subscribe (channel: string): Promise<void>
-  unsubscribe (channel: string): Promise<void>
-  close (): void
+  readonly #wire: RedisWire
+  readonly #commandTimeoutMs: number
+  #isClosed = false
+
+  /**
+   * @param what whose it is, for the errors
+   * @throws TypeError for a client of no known shape
+   */
+  constructor (what: string, client: RedisClient, { commandTimeoutMs }: RedisLinkOptions) {
+    this.#wire = wireOf(what, client, { silenceMs: SILENCE_PER_TIMEOUT * commandTimeoutMs })
+    this.#commandTimeoutMs = commandTimeoutMs
+    this.isCluster = this.#wire.isCluster
+  }
+
+  /**
+   * @param key where to, in a cluster; one of the keys of the command
+   * @throws StoreError
+   */
+  async send (key: string, command: readonly string[]): Promise<unknown> {
+    return this.#inTime(async () => this.#sendNow(key, command))
+  }
+
+  /**
+   * Runs a script, which Redis is told whenever it does not know it: at first, and after it was restarted or flushed.
+   * @param keys at least one; in a cluster all of one hash tag
+   * @throws StoreError
+   */
+  async run (script: RedisScript, keys: readonly [string, ...string[]], args: readonly string[]): Promise<unknown> {
+    const rest = [`${keys.length}`, ...keys, ...args]
+    return this.#inTime(async () => {
+      try {
+        return await this.#sendNow(keys[0], ['EVALSHA', script.sha, ...rest])
+      } catch (error) {
+        if (replyCodeOf(error) !== 'NOSCRIPT') throw error
+        // It was not run: so this is no second time.
+        return this.#sendNow(keys[0], ['EVAL', script.lua, ...rest])
+      }
+    })
+  }
+
+  close (): void {
+    this.#isClosed = true
+    this.#wire.close()
+  }
+
+  async #sendNow (key: string, command: readonly string[]): Promise<unknown> {
+    if (this.#isClosed) throw new StoreError('closed', 'it was closed')
+    if (!this.#wire.isReady()) await this.#wire.tried
+    if (!this.#wire.isReady()) throw new StoreError('away', 'there is no connection to Redis')
+    return this.#wire.send(key, command)
+  }
+
+  #inTime (work: () => Promise<unknown>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const stop = systemClock.after(this.#commandTimeoutMs, () => {
+        reject(new StoreError('late', `Redis has not answered within ${this.#commandTimeoutMs} ms`))
+      })
+      work().then(resolve, (error: unknown) => { reject(this.#told(error)) }).finally(stop)
+    })
+  }
+
+  #told (error: unknown): StoreError {
+    if (error instanceof StoreError) return error
+    if (this.#isClosed) return new StoreError('closed', 'it was closed')
+    const text = error instanceof Error ? error.message : String(error)
+    switch (replyCodeOf(error)) {
+      case undefined: return new StoreError('away', `the connection to Redis broke: ${text}`)
+      case 'OOM': return new StoreError('full', `Redis has no room for more: ${text}`)
+      case 'READONLY':
+        // After a failover the address may stand for another server already.
+        if (!this.#wire.isCluster) this.#wire.reconnect()
+        return new StoreError('read-only', `this Redis takes no writes: ${text}`)
+      case 'LOADING': case 'CLUSTERDOWN': case 'MASTERDOWN': return new StoreError('away', `Redis is not there yet: ${text}`)
+      default: return new StoreError('refused', `Redis refused a command: ${text}`)
+    }
+  }
 }
 
-export interface RedisLinkEvents {
-  onMessage: (channel: string, message: string) => void
-  /** Subscriptions are in force again, after some time without: what was published meanwhile is missed. */
-  onRestored: () => void
-  onError: (err: Error) => void
+function wireOf (what: string, client: unknown, options: RedisWireOptions): RedisWire {
+  if (typeof client === 'object' && client !== null) {
+    if (isIoredisClient(client)) return ioredisWire(client, options)
+    if (isNodeRedisClient(client)) return nodeRedisWire(client, options)
+  }
+  throw new TypeError(`${what} needs a client: a Redis or Cluster of ioredis, or what createClient or createCluster of redis makes`)
 }
 
-export interface RedisLinkSettings {
-  /** What was published is told by the part of a cluster that keeps its key: needs Redis 7. */
-  isSharded: boolean
-  connectTimeoutMs: number
-}
-
-/** So long it takes until the next try to connect, in milliseconds: longer each time, and not the same for all nodes. */
-export function backOffMs (tries: number): number {
-  return Math.min(2_000, 50 * 2 ** Math.min(tries, 10)) * (0.5 + Math.random() / 2)
+/** The code that a reply of Redis begins with. Before Redis 7 that of a command in a script stands in the middle. */
+function replyCodeOf (error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined
+  const [, inScript] = / -(OOM|READONLY) /.exec(error.message) ?? []
+  return inScript ?? /^([A-Z]{2,}) /.exec(error.message)?.[1]
 }

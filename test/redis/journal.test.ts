@@ -12,7 +12,7 @@ const WINDOW_MS = 300
 function suiteOver (client: RedisClient) {
   let count = 0
   return journalSuite(async (limits) => {
-    const prefix = `suite${++count}`
+    const prefix = `suite${++count}:`
     const [journal, peer] = [redisJournal(client, { prefix, ...optionsOf(limits) }), redisJournal(client, { prefix, ...optionsOf(limits) })]
     await Promise.all([journal.ready(), peer.ready()])
     return { journal, peer, advance: (ms) => new Promise((resolve) => { setTimeout(resolve, ms) }) }

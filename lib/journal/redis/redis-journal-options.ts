@@ -1,5 +1,6 @@
-import { boundsOf } from '../../bounds.js'
+import { wholeBoundsOf } from '../../bounds.js'
 import type { Clock } from '../../clock.js'
+import { checkedPrefix } from '../../redis/redis-keys.js'
 
 export interface RedisJournalOptions {
   /** What the names of all keys and channels begin with: one for each channel and deployment, the same on all nodes. */
@@ -61,11 +62,8 @@ const DEFAULTS = {
 
 /** @throws TypeError without a prefix, for an option that there is not or what is no number; RangeError for a bound out of range */
 export function redisBounds (options: RedisJournalOptions): typeof DEFAULTS {
-  const bounds = boundsOf('a Redis journal', DEFAULTS, options, ['prefix', 'sharded', 'clock', 'onWarning'])
-  const { prefix } = options
-  if (typeof prefix !== 'string' || prefix === '' || /[{}\s]/.test(prefix)) {
-    throw new TypeError('a Redis journal needs a `prefix` for its keys, without braces and blanks: \'shop:chat\', for example')
-  }
+  const bounds = wholeBoundsOf('a Redis journal', DEFAULTS, options, ['prefix', 'sharded', 'clock', 'onWarning'])
+  checkedPrefix('a Redis journal', options.prefix)
   // A lease that is given may be shorter than the default of what it bounds.
   if (options.journalGraceMs === undefined) bounds.journalGraceMs = Math.min(bounds.journalGraceMs, bounds.leaseMs)
   if (bounds.journalGraceMs > bounds.leaseMs) {

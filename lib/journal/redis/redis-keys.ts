@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 
 import { ANONYMOUS } from '../../protocol/names.js'
 import { sessionKeyText, type SessionKey } from '../../protocol/session-key.js'
+import { redisKeys } from '../../redis/redis-keys.js'
 
 /** Where Redis keeps a session. */
 export interface SessionPlace {
@@ -28,30 +29,29 @@ export class RedisKeys {
 
   session (key: SessionKey): SessionPlace {
     const text = sessionKeyText(key)
-    const session = hash(text)
-    const tag = key.owner === ANONYMOUS ? session : hash(key.owner)
-    return { key, text, base: `${this.#prefix}:{${tag}}:${session}`, claims: `${this.#prefix}:{${tag}}:claims` }
+    const name = redisKeys(this.#prefix, key.owner === ANONYMOUS ? text : key.owner)
+    return { key, text, base: name(`live:${hash(text).toString('base64url')}`), claims: name('claims') }
   }
 
   /** The channel on which one node is spoken to. */
   node (nodeId: string): string {
-    return `${this.#prefix}:{${nodeId}}:node`
+    return redisKeys(this.#prefix, nodeId)('node')
   }
 
   /** The journal's id. */
-  get id (): string { return `${this.#prefix}:{id}:id` }
+  get id (): string { return redisKeys(this.#prefix, 'id')('journal') }
 
   /** Sessions in which something waits or runs, by when somebody has to look at them; in several parts. */
   index (part: number): string {
-    return `${this.#prefix}:{live${part}}:live`
+    return redisKeys(this.#prefix, `index ${part}`)('index')
   }
 
   indexOf ({ text }: SessionPlace, parts: number): string {
-    return this.index(createHash('sha1').update(text).digest().readUInt16BE() % parts)
+    return this.index(hash(text).readUInt16BE() % parts)
   }
 }
 
 /** 128 bits: two of one name are one session. */
-function hash (text: string): string {
-  return createHash('sha256').update(text).digest('base64url').slice(0, 22)
+function hash (text: string): Buffer {
+  return createHash('sha256').update(text).digest().subarray(0, 16)
 }

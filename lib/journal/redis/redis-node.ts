@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 
 import { systemClock, type Clock } from '../../clock.js'
 import type { SessionKey } from '../../protocol/session-key.js'
-import { isClusterClient, redisLink, type RedisClient } from '../../redis/redis-client.js'
-import type { RedisLink } from '../../redis/redis-link.js'
+import type { RedisClient } from '../../redis/redis-client.js'
+import { RedisLink } from '../../redis/redis-link.js'
+import { redisSubscriber, type RedisSubscriber } from '../../redis/redis-subscriber.js'
 import type { JournalNews, StoredChat, TurnEnd } from '../journal.js'
 import { encodeEnded } from './redis-entries.js'
 import type { redisBounds, RedisJournalOptions } from './redis-journal-options.js'
@@ -36,6 +37,7 @@ export class RedisNode {
   readonly #bounds: ReturnType<typeof redisBounds>
   readonly #clock: Clock
   readonly #link: RedisLink
+  readonly #subscriber: RedisSubscriber
   readonly #runner: RedisScriptRunner
   readonly #lanes = new RedisLanes()
   readonly #isSharded: boolean
@@ -51,25 +53,25 @@ export class RedisNode {
   constructor (client: RedisClient, options: RedisJournalOptions, bounds: ReturnType<typeof redisBounds>) {
     const clock = this.#clock = options.clock ?? systemClock
     const { leaseMs, sweepMs, maxEntries, maxBytes, maxAgeMs, commandTimeoutMs, connectTimeoutMs, journalGraceMs } = bounds
-    const isCluster = isClusterClient(client)
+    const link = this.#link = new RedisLink('a Redis journal', client, { commandTimeoutMs })
+    const { isCluster } = link
     const isSharded = this.#isSharded = options.sharded ?? isCluster
     this.#bounds = bounds
     this.#onWarning = options.onWarning ?? ((message) => { process.emitWarning(message) })
     this.ready = new Promise((resolve) => { this.#markReady = resolve })
     this.keys = new RedisKeys(options.prefix)
-    this.#link = redisLink(client, { isSharded, connectTimeoutMs }, {
-      onMessage: (channel, text) => { this.#hear(channel, text) },
-      onRestored: () => { this.#greet() },
-      onError: () => { this.#runner.interrupted() }
+    const runner = this.#runner = new RedisScriptRunner(link, redisScripts({ ...bounds, idleMs: maxAgeMs, isSharded }), clock)
+    const subscriber = this.#subscriber = redisSubscriber(client, {
+      isSharded, connectTimeoutMs, onMessage: (channel, text) => { this.#hear(channel, text) }, onConnected: () => { this.#greet() }
     })
-    const link = this.#link
-    const runner = this.#runner = new RedisScriptRunner(link, redisScripts({ ...bounds, idleMs: maxAgeMs, isSharded }), commandTimeoutMs, clock)
     const onLeft = (place: SessionPlace): void => { this.onLeft(place) }
     const onLost: ConstructorParameters<typeof RedisRuns>[0]['onLost'] = ({ key, chat }, code) => {
       this.#tell({ kind: 'lost', key, turnId: chat.turnId, code })
     }
     const checkMs = Math.max(50, Math.min(10_000, maxAgeMs / 3))
-    this.replicas = new RedisReplicas({ link, runner, clock, limits: { maxEntries, maxBytes }, checkMs, onLeft })
+    this.replicas = new RedisReplicas({
+      subscriber, timeoutMs: connectTimeoutMs, runner, clock, limits: { maxEntries, maxBytes }, checkMs, onLeft
+    })
     this.runs = new RedisRuns({ runner, clock, leaseMs, graceMs: journalGraceMs, onLost })
     this.peers = new RedisPeers({
       channel: this.keys.node(this.nodeId),
@@ -172,6 +174,7 @@ export class RedisNode {
     this.runs.close()
     this.replicas.close()
     this.#link.close()
+    this.#subscriber.close()
     this.#watchers.clear()
     this.#offered.clear()
   }
@@ -216,7 +219,8 @@ export class RedisNode {
   }
 
   async #introduce (): Promise<void> {
-    await this.#runner.inTime(this.#link.subscribe(this.keys.node(this.nodeId)))
+    const heard = this.#subscriber.subscribe(this.keys.node(this.nodeId))
+    await this.#runner.inTime(this.#bounds.connectTimeoutMs, 'a subscription', heard)
     this.id = await this.#runner.run('identify', [this.keys.id], [randomUUID()]) as string
     if (!this.#isWarned) await this.#warn()
   }

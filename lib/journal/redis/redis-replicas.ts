@@ -2,14 +2,16 @@ import { newEpoch } from '../session-log.js'
 import type { RingLimits } from '../entry-ring.js'
 import type { StoredChat } from '../journal.js'
 import type { Clock } from '../../clock.js'
-import type { RedisLink } from '../../redis/redis-link.js'
+import type { RedisSubscriber } from '../../redis/redis-subscriber.js'
 import { decodeMessage, type Message } from './redis-entries.js'
 import type { SessionPlace } from './redis-keys.js'
 import { RedisReplica, type Snapshot } from './redis-replica.js'
 import type { RedisScriptRunner } from './redis-script-runner.js'
 
 export interface RedisReplicasTools {
-  link: RedisLink
+  subscriber: RedisSubscriber
+  /** How long a subscription may take, in milliseconds. */
+  timeoutMs: number
   runner: RedisScriptRunner
   clock: Clock
   limits: RingLimits
@@ -98,7 +100,8 @@ export class RedisReplicas {
 
   async #subscribe (channel: string): Promise<void> {
     await this.#leaving.get(channel)
-    await this.#tools.runner.inTime(this.#tools.link.subscribe(channel))
+    const { runner, subscriber, timeoutMs } = this.#tools
+    await runner.inTime(timeoutMs, 'a subscription', subscriber.subscribe(channel))
   }
 
   async #read (entry: ReplicaEntry, make: boolean): Promise<void> {
@@ -173,7 +176,8 @@ export class RedisReplicas {
 
   #leave ({ place: { base } }: ReplicaEntry): void {
     this.#entryByBase.delete(base)
-    const left = this.#tools.runner.inTime(this.#tools.link.unsubscribe(base)).catch(() => {
+    const { runner, subscriber, timeoutMs } = this.#tools
+    const left = runner.inTime(timeoutMs, 'the end of a subscription', subscriber.unsubscribe(base)).catch(() => {
       // A connection that is gone has no subscriptions; a channel that nobody wants is told nothing.
     }).then(() => { if (this.#leaving.get(base) === left) this.#leaving.delete(base) })
     this.#leaving.set(base, left)

@@ -1,22 +1,18 @@
 import type { Clock } from '../../clock.js'
 import type { RedisLink } from '../../redis/redis-link.js'
+import { StoreError } from '../../store-error.js'
 import type { ScriptName, Scripts } from './redis-scripts.js'
 
-/**
- * Runs scripts, each within a time: what takes longer is rejected, and may have had its effect all the same. Knows since
- * when Redis has answered without a break.
- */
+/** Runs the journal's scripts, and knows since when Redis has answered without a break. */
 export class RedisScriptRunner {
   readonly #link: RedisLink
   readonly #scripts: Scripts
-  readonly #timeoutMs: number
   readonly #clock: Clock
   #answersSince: number | undefined
 
-  constructor (link: RedisLink, scripts: Scripts, timeoutMs: number, clock: Clock) {
+  constructor (link: RedisLink, scripts: Scripts, clock: Clock) {
     this.#link = link
     this.#scripts = scripts
-    this.#timeoutMs = timeoutMs
     this.#clock = clock
   }
 
@@ -25,47 +21,37 @@ export class RedisScriptRunner {
     return this.#answersSince === undefined ? 0 : this.#clock.now() - this.#answersSince
   }
 
-  /** A connection is gone, or came back. */
+  /** A connection has come back. */
   interrupted (): void {
     this.#answersSince = undefined
   }
 
-  async run (name: ScriptName, keys: readonly [string, ...string[]], args: ReadonlyArray<string | number>): Promise<unknown> {
-    const { sha, source } = this.#scripts[name]
-    const rest = [`${keys.length}`, ...keys, ...args.map(String)]
-    try {
-      return await this.send(keys[0], ['EVALSHA', sha, ...rest])
-    } catch (err) {
-      if (!isReply(err, 'NOSCRIPT')) throw err
-      return await this.send(keys[0], ['EVAL', source, ...rest])
-    }
+  run (name: ScriptName, keys: readonly [string, ...string[]], args: ReadonlyArray<string | number>): Promise<unknown> {
+    return this.#watched(this.#link.run(this.#scripts[name], keys, args.map(String)))
   }
 
-  async send (key: string, args: readonly string[]): Promise<unknown> {
+  send (key: string, args: readonly string[]): Promise<unknown> {
+    return this.#watched(this.#link.send(key, args))
+  }
+
+  /** What has no time of its own. */
+  inTime<T> (ms: number, what: string, sent: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const stop = this.#clock.after(ms, () => { reject(new StoreError('late', `${what} has taken more than ${ms} ms`)) })
+      sent.finally(stop).then(resolve, (err: unknown) => {
+        reject(err instanceof StoreError ? err : new StoreError('away', `${what} could not be had: ${err instanceof Error ? err.message : String(err)}`))
+      })
+    })
+  }
+
+  async #watched (sent: Promise<unknown>): Promise<unknown> {
     try {
-      const answer = await this.inTime(this.#link.send(key, args))
+      const answer = await sent
       this.#answersSince ??= this.#clock.now()
       return answer
     } catch (err) {
-      if (!isReply(err, 'NOSCRIPT')) this.#answersSince = undefined
+      if (err instanceof StoreError && (err.reason === 'away' || err.reason === 'late')) this.#answersSince = undefined
       throw err
     }
   }
-
-  /** What is rejected is no line in a log that holds what people say. */
-  inTime<T> (sent: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const stop = this.#clock.after(this.#timeoutMs, () => { reject(new Error(`Redis did not answer within ${this.#timeoutMs} ms`)) })
-      sent.then((answer) => { stop(); resolve(answer) }, (err: unknown) => { stop(); reject(toFailure(err)) })
-    })
-  }
-}
-
-function isReply (err: unknown, code: string): boolean {
-  return err instanceof Error && err.message.startsWith(code)
-}
-
-/** ioredis says what a command was, with all that was given to it: no line in a log is to hold what people say. */
-function toFailure (err: unknown): Error {
-  return new Error(`Redis: ${err instanceof Error ? err.message : 'no answer'}`.replace(/^Redis: (?=NOSCRIPT)/, ''))
 }

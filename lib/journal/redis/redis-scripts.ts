@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-
+import { RedisScript } from '../../redis/redis-script.js'
 import { CLOCK, SESSION } from './redis-session-script.js'
 
 export interface ScriptSettings {
@@ -14,13 +13,8 @@ export interface ScriptSettings {
   isSharded: boolean
 }
 
-export interface Script {
-  readonly source: string
-  readonly sha: string
-}
-
 export type ScriptName = keyof typeof BODIES
-export type Scripts = Readonly<Record<ScriptName, Script>>
+export type Scripts = Readonly<Record<ScriptName, RedisScript>>
 
 /** The scripts, each one step in Redis. */
 export function redisScripts (settings: ScriptSettings): Scripts {
@@ -29,7 +23,7 @@ local MAX_ENTRIES, MAX_BYTES, PUBLISH = ${settings.maxEntries}, ${settings.maxBy
 `
   const made = Object.entries(BODIES).map(([name, body]) => {
     const source = constants + CLOCK + (name.startsWith('index') || name === 'identify' ? '' : SESSION) + body
-    return [name, { source, sha: createHash('sha1').update(source).digest('hex') }] as const
+    return [name, new RedisScript(source)] as const
   })
   // One for each body.
   return Object.fromEntries(made) as Scripts
