@@ -1,4 +1,4 @@
-import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import { andThen, attempt, isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Entry, FollowFrom, OpenTurn, Position, TurnView, Wake } from '../journal/journal.js'
 import { encode } from '../protocol/encode.js'
 import { TURN_STARTED } from '../protocol/names.js'
@@ -40,7 +40,7 @@ export class Feed implements FrameSource {
   #isWhole = false
   #isClosed = false
   /** What the reader asks of the session happens one after another; nothing is told meanwhile. */
-  #last: Promise<void> | undefined
+  #last: PromiseLike<void> | undefined
   /** Told unasked, also before what the reader has asked is answered. */
   #renewal: string | typeof LOST | undefined
   #onRenewalTold: () => void = () => {}
@@ -68,15 +68,14 @@ export class Feed implements FrameSource {
   }
 
   /** Runs a task, which must not throw, once those before it are done. */
-  run (task: () => Promise<void>): void {
-    const done = (this.#last === undefined ? task() : this.#last.then(task))
-      .catch((err: unknown) => { this.#tools.onFailure(err, 'what a client asked of a session could not be done') })
-      .then(() => {
-        if (this.#last !== done) return
-        this.#last = undefined
-        this.#tools.wake(true)
-      })
-    this.#last = done
+  run (task: () => Awaitable<void>): void {
+    if (this.#last === undefined) {
+      const done = this.#attempt(task)
+      if (isPromiseLike(done)) this.#wait(done)
+      else this.#tools.wake(true)
+    } else {
+      this.#wait(this.#last.then(() => this.#attempt(task)))
+    }
   }
 
   next (isBehind: boolean): string | typeof LOST | undefined
@@ -95,14 +94,15 @@ export class Feed implements FrameSource {
   }
 
   /** Follows from a position, if it does not yet, or from now on, where there is room; for its own turns. */
-  async join (position?: Position): Promise<void> {
+  join (position?: Position): Awaitable<void> {
     if (this.#follower !== undefined) return
-    const followed = await this.#follow({ turns: this.own, position })
-    if (followed === undefined) {
-      if (position !== undefined) throw new Error('the journal has no room for the session of a turn that it has taken')
-      return
-    }
-    if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#next = this.#snapshot(followed)
+    return andThen(this.#follow({ turns: this.own, position }), (followed) => {
+      if (followed !== undefined) {
+        if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#next = this.#snapshot(followed)
+      } else if (position !== undefined) {
+        throw new Error('the journal has no room for the session of a turn that it has taken')
+      }
+    })
   }
 
   /**
@@ -154,6 +154,19 @@ export class Feed implements FrameSource {
     this.#follower?.close()
     this.#follower = undefined
     this.#onRenewalTold()
+  }
+
+  #attempt (task: () => Awaitable<void>): Awaitable<void> {
+    return attempt(task, (err) => { this.#tools.onFailure(err, 'what a client asked of a session could not be done') })
+  }
+
+  #wait (last: PromiseLike<void>): void {
+    this.#last = last
+    void last.then(() => {
+      if (this.#last !== last) return
+      this.#last = undefined
+      this.#tools.wake(true)
+    })
   }
 
   #follow (from: FollowFrom): Awaitable<FollowedSession | undefined> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
+import { andFinally, andThen, attempt, type Awaitable } from '../awaitable.js'
 import type { EndedTurn, Position, TurnView } from '../journal/journal.js'
 import { bodyHash } from '../protocol/body-hash.js'
 import type { ChatFrame, ClientFrameOf } from '../protocol/client-frames.js'
@@ -86,23 +87,26 @@ export class Feeds {
   chat (frame: TrackedChat, key: SessionKey): void {
     const asked = { turnId: frame.id, key }
     this.#asked.add(asked)
-    this.#ask(key, frame.id, async (feed) => {
+    this.#ask(key, frame.id, (feed) => {
       const { id, message, metadata } = frame
       const hash = this.#tools.isOnce === false ? undefined : bodyHash(metadata === undefined ? { message } : { message, metadata })
       const chat = { ...this.#chatOf(frame, key, id), bodyHash: hash }
-      const started = await this.#start(chat, feed, frame.stream !== false).finally(() => { this.#asked.delete(asked) })
-      if (this.#isClosed) return
-      if (started.accepted) {
-        const { position } = started
-        const { epoch, seq } = feed.position
-        const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
-        this.#tools.reply(feed.frames.ack(id, ack))
-      } else if (started.code === undefined) {
-        await this.#tools.large(() => this.#tellAgain(frame, chat, feed, started.ended))
-      } else {
-        this.#refuse(id, started.code, started)
-      }
+      const started = this.#start(chat, feed, frame.stream !== false, () => { this.#asked.delete(asked) })
+      return andThen(started, (started) => this.#answer(frame, chat, feed, started))
     })
+  }
+
+  #answer (frame: TrackedChat, chat: Chat, feed: Feed, started: StartedOnce): Awaitable<void> {
+    if (this.#isClosed) return
+    const { id } = frame
+    if (started.accepted) {
+      const { position } = started
+      const { epoch, seq } = feed.position
+      const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
+      return this.#tools.reply(feed.frames.ack(id, ack))
+    }
+    if (started.code === undefined) return this.#tools.large(() => this.#tellAgain(frame, chat, feed, started.ended))
+    this.#refuse(id, started.code, started)
   }
 
   /**
@@ -151,7 +155,7 @@ export class Feeds {
   }
 
   /** Runs a task, which must not throw, after what was asked of that session before. */
-  inOrder (key: SessionKey, task: () => Promise<void>): void {
+  inOrder (key: SessionKey, task: () => Awaitable<void>): void {
     const feed = this.#feedByKey.get(sessionKeyText(key))
     if (feed === undefined) void task()
     else feed.run(task)
@@ -196,9 +200,13 @@ export class Feeds {
     return left === undefined ? this.#hasForgotten : left.epoch === epoch && left.seq > seq
   }
 
-  async #start (chat: Chat, feed: Feed, isStreamed: boolean): Promise<StartedOnce> {
+  /** @param onSettled called when it is known whether it was accepted */
+  #start (chat: Chat, feed: Feed, isStreamed: boolean, onSettled = (): void => {}): Awaitable<StartedOnce> {
     const { engine, hasRoom } = this.#tools
-    if (!hasRoom()) return await engine.known(chat) ?? { accepted: false, code: 'RATE_LIMITED', ...this.#wait() }
+    if (!hasRoom()) {
+      const refused = { accepted: false, code: 'RATE_LIMITED', ...this.#wait() } as const
+      return engine.known(chat).then((known) => known ?? refused).finally(onSettled)
+    }
     const wasOwn = feed.own.has(chat.turnId)
     // A journal may take its time to accept it: meanwhile it counts, once.
     let offered = 1
@@ -207,14 +215,16 @@ export class Feeds {
       this.#offered -= offered
       offered = 0
     }
-    const started = await engine.startOnce(chat, (epoch, seq) => {
+    const started = andFinally(() => engine.startOnce(chat, (epoch, seq) => {
       settle()
       this.#addOwn(feed, chat.turnId, isStreamed)
       return feed.join({ epoch, seq })
-    }).finally(settle)
-    // It was accepted, and taken back.
-    if (!wasOwn && !started.accepted) feed.dropOwn(chat.turnId)
-    return started
+    }), () => { settle(); onSettled() })
+    return andThen(started, (started) => {
+      // It was accepted, and taken back.
+      if (!wasOwn && !started.accepted) feed.dropOwn(chat.turnId)
+      return started
+    })
   }
 
   /** A chat that was sent before: `ack` with its text so far, and what follows that, or how it ended. */
@@ -253,20 +263,16 @@ export class Feeds {
   }
 
   /** Asks something of a session, after what was asked before. */
-  #ask (key: SessionKey, id: string | undefined, task: (feed: Feed) => Promise<void>): void {
+  #ask (key: SessionKey, id: string | undefined, task: (feed: Feed) => Awaitable<void>): void {
     const { onRequest, onFailure } = this.#tools
     const feed = this.#feed(key)
+    const failed = (err: unknown): void => {
+      onFailure(err, 'what a client asked of a session could not be done')
+      this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
+    }
+    const work = (): Awaitable<void> => this.#isClosed ? undefined : task(feed)
     onRequest(1)
-    feed.run(async () => {
-      try {
-        if (!this.#isClosed) await task(feed)
-      } catch (err) {
-        onFailure(err, 'what a client asked of a session could not be done')
-        this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
-      } finally {
-        onRequest(-1)
-      }
-    })
+    feed.run(() => andFinally(() => attempt(work, failed), () => { onRequest(-1) }))
   }
 
   #feed (key: SessionKey): Feed {

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
 
+import { andThen, attempt, type Awaitable } from '../awaitable.js'
 import type { ChatFrame } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
 import type { SessionKey } from '../protocol/session-key.js'
-import type { Engine, Started } from '../turns/engine.js'
+import type { Wake } from '../journal/journal.js'
+import type { Chat, Engine, Started } from '../turns/engine.js'
 import type { Identity } from './identity.js'
 import type { FrameOutlet } from './outbox.js'
 import { PlainAnswer } from './plain-answer.js'
@@ -19,7 +21,7 @@ export interface PlainChatTools {
   /** Agents with which the connection may have a session of its own. */
   maxOwnSessions: number
   /** Runs a task, which must not throw, after what the connection has asked of that named session before. */
-  inOrder: (key: SessionKey, task: () => Promise<void>) => void
+  inOrder: (key: SessionKey, task: () => Awaitable<void>) => void
   /** What a chat is told to wait that is one too many. */
   retryAfterMs: number
   /** One request more, or one less, is without an answer. */
@@ -34,10 +36,12 @@ export class PlainChats {
   readonly #laneByAgent = new Map<string, PlainLane>()
   /** Sessions of chats that name none, by agent. Nobody can name them, since nobody is told. */
   readonly #ownSessionByAgent = new Map<string, SessionKey>()
+  readonly #wake: Wake
   #isClosed = false
 
   constructor (tools: PlainChatTools) {
     this.#tools = tools
+    this.#wake = (isUrgent) => { tools.outbox.wake(isUrgent) }
   }
 
   /** Chats that have not been answered to their end. */
@@ -74,14 +78,21 @@ export class PlainChats {
     const answer = new PlainAnswer(agentId, frame.stream !== false)
     this.#lane(agentId).add(answer)
     onRequest(1)
-    const begin = (): Promise<void> => engine.startTurn(chat, (isUrgent) => { outbox.wake(isUrgent) }).then(
-      (started) => { this.#onStarted(started, agentId, answer) },
-      (err: unknown) => {
-        this.#tools.onFailure(err, 'a chat could not be started')
-        this.#answerRefused(agentId, answer, 'INTERNAL', {})
-      })
-    if (chat.isNamed) inOrder(chat.key, begin)
-    else void begin()
+    if (chat.isNamed) inOrder(chat.key, () => this.#begin(chat, answer))
+    else void this.#begin(chat, answer)
+  }
+
+  /** Never rejects. */
+  #begin (chat: Chat, answer: PlainAnswer): Awaitable<void> {
+    const { engine, onFailure } = this.#tools
+    const { agentId } = chat.key
+    return attempt(() => {
+      const started = engine.startTurn(chat, this.#wake)
+      return andThen(started, (started) => { this.#onStarted(started, agentId, answer) })
+    }, (err) => {
+      onFailure(err, 'a chat could not be started')
+      this.#answerRefused(agentId, answer, 'INTERNAL', {})
+    })
   }
 
   /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */

@@ -1,4 +1,4 @@
-import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import { andThen, attempt, isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Claimed, EndedTurn, FollowFrom, Offer, Position, TurnCursor, TurnEnd, Wake } from '../journal/journal.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import type { SessionKey } from '../protocol/session-key.js'
@@ -44,17 +44,16 @@ export class Engine {
    * Accepts a chat without an id of its own and follows its turn, or says why not.
    * @param wake called when the follower has something new
    */
-  async startTurn (chat: Chat, wake: Wake): Promise<Started> {
-    const started = await this.#start(chat, (turn) => this.#followTurn(turn, wake))
+  startTurn (chat: Chat, wake: Wake): Awaitable<Started> {
     // Without a hash there is no claim to be a duplicate of.
-    return started as Started
+    return this.#start(chat, (turn) => this.#followTurn(turn, wake)) as Awaitable<Started>
   }
 
   /**
    * Accepts a chat whose turn is read with others of its session; one with a `bodyHash` once.
    * @param join called when it is accepted and before its turn starts, with the position from which the turn follows
    */
-  startOnce (chat: Chat, join: (epoch: string, seq: number) => Awaitable<void>): Promise<StartedOnce> {
+  startOnce (chat: Chat, join: (epoch: string, seq: number) => Awaitable<void>): Awaitable<StartedOnce> {
     return this.#start(chat, (turn, { epoch, seq }) => join(epoch, seq))
   }
 
@@ -147,7 +146,7 @@ export class Engine {
   async #forget (key: SessionKey, isNamed: boolean): Promise<void> {
     await this.cancel(key, isNamed)
     const { journal, store } = this.#sessions.home(isNamed)
-    await this.#sessions.find(key, isNamed)?.running?.run.ended
+    await this.#sessions.find(key, isNamed)?.running?.run.ended.waited()
     // Whoever reads it, and not too slowly, is told the ends first.
     if (isNamed) await new Promise((resolve) => { setImmediate(resolve) })
     await journal.forget(key)
@@ -183,8 +182,12 @@ export class Engine {
     }))
   }
 
-  async #start<Reader> (chat: Chat, attach: Attach<Reader>): Promise<Accepted<Reader> | Refused | Duplicate> {
-    // Two turns that wait have two ids: the same chat again would push the first one out, and both would be lost.
+  #start<Reader> (chat: Chat, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
+    return this.#waiting(chat) === undefined ? this.#startNew(chat, attach) : this.#startAgain(chat, attach)
+  }
+
+  /** Two turns that wait have two ids: the same chat again would push the first one out, and both would be lost. */
+  async #startAgain<Reader> (chat: Chat, attach: Attach<Reader>): Promise<Answer<Reader>> {
     let last: LiveTurn | undefined
     for (let same = this.#waiting(chat); same !== undefined && same !== last; same = this.#waiting(chat)) {
       last = same
@@ -192,15 +195,22 @@ export class Engine {
       const known = await this.known(chat)
       if (known !== undefined) return known
     }
+    return await this.#startNew(chat, attach)
+  }
+
+  #startNew<Reader> (chat: Chat, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
     const refused = this.#refusal(chat)
     const turn = refused === undefined ? this.#sessions.enter(chat) : undefined
-    if (turn === undefined) return await this.known(chat) ?? refused ?? this.#noRoom('RATE_LIMITED')
+    if (turn === undefined) return this.known(chat).then((known) => known ?? refused ?? this.#noRoom('RATE_LIMITED'))
+    const settle = (started: Answer<Reader>): Answer<Reader> => {
+      turn.offering = undefined
+      if (!started.accepted) this.#sessions.leave(turn)
+      return started
+    }
     const offering = this.#offer(turn, attach)
+    if (!isPromiseLike(offering)) return settle(offering)
     turn.offering = offering
-    const started = await offering
-    turn.offering = undefined
-    if (!started.accepted) this.#sessions.leave(turn)
-    return started
+    return offering.then(settle)
   }
 
   #waiting ({ key, isNamed, turnId }: Chat): LiveTurn | undefined {
@@ -215,41 +225,44 @@ export class Engine {
     return details === undefined ? undefined : { accepted: false, code: 'VALIDATION_FAILED', details }
   }
 
-  async #offer<Reader> (turn: LiveTurn, attach: Attach<Reader>): Promise<Accepted<Reader> | Refused | Duplicate> {
+  /** Never rejects. */
+  #offer<Reader> (turn: LiveTurn, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
     const { chat } = turn
     const session = this.#sessions.open(chat.key, chat.isNamed)
     // Before the first tick: a drain that comes meanwhile must find it.
     session.waiting.set(chat.turnId, turn)
-    try {
-      const started = await this.#accept(session, turn, attach)
+    const settle = (started: Answer<Reader>): Answer<Reader> => {
       if (!started.accepted) this.#sessions.withdrawn(session, turn)
       return started
-    } catch (err) {
+    }
+    return attempt<Answer<Reader>>(() => andThen(this.#accept(session, turn, attach), settle), async (err) => {
       this.#sessions.report(chat, err, 'the journal did not take a chat')
       // What it may have taken all the same must not run for nobody.
       await this.#sessions.retract(session, turn)
       return { accepted: false, code: 'STORE_UNAVAILABLE' }
-    }
+    })
   }
 
-  async #accept<Reader> (
-    session: LiveSession, turn: LiveTurn, attach: Attach<Reader>
-  ): Promise<Accepted<Reader> | Refused | Duplicate> {
+  #accept<Reader> (session: LiveSession, turn: LiveTurn, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
     const { chat } = turn
     const { limits, clock } = this.#tools
     const terms = { onBusy: chat.onBusy ?? limits.onBusy, maxQueued: limits.maxQueuedTurns, displacedEnd: ABORTED }
     const offered = session.home.journal.offer(chat.key, storedChat(chat, clock.date()), terms)
-    const offer = isPromiseLike(offered) ? await offered : offered
-    if ('claimed' in offer) return answerOf(offer.claimed)
-    if (!offer.accepted) return this.#noRoom(offer.code)
-    for (const turnId of offer.displaced) this.#displaced(session, turnId)
-    const attached = attach(turn, offer)
-    const follower = isPromiseLike(attached) ? await attached : attached
+    return andThen(offered, (offer) => {
+      if ('claimed' in offer) return answerOf(offer.claimed)
+      if (!offer.accepted) return this.#noRoom(offer.code)
+      for (const turnId of offer.displaced) this.#displaced(session, turnId)
+      return andThen(attach(turn, offer), (follower) => this.#accepted(session, turn, offer, follower))
+    })
+  }
+
+  #accepted<Reader> (
+    session: LiveSession, turn: LiveTurn, { position, epoch, seq }: AcceptedOffer, follower: Reader
+  ): Accepted<Reader> {
     // It may have come to run, and failed, before its reader was there.
     if (turn.unwrittenEnd !== undefined) this.#sessions.endUnwritten(turn, turn.unwrittenEnd)
     if (!this.isDraining) this.#runner.next(session)
-    const { position, epoch, seq } = offer
-    return { accepted: true, turnId: chat.turnId, position, epoch, seq, follower }
+    return { accepted: true, turnId: turn.chat.turnId, position, epoch, seq, follower }
   }
 
   #followTurn (turn: LiveTurn, wake: Wake): Awaitable<TurnFollower> {
@@ -307,4 +320,6 @@ export interface Recalled {
 }
 
 /** Opens what the turn of an accepted chat is read with. */
-type Attach<Reader> = (turn: LiveTurn, offer: Extract<Offer, { accepted: true }>) => Awaitable<Reader>
+type Attach<Reader> = (turn: LiveTurn, offer: AcceptedOffer) => Awaitable<Reader>
+type AcceptedOffer = Extract<Offer, { accepted: true }>
+type Answer<Reader> = Accepted<Reader> | Refused | Duplicate

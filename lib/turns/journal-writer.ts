@@ -7,8 +7,8 @@ const MAX_GATHERED_UNITS = 64 * 1024
 const MAX_GATHERED_ENTRIES = 1024
 
 /**
- * Writes a run's entries to the journal in order. While an append is in flight, what comes gathers for the next, so
- * that a journal over a network costs a round trip for many entries; one in memory answers at once and gathers nothing.
+ * Writes a run's entries to the journal in order. What comes at once, or while an append is in flight, gathers for the
+ * next, so that a journal over a network costs a round trip for many entries, and one in memory a call.
  */
 export class JournalWriter {
   readonly #journal: Pick<Journal, 'append'>
@@ -26,22 +26,22 @@ export class JournalWriter {
     this.#onFailure = onFailure
   }
 
-  get isSettled (): boolean { return this.#inFlight === undefined }
-
   get isFull (): boolean {
     return this.#gatheredUnits > MAX_GATHERED_UNITS || this.#gathered.length > MAX_GATHERED_ENTRIES
   }
 
-  /** After a failure nothing more is written: what follows would have a hole before it. */
-  write (entry: NewEntry): void {
+  /** Gathers an entry for the next append. After a failure nothing more is: what follows would have a hole before it. */
+  add (entry: NewEntry): void {
     if (this.hasFailed) return
-    if (this.#inFlight !== undefined) {
-      this.#gathered.push(entry)
-      this.#gatheredUnits += unitsOf(entry)
-      return
-    }
+    this.#gathered.push(entry)
+    this.#gatheredUnits += unitsOf(entry)
+  }
+
+  /** Appends what has gathered, now or behind what is in flight. */
+  flush (): void {
+    if (this.#inFlight !== undefined || this.#gathered.length === 0) return
     try {
-      const written = this.#journal.append(this.#run, ++this.#batch, [entry])
+      const written = this.#append()
       if (isPromiseLike(written)) this.#inFlight = this.#commit(written)
       else if (!written) this.#fail(new Error('the right to run this turn is gone'))
     } catch (err) {
@@ -49,20 +49,28 @@ export class JournalWriter {
     }
   }
 
+  /** Appends what has gathered; settles when nothing is in flight any more. */
+  settle (): Awaitable<void> {
+    this.flush()
+    return this.#inFlight === undefined ? undefined : this.settled()
+  }
+
   /** Settles when nothing is in flight any more. */
   async settled (): Promise<void> {
     while (this.#inFlight !== undefined) await this.#inFlight
   }
 
+  #append (): Awaitable<boolean> {
+    const entries = this.#gathered
+    this.#gathered = []
+    this.#gatheredUnits = 0
+    return this.#journal.append(this.#run, ++this.#batch, entries)
+  }
+
   async #commit (first: Awaitable<boolean>): Promise<void> {
     try {
       let written = await first
-      while (written && this.#gathered.length > 0) {
-        const entries = this.#gathered
-        this.#gathered = []
-        this.#gatheredUnits = 0
-        written = await this.#journal.append(this.#run, ++this.#batch, entries)
-      }
+      while (written && this.#gathered.length > 0) written = await this.#append()
       this.#inFlight = undefined
       if (!written) this.#fail(new Error('the right to run this turn is gone'))
     } catch (err) {

@@ -63,8 +63,10 @@ export interface LiveSession {
   running: RunningTurn | undefined
   /** Settles when it is known whether there was a turn to run, and never rejects; `undefined` while nobody asks. */
   taking: Promise<void> | undefined
-  /** Somebody wanted the next turn to run while the journal was being asked: its answer may be too old. */
+  /** Somebody wants the next turn to run; while the journal is being asked, its answer may be too old. */
   asksAgain: boolean
+  /** Its next turn is being looked for, or runs as far as it does at once. */
+  isAdvancing: boolean
   /** Set while the journal has no turn for this node, though some wait: it is asked again later. */
   stopRetry: (() => void) | undefined
 }
@@ -80,7 +82,7 @@ export interface LiveTurn {
   readonly bytes: number
   readonly followers: Set<TurnFollower>
   /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */
-  offering: Promise<unknown> | undefined
+  offering: PromiseLike<unknown> | undefined
   /** Since when nobody has followed it. */
   aloneSince: number | undefined
   /** How it ended, if the journal could not be told: a follower that comes later is told too. */

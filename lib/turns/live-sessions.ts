@@ -62,6 +62,7 @@ export class LiveSessions {
         running: undefined,
         taking: undefined,
         asksAgain: false,
+        isAdvancing: false,
         stopRetry: undefined
       }
       this.#sessions.set(text, session)

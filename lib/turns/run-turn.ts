@@ -1,19 +1,22 @@
 import type { FastifyBaseLogger } from 'fastify'
 
 import { openAnswer, toPart, type PartIterator } from '../agent/answer.js'
-import type { Executor, FinishPart, Part } from '../agent/executor.js'
+import type { Answer, Executor, FinishPart, Part } from '../agent/executor.js'
 import { inParts } from '../agent/full-stream.js'
-import { StoreFailure } from '../agent/store-failure.js'
-import { isPromiseLike } from '../awaitable.js'
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type { Journal, Run, TurnEnd } from '../journal/journal.js'
-import type { MessagePage, SessionStore } from '../sessions/session-store.js'
+import type { SessionStore } from '../sessions/session-store.js'
 import { AnswerRecord } from './answer-record.js'
 import { ExecutorTurn } from './executor-turn.js'
 import { JournalWriter } from './journal-writer.js'
+import { Moment } from './moment.js'
+import { RunPace } from './run-pace.js'
 import { failedEnd, finishedEnd, thrownEnd } from './turn-end.js'
+import { TurnEnding } from './turn-ending.js'
+import { TurnHistory } from './turn-history.js'
 import { transition, type TurnState } from './turn.js'
-import { toError, within } from './within.js'
+import { toError } from './within.js'
 
 export interface TurnLimits {
   firstPartTimeoutMs: number
@@ -35,56 +38,62 @@ export interface TurnTools {
   log: FastifyBaseLogger
 }
 
-/** So many parts are taken before the run looks whether its readers can follow. */
-const PARTS_PER_PACE = 128
-/** So many parts are taken before the run looks at the clock. */
-const PARTS_PER_LOOK = 8
-/** An executor that never waits would keep everybody else from the event loop; so long it may, and until the next look. */
-const SLICE_MS = 10
-
-/** Runs one executor, from the question to the end: reads its parts, writes them to the journal, ends exactly once. */
+/**
+ * Runs one executor, from the question to the end: reads its parts, writes them to the journal, ends exactly once. Where
+ * executor, store and journal answer at once, so is all of it done at once.
+ */
 export class TurnRun {
-  /** Settles when the terminal entry is written. Never rejects. */
-  readonly ended: Promise<void>
-  /** Settles when the executor has nothing more to do. Never rejects. */
-  readonly returned: Promise<void>
-  /** It has settled. */
-  hasReturned = false
+  /** Its terminal entry is written. */
+  readonly ended = new Moment()
+  /** The executor has nothing more to do. */
+  readonly returned = new Moment()
   readonly run: Run
+  /** How it ended, if the journal could not be told. */
+  unwrittenEnd: TurnEnd | undefined
   readonly #tools: TurnTools
+  readonly #history: TurnHistory
   readonly #turn: ExecutorTurn
   readonly #writer: JournalWriter
   readonly #record: AnswerRecord
+  readonly #ending: TurnEnding
+  readonly #pace: RunPace
   readonly #startedAt: number
   #state: TurnState = 'starting'
+  #questionKept: Awaitable<void> = undefined
   #iterator: PartIterator | undefined
   #finish: FinishPart | undefined
-  #markEnded: (() => void) | undefined
   #parts = 0
-  #sliceStart: number
   // What the watchdog saw last.
   #partsSeen = 0
   #progressAt: number
-  #pace: { since: number, release: () => void } | undefined
-  /** The readers have kept the run waiting for as long as they may. */
-  #runsFree = false
 
   constructor (run: Run, tools: TurnTools) {
     this.run = run
     this.#tools = tools
-    this.#turn = new ExecutorTurn(run.key, run.chat, { messages: (key, page) => this.#readHistory(key, page) }, tools.log)
+    this.#history = new TurnHistory(run, tools)
+    this.#turn = new ExecutorTurn(run.key, run.chat, this.#history, tools.log)
     this.#record = new AnswerRecord(run, tools.limits.maxAnswerBytes)
     this.#writer = new JournalWriter(tools.journal, run, (err) => { this.#journalFailed(err) })
-    this.#startedAt = this.#sliceStart = this.#progressAt = tools.clock.now()
-    this.ended = new Promise((resolve) => { this.#markEnded = resolve })
-    this.returned = this.#execute().catch((err: unknown) => {
-      this.#log('error', err, 'a turn could not be run')
-      this.stop(failedEnd('INTERNAL'), toError(err))
-    }).then(() => { this.hasReturned = true })
+    this.#ending = new TurnEnding(this.#record, this.#writer, this.#history, (err, text) => { this.#log('error', err, text) })
+    this.#pace = new RunPace(run, this.#writer, tools)
+    this.#startedAt = this.#progressAt = tools.clock.now()
   }
 
-  /** How it ended, if the journal could not be told. */
-  unwrittenEnd: TurnEnd | undefined
+  /** To be called once, before {@link start}. */
+  keepQuestion (): void {
+    try {
+      this.#questionKept = this.#history.keepQuestion()
+    } catch (err) {
+      this.#storeFailed(err)
+    }
+  }
+
+  /** Asks the executor when the question is kept, unless the turn was stopped. */
+  start (): void {
+    const done = isPromiseLike(this.#questionKept) ? this.#askLater(this.#questionKept) : this.#ask()
+    if (done === undefined) this.returned.come()
+    else void done.then(() => { this.returned.come() })
+  }
 
   /**
    * Ends the turn with what there is, unless its end is decided already. With a `reason` the executor is told to stop;
@@ -95,14 +104,8 @@ export class TurnRun {
     if (!this.#advance('stop')) return false
     if (reason !== undefined) this.#turn.abort(reason)
     this.#closeIterator()
-    this.#pace?.release()
-    this.#writeEnd(end).catch((err: unknown) => {
-      this.#log('error', err, 'a turn could not be ended')
-      this.unwrittenEnd = failedEnd('INTERNAL')
-    }).finally(() => {
-      this.#advance('end-written')
-      this.#markEnded?.()
-    })
+    this.#pace.release()
+    this.#end(end)
     return true
   }
 
@@ -115,36 +118,48 @@ export class TurnRun {
       this.#progressAt = now
     }
     if (now - this.#startedAt >= limits.turnTimeoutMs) return this.#timeOut('the whole turn', limits.turnTimeoutMs)
-    if (this.#pace !== undefined) return this.#watchPace(this.#pace, now)
+    if (this.#pace.watch(now)) return
     const [limit, what] = this.#parts === 0
       ? [limits.firstPartTimeoutMs, 'the first part']
       : [limits.idleTimeoutMs, 'the next part']
     if (now - this.#progressAt >= limit) this.#timeOut(what, limit)
   }
 
-  async #execute (): Promise<void> {
-    const { executor } = this.#tools
+  async #askLater (questionKept: PromiseLike<void>): Promise<void> {
     try {
-      if (!await this.#keepQuestion()) return
-      const returned = executor(this.#turn)
-      const answer = openAnswer(inParts(isPromiseLike(returned) ? await returned : returned, this.#turn))
-      if (answer.kind === 'whole') this.#takeWhole(answer.content)
-      else await this.#takeParts(answer.iterator)
+      await questionKept
+    } catch (err) {
+      this.#storeFailed(err)
+    }
+    await this.#ask()
+  }
+
+  /** `undefined` when all that the executor has to say was there at once. Never rejects. */
+  #ask (): Promise<void> | undefined {
+    if (this.#state !== 'starting') return undefined
+    try {
+      const answer = this.#tools.executor(this.#turn)
+      return isPromiseLike(answer) ? this.#takeLater(answer) : this.#takeAnswer(answer)
+    } catch (err) {
+      this.#fail(err)
+      return undefined
+    }
+  }
+
+  async #takeLater (answer: PromiseLike<Answer>): Promise<void> {
+    try {
+      await this.#takeAnswer(await answer)
     } catch (err) {
       this.#fail(err)
     }
   }
 
-  async #keepQuestion (): Promise<boolean> {
-    const { turnId, message, metadata } = this.run.chat
-    const question = { turnId, role: 'user', content: message, at: this.#tools.clock.date(), complete: true } as const
-    try {
-      await this.#keep(metadata === undefined ? question : { ...question, metadata })
-    } catch (err) {
-      this.#storeFailed(err)
-      return false
-    }
-    return this.#state === 'starting'
+  /** @throws whatever the executor does */
+  #takeAnswer (answer: Answer): Promise<void> | undefined {
+    const opened = openAnswer(inParts(answer, this.#turn))
+    if (opened.kind === 'parts') return this.#takeParts(opened.iterator)
+    this.#takeWhole(opened.content)
+    return undefined
   }
 
   #takeWhole (content: string): void {
@@ -156,19 +171,53 @@ export class TurnRun {
     this.stop({ finishReason: 'stop', content: text })
   }
 
-  async #takeParts (iterator: PartIterator): Promise<void> {
+  /** What is there at once is gathered for one append. */
+  #takeParts (iterator: PartIterator): Promise<void> | undefined {
     this.#iterator = iterator
-    if (!this.#isOpen()) return this.#closeIterator()
+    if (!this.#isOpen()) this.#closeIterator()
     while (this.#isOpen()) {
       const step = iterator.next()
-      const result = isPromiseLike(step) ? await step : step
-      if (!this.#isOpen()) return
-      if (result.done === true) return this.#partsEnded()
-      if (this.#state === 'starting') this.#advance('part')
-      this.#take(toPart(result.value))
-      if (++this.#parts % PARTS_PER_PACE === 0 || this.#writer.isFull) await this.#keepPace()
-      if (this.#parts % PARTS_PER_LOOK === 0 && this.#tools.clock.now() - this.#sliceStart >= SLICE_MS) await this.#breathe()
+      if (isPromiseLike(step)) return this.#takePartsLater(iterator, step)
+      this.#takeStep(step)
+      if (this.#isToPause()) return this.#takePartsLater(iterator)
     }
+    return undefined
+  }
+
+  async #takePartsLater (iterator: PartIterator, first?: PromiseLike<IteratorResult<unknown>>): Promise<void> {
+    try {
+      if (first === undefined) await this.#pause()
+      for (let step: ReturnType<PartIterator['next']> | undefined = first; this.#isOpen(); step = undefined) {
+        step ??= iterator.next()
+        if (isPromiseLike(step)) {
+          this.#writer.flush()
+          this.#takeStep(await step)
+        } else {
+          this.#takeStep(step)
+        }
+        if (this.#isToPause()) await this.#pause()
+      }
+    } catch (err) {
+      this.#fail(err)
+    }
+  }
+
+  #takeStep ({ done, value }: IteratorResult<unknown>): void {
+    if (!this.#isOpen()) return
+    if (done === true) return this.#partsEnded()
+    if (this.#state === 'starting') this.#advance('part')
+    this.#take(toPart(value))
+    this.#parts++
+  }
+
+  #isToPause (): boolean {
+    return this.#isOpen() && (this.#writer.isFull || this.#pace.isDue(this.#parts))
+  }
+
+  async #pause (): Promise<void> {
+    this.#writer.flush()
+    await this.#pace.pause(this.#parts)
+    this.#progressAt = this.#tools.clock.now()
   }
 
   #partsEnded (): void {
@@ -192,7 +241,7 @@ export class TurnRun {
   #takeText (piece: string): void {
     const text = this.#record.join(piece)
     if (text === '') return
-    if (this.#record.hasRoomFor(text)) return this.#writer.write({ kind: 'text', content: text })
+    if (this.#record.hasRoomFor(text)) return this.#writer.add({ kind: 'text', content: text })
     // The piece is refused whole, with the half of a character that it may have ended with.
     this.#record.rest()
     this.#tooLarge()
@@ -202,7 +251,7 @@ export class TurnRun {
     const text = content.toWellFormed()
     if (!this.#record.hasRoomFor(text)) return this.#tooLarge()
     this.#record.keepMessage(text)
-    this.#writer.write({ kind: 'message', content: text })
+    this.#writer.add({ kind: 'message', content: text })
   }
 
   /** @throws TypeError when the data is no JSON, RangeError when it is too large */
@@ -212,89 +261,37 @@ export class TurnRun {
     if (Buffer.byteLength(json) > maxEventBytes) {
       throw new RangeError(`the event ${name} has more than ${maxEventBytes} bytes of data (maxEventBytes)`)
     }
-    this.#writer.write({ kind: 'event', name, json })
+    this.#writer.add({ kind: 'event', name, json })
   }
 
   #takeMetadata (metadata: Record<string, unknown>): void {
     if (!this.#record.keepMetadata(metadata)) this.#log('warn', undefined, 'the metadata of an answer is too large to be kept')
   }
 
-  /** Lets commits land, and readers catch up. */
-  async #keepPace (): Promise<void> {
-    if (this.#writer.isFull) await this.#writer.settled()
-    const pace = this.#tools.journal.pace(this.run)
-    if (pace === undefined) this.#runsFree = false
-    else if (!this.#runsFree && this.#isOpen()) await this.#waitForReaders(pace)
-  }
-
-  /** Lets the rest of the process run. */
-  async #breathe (): Promise<void> {
-    await new Promise((resolve) => { setImmediate(resolve) })
-    this.#sliceStart = this.#tools.clock.now()
-  }
-
-  async #waitForReaders (pace: Promise<void>): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#pace = { since: this.#tools.clock.now(), release: resolve }
-      void pace.then(resolve)
-    })
-    this.#pace = undefined
-    this.#progressAt = this.#tools.clock.now()
-  }
-
-  #watchPace (pace: { since: number, release: () => void }, now: number): void {
-    if (now - pace.since < this.#tools.limits.slowConsumerTimeoutMs) return
-    this.#runsFree = true
-    pace.release()
-  }
-
-  /** Keeps the answer, then writes the end: an end is never seen without its answer. */
-  async #writeEnd (decided: TurnEnd): Promise<void> {
-    let end = decided
-    const rest = this.#record.rest()
-    if (rest !== '') this.#writer.write({ kind: 'text', content: rest })
-    if (!this.#writer.isSettled) await this.#writer.settled()
-    const { turnId } = this.run.chat
-    const [content, metadata] = [this.#record.answer(), this.#record.metadata()]
-    // What had gathered when the journal failed is missing in it.
-    const isAsWished = decided.error === undefined && decided.finishReason !== 'aborted'
-    const complete = isAsWished && !this.#writer.hasFailed
-    try {
-      const at = this.#tools.clock.date()
-      const answer = { turnId, role: 'assistant', content, at, complete } as const
-      if (metadata !== undefined) await this.#keep({ ...answer, metadata })
-      else if (content !== '') await this.#keep(answer)
-    } catch (err) {
-      this.#log('error', err, 'the session store failed to keep an answer')
-      if (isAsWished) end = failedEnd('STORE_UNAVAILABLE')
+  #end (end: TurnEnd): void {
+    const ended = (unwrittenEnd: TurnEnd | undefined): void => {
+      this.unwrittenEnd = unwrittenEnd
+      this.#advance('end-written')
+      this.ended.come()
     }
-    this.#writer.write({ kind: 'end', end })
-    if (!this.#writer.isSettled) await this.#writer.settled()
-    if (this.#writer.hasFailed) this.unwrittenEnd = failedEnd('STORE_UNAVAILABLE')
-  }
-
-  /** @throws StoreFailure, which ends the turn as the store's fault and not the executor's */
-  async #readHistory (...asked: Parameters<SessionStore['messages']>): Promise<MessagePage> {
-    const { clock, limits, store } = this.#tools
-    try {
-      return await within(clock, limits.storeTimeoutMs, 'the session store', store.messages(...asked))
-    } catch (err) {
-      throw new StoreFailure('the session store failed to tell a history', { cause: err })
-    }
-  }
-
-  #keep (message: Parameters<SessionStore['append']>[1][number]): Promise<void> {
-    const { clock, limits, store } = this.#tools
-    return within(clock, limits.storeTimeoutMs, 'the session store', store.append(this.run.key, [message]))
+    const ending = this.#ending.write(end)
+    if (isPromiseLike(ending)) void ending.then(ended)
+    else ended(ending)
   }
 
   #fail (thrown: unknown): void {
     const err = toError(thrown)
     this.#closeIterator()
     if (!this.#isOpen()) return this.#log('debug', err, 'an executor failed after its turn was stopped')
-    const { end, level, text } = thrownEnd(err)
-    this.stop(end, err)
-    this.#log(level, err, text)
+    try {
+      const { end, level, text } = thrownEnd(err)
+      this.stop(end, err)
+      this.#log(level, err, text)
+    } catch (fault) {
+      // Whatever was thrown, its turn has an end.
+      this.#log('error', fault, 'a turn could not be run')
+      this.stop(failedEnd('INTERNAL'), err)
+    }
   }
 
   #timeOut (what: string, ms: number): void {

@@ -1,9 +1,9 @@
 import { AgentNotFoundError, type Executor } from '../agent/executor.js'
-import { isPromiseLike } from '../awaitable.js'
+import { andThen, attempt, isPromiseLike } from '../awaitable.js'
 import type { Run, TurnEnd } from '../journal/journal.js'
 import { AbandonedTurns } from './abandoned-turns.js'
 import type { EngineTools } from './engine-tools.js'
-import type { LiveSession, LiveTurn, RunningTurn } from './live-session.js'
+import type { LiveSession, LiveTurn } from './live-session.js'
 import { stopRetry, type LiveSessions } from './live-sessions.js'
 import { TurnRun } from './run-turn.js'
 import { ABORTED, failedEnd } from './turn-end.js'
@@ -19,8 +19,9 @@ export class SessionRunner {
   readonly #sessions: LiveSessions
   readonly #runs = new Set<TurnRun>()
   readonly #abandoned: AbandonedTurns
-  /** What is still to do for turns that run or have run; none of them rejects. */
-  readonly #settling = new Set<Promise<void>>()
+  /** Turns that run, or after which something is still to do. */
+  #unsettled = 0
+  #onSettled: Array<() => void> = []
   /** Cuts short the wait for executors that have not returned. */
   readonly #graces = new Set<() => void>()
   #stopWatch: (() => void) | undefined
@@ -37,17 +38,24 @@ export class SessionRunner {
   /** How many turns have the right to run. */
   get count (): number { return this.#runs.size }
 
-  /** Runs the session's next turn, if it is free. */
+  /** Runs the session's next turn, if it is free; where that is done at once, the one after it too. */
   next (session: LiveSession): void {
-    if (session.running !== undefined) return
-    if (session.taking !== undefined) {
-      session.asksAgain = true
-      return
+    session.asksAgain = true
+    if (session.isAdvancing) return
+    session.isAdvancing = true
+    try {
+      while (session.asksAgain && session.taking === undefined) this.#advance(session)
+    } finally {
+      session.isAdvancing = false
     }
+  }
+
+  #advance (session: LiveSession): void {
+    session.asksAgain = false
+    if (session.running !== undefined) return
     stopRetry(session)
     const first = session.waiting.values().next().value
     if (first === undefined || this.#isDraining) return this.#sessions.closeIfIdle(session)
-    session.asksAgain = false
     const taking = this.#take(session, first)
     if (taking !== undefined) session.taking = this.#finishTaking(session, first, taking)
   }
@@ -66,7 +74,7 @@ export class SessionRunner {
 
   /** Settles when every turn that ran has its end, and its session is free. */
   async settled (): Promise<void> {
-    while (this.#settling.size > 0) await Promise.all(this.#settling)
+    while (this.#unsettled > 0) await new Promise<void>((resolve) => { this.#onSettled.push(resolve) })
   }
 
   /** `undefined` when all is done at once; else whether the session's next turn is to be looked for. */
@@ -139,54 +147,60 @@ export class SessionRunner {
     }
     const { journal, store } = session.home
     const turnRun = new TurnRun(run, { journal, store, executor, limits, clock, log })
-    const running = { turn, run: turnRun }
-    session.running = running
+    session.running = { turn, run: turnRun }
     this.#runs.add(turnRun)
-    this.#stopWatch ??= clock.every(WATCH_MS, () => { this.#watch() })
-    const settling = this.#settle(session, running)
-      .catch((err: unknown) => { this.#sessions.report(turn.chat, err, 'a turn could not go on') })
-      .finally(() => { this.#settling.delete(settling) })
-    this.#settling.add(settling)
+    this.#unsettled++
+    turnRun.keepQuestion()
     if (this.#overtime !== undefined) turnRun.stop(this.#overtime.end, this.#overtime.reason)
     stopper.attach(turnRun)
+    turnRun.start()
+    turnRun.ended.whenCome(() => { this.#onEnded(session, turn, turnRun) })
+    // Most often there is nothing to watch: a turn that answers at once is over.
+    if (this.#runs.size > 0) this.#stopWatch ??= clock.every(WATCH_MS, () => { this.#watch() })
   }
 
   /** After a turn's end: waits for its executor, but not for ever, and lets the next one run. */
-  async #settle (session: LiveSession, { run, turn }: RunningTurn): Promise<void> {
-    await run.ended
+  #onEnded (session: LiveSession, turn: LiveTurn, run: TurnRun): void {
     if (run.unwrittenEnd !== undefined) this.#sessions.endUnwritten(turn, run.unwrittenEnd)
-    const hasReturned = run.hasReturned || await this.#hasReturned(run)
+    run.returned.whenCome(() => { this.#sessions.leave(turn) })
+    if (run.returned.hasCome || this.#isDraining) this.#free(session, turn, run)
+    else this.#freeLater(session, turn, run)
+  }
+
+  /** When the executor is done, or after `cancelGraceMs`; a drain, which starts no other, does not wait for it. */
+  #freeLater (session: LiveSession, turn: LiveTurn, run: TurnRun): void {
+    const { clock, limits } = this.#tools
+    const free = (): void => {
+      stop()
+      if (this.#graces.delete(free)) this.#free(session, turn, run)
+    }
+    const stop = clock.after(limits.cancelGraceMs, free)
+    this.#graces.add(free)
+    run.returned.whenCome(free)
+  }
+
+  /** Gives the right to run back. */
+  #free (session: LiveSession, turn: LiveTurn, run: TurnRun): void {
     this.#runs.delete(run)
-    if (hasReturned) this.#sessions.leave(turn)
-    else void run.returned.then(() => { this.#sessions.leave(turn) })
     if (this.#runs.size === 0) {
       this.#stopWatch?.()
       this.#stopWatch = undefined
     }
-    try {
-      await session.home.journal.release(run.run, run.unwrittenEnd ?? failedEnd('INTERNAL'))
-    } catch (err) {
+    const end = run.unwrittenEnd ?? failedEnd('INTERNAL')
+    const released = attempt(() => session.home.journal.release(run.run, end), (err) => {
       this.#sessions.report(turn.chat, err, 'the journal did not take the right to run back')
-    }
-    session.running = undefined
-    this.next(session)
+    })
+    void andThen(released, () => { this.#onFree(session, turn) })
   }
 
-  /** Whether the executor is done, after at most `cancelGraceMs`; a drain, which starts no other, does not wait for it. */
-  async #hasReturned (run: TurnRun): Promise<boolean> {
-    if (this.#isDraining) return false
-    const { clock, limits } = this.#tools
-    return await new Promise((resolve) => {
-      const settle = (hasReturned: boolean): void => {
-        stop()
-        this.#graces.delete(cut)
-        resolve(hasReturned)
-      }
-      const cut = (): void => { settle(false) }
-      const stop = clock.after(limits.cancelGraceMs, cut)
-      this.#graces.add(cut)
-      void run.returned.then(() => { settle(true) })
-    })
+  #onFree (session: LiveSession, turn: LiveTurn): void {
+    session.running = undefined
+    try {
+      this.next(session)
+    } catch (err) {
+      this.#sessions.report(turn.chat, err, 'a turn could not go on')
+    }
+    if (--this.#unsettled === 0) for (const settle of this.#onSettled.splice(0)) settle()
   }
 
   #watch (): void {

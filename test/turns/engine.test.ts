@@ -310,7 +310,8 @@ await t.test('a journal that fails', async (t) => {
   await t.test('while an ended executor\'s text has not landed: the answer that is kept is not complete', async (t) => {
     // It was kept as complete, and its readers were told that it had ended well.
     const { journal, clock } = failing((method, count): undefined => { if (method === 'append' && count === 2) throw new Error('no disk') })
-    const one = new TurnBench(() => ['a', 'b', 'c'], { journal, clock })
+    // One after another: what is there at once is one append.
+    const one = new TurnBench(async function * () { yield * ['a', 'b', 'c'] }, { journal, clock })
     const reader = await one.start()
     t.match(await reader.ended.promise, { error: { code: 'STORE_UNAVAILABLE' } })
     await one.finish(t)

@@ -48,7 +48,7 @@ for (const [kind, makeJournal] of JOURNALS) {
     await t.test('is a duplicate the second time, as long as its turn waits, runs, and after its end', async (t) => {
       const { one, desk } = bench()
       const joined: string[] = []
-      const send = (chat: Partial<Chat> = {}): Promise<StartedOnce> => one.engine.startOnce({ ...CHAT, ...chat }, () => { joined.push(chat.turnId ?? 'x') })
+      const send = async (chat: Partial<Chat> = {}): Promise<StartedOnce> => await one.engine.startOnce({ ...CHAT, ...chat }, () => { joined.push(chat.turnId ?? 'x') })
       await send()
       await send({ turnId: 'y', message: 'b', bodyHash: 'hash of b' })
       await ticks(10)

@@ -45,8 +45,8 @@ for (const [kind, makeJournal] of JOURNALS) {
     const desk = new Desk()
     const clock = new ManualClock()
     const bench = new TurnBench(desk.executor, { clock, journal: makeJournal({ clock, dedupWindowMs: 1 }) })
-    const send = (turnId: string, chat: Partial<Chat> = {}): Promise<StartedOnce> =>
-      bench.engine.startOnce({ key: KEY, isNamed: true, turnId, message: turnId, bodyHash: turnId, ...chat }, () => {})
+    const send = async (turnId: string, chat: Partial<Chat> = {}): Promise<StartedOnce> =>
+      await bench.engine.startOnce({ key: KEY, isNamed: true, turnId, message: turnId, bodyHash: turnId, ...chat }, () => {})
     const finish = async (t: Test): Promise<void> => {
       await bench.idle()
       // What is known of the chats has a timer of its own.

@@ -115,8 +115,8 @@ await t.test('a writer', async (t) => {
   await t.test('writes at once where the journal answers at once', async (t) => {
     const { run, journal } = await taken(memoryJournal())
     const writer = new JournalWriter(journal, run, fail)
-    writer.write(text('a'))
-    t.ok(writer.isSettled)
+    writeOne(writer, text('a'))
+    t.equal(writer.settle(), undefined)
     t.equal(run.text.toString(), 'a')
     await writer.settled()
   })
@@ -125,19 +125,29 @@ await t.test('a writer', async (t) => {
     const journal = new SlowJournal()
     const { run } = await taken(journal)
     const writer = new JournalWriter(journal, run, fail)
-    writer.write(text('a'))
-    t.notOk(writer.isSettled)
-    for (const content of ['b', 'c', 'd']) writer.write(text(content))
+    writeOne(writer, text('a'))
+    for (const content of ['b', 'c', 'd']) writeOne(writer, text(content))
     const gate = deferred()
     journal.before = (_, count) => count === 2 ? gate.promise : undefined
     await tick()
     await tick()
-    writer.write(text('e'))
+    writeOne(writer, text('e'))
     gate.resolve()
     await writer.settled()
     t.strictSame(journal.batches, [1, 3, 1])
     t.equal(run.text.toString(), 'abcde')
-    t.ok(writer.isSettled)
+    t.equal(writer.settle(), undefined)
+  })
+
+  await t.test('writes in one append what came at once', async (t) => {
+    const journal = new SlowJournal()
+    const { run } = await taken(journal)
+    const writer = new JournalWriter(journal, run, fail)
+    for (const content of ['a', 'b', 'c']) writer.add(text(content))
+    t.equal(run.text.toString(), '')
+    await writer.settle()
+    t.strictSame(journal.batches, [3])
+    t.equal(run.text.toString(), 'abc')
   })
 
   await t.test('is full when more has gathered than a run may leave in memory, of whatever kind', async (t) => {
@@ -151,11 +161,11 @@ await t.test('a writer', async (t) => {
       [{ kind: 'event', name: 'x', json: '1' }, 1_024]
     ] satisfies Array<[NewEntry, number]>) {
       const writer = new JournalWriter(journal, run, fail)
-      writer.write(entry)
+      writeOne(writer, entry)
       t.notOk(writer.isFull)
-      for (let gathered = 0; gathered < count; gathered++) writer.write(entry)
+      for (let gathered = 0; gathered < count; gathered++) writeOne(writer, entry)
       t.notOk(writer.isFull)
-      writer.write(entry)
+      writeOne(writer, entry)
       t.ok(writer.isFull)
     }
   })
@@ -174,12 +184,12 @@ await t.test('a writer', async (t) => {
       const failures: Error[] = []
       const writer: JournalWriter = new JournalWriter({ ...journal, append }, run, (err) => {
         failures.push(err)
-        writer.write(text('from inside'))
+        writeOne(writer, text('from inside'))
       })
-      writer.write(text('a'))
-      writer.write(text('b'))
+      writeOne(writer, text('a'))
+      writeOne(writer, text('b'))
       await writer.settled()
-      writer.write(text('c'))
+      writeOne(writer, text('c'))
       await writer.settled()
       t.equal(appends, 1)
       t.ok(writer.hasFailed)
@@ -194,12 +204,17 @@ await t.test('a writer', async (t) => {
     const failures: Error[] = []
     const writer = new JournalWriter(journal, run, (err) => { failures.push(err) })
     journal.before = (_, count): undefined => { if (count === 2) throw new Error('no disk') }
-    for (const content of ['a', 'b', 'c']) writer.write(text(content))
+    for (const content of ['a', 'b', 'c']) writeOne(writer, text(content))
     await writer.settled()
     t.match(failures, [{ message: 'no disk' }])
     t.equal(run.text.toString(), 'a')
     t.notOk(writer.isFull)
   })
+
+  function writeOne (writer: JournalWriter, entry: NewEntry): void {
+    writer.add(entry)
+    writer.flush()
+  }
 
   function fail (err: Error): void {
     throw err

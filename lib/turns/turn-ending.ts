@@ -1,0 +1,54 @@
+import { andThen, attempt, type Awaitable } from '../awaitable.js'
+import type { TurnEnd } from '../journal/journal.js'
+import type { AnswerRecord } from './answer-record.js'
+import type { JournalWriter } from './journal-writer.js'
+import { failedEnd } from './turn-end.js'
+import type { TurnHistory } from './turn-history.js'
+
+/** Keeps the answer of a turn, then writes its end: an end is never seen without its answer. */
+export class TurnEnding {
+  readonly #record: AnswerRecord
+  readonly #writer: JournalWriter
+  readonly #history: TurnHistory
+  readonly #onFailure: (err: unknown, text: string) => void
+
+  constructor (record: AnswerRecord, writer: JournalWriter, history: TurnHistory, onFailure: (err: unknown, text: string) => void) {
+    this.#record = record
+    this.#writer = writer
+    this.#history = history
+    this.#onFailure = onFailure
+  }
+
+  /**
+   * Never rejects; at once where journal and store answer at once.
+   * @returns how the turn ended, if the journal could not be told
+   */
+  write (decided: TurnEnd): Awaitable<TurnEnd | undefined> {
+    return attempt<TurnEnd | undefined>(() => {
+      const rest = this.#record.rest()
+      if (rest !== '') this.#writer.add({ kind: 'text', content: rest })
+      return andThen(andThen(this.#writer.settle(), () => this.#keepAnswer(decided)), (end) => this.#writeEnd(end))
+    }, (err) => {
+      this.#onFailure(err, 'a turn could not be ended')
+      return failedEnd('INTERNAL')
+    })
+  }
+
+  /** @returns how the turn ends: otherwise than was decided where the answer cannot be kept */
+  #keepAnswer (decided: TurnEnd): Awaitable<TurnEnd> {
+    const [content, metadata] = [this.#record.answer(), this.#record.metadata()]
+    if (content === '' && metadata === undefined) return decided
+    const isAsWished = decided.error === undefined && decided.finishReason !== 'aborted'
+    // What had gathered when the journal failed is missing in it.
+    const isComplete = isAsWished && !this.#writer.hasFailed
+    return attempt(() => andThen(this.#history.keepAnswer(content, isComplete, metadata), () => decided), (err) => {
+      this.#onFailure(err, 'the session store failed to keep an answer')
+      return isAsWished ? failedEnd('STORE_UNAVAILABLE') : decided
+    })
+  }
+
+  #writeEnd (end: TurnEnd): Awaitable<TurnEnd | undefined> {
+    this.#writer.add({ kind: 'end', end })
+    return andThen(this.#writer.settle(), () => this.#writer.hasFailed ? failedEnd('STORE_UNAVAILABLE') : undefined)
+  }
+}
