@@ -54,6 +54,19 @@ import type { SessionKey } from '../protocol/session-key.js'
  * 19. After `close`, `offer`, `publish` and `follow` MUST reject or throw, every open cursor MUST be woken and answer
  *    `lost` when what it can tell is told, and `close` itself MUST answer again.
  * 20. What one node asks of one session MUST take effect in the order in which it was asked, awaited or not.
+ *
+ * A journal that several nodes share (it has `watch`) keeps to these too; one of one process has nobody to share with.
+ *
+ * 21. The right to run MUST be a lease with a fence: a run whose node says nothing for the time of a lease MAY be taken
+ *    over by `salvage`, and from then on MUST write nothing. As long as nobody has taken it, it MUST stay good.
+ * 22. `salvage` MUST give the right to end a turn whose lease has run out to one caller at a time, with the text that was
+ *    appended, and answer `undefined` for a session where nothing was left.
+ * 23. Whoever watches MUST be told, visitors or not, of sessions whose run was left (`left`), and of those in which chats
+ *    wait while nobody has the right to run (`free`), also when the node that took the chats is gone.
+ * 24. A node that has offered a chat and asks for the right to run MUST be told when another has taken or ended it (`gone`).
+ * 25. `cancel` MUST end a run whose node does not answer, whose appends are then refused.
+ * 26. A run whose right is gone MUST be told to its node's watchers (`lost`), also when it appends nothing.
+ * 27. `readers` MUST count the cursors of all nodes that are there.
  */
 export interface Journal {
   /** New whenever what the journal confirmed may have been lost: at a restart, for one in memory. */
@@ -123,6 +136,8 @@ export interface StoredChat {
   acceptedAt: number
   /** Of what was said: two chats of one id are the same chat if these are equal. Without it the id is not claimed. */
   bodyHash?: string
+  /** Its turn is of no use to anybody when nobody has followed it for a while. */
+  isForReaders?: true
 }
 
 export interface OfferTerms {

@@ -1,6 +1,5 @@
 import { backOffMs } from './back-off.js'
-import type { IoredisClient } from './redis-client.js'
-import type { RedisSubscriber, RedisSubscriberOptions } from './redis-subscriber.js'
+import type { IoredisClient, RedisSubscriber, RedisSubscriberOptions } from './redis-client.js'
 
 /** So many channels are subscribed to by one command. */
 const CHANNELS_PER_COMMAND = 500

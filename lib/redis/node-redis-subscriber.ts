@@ -1,6 +1,5 @@
 import { backOffMs } from './back-off.js'
-import type { NodeRedisClient } from './redis-client.js'
-import type { RedisSubscriber, RedisSubscriberOptions } from './redis-subscriber.js'
+import type { NodeRedisClient, RedisSubscriber, RedisSubscriberOptions } from './redis-client.js'
 
 /** By then what was subscribed to is so again. */
 const CONNECTED = ['ready', 'connect', 'node-ready', 'sharded-channel-moved']

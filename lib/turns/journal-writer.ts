@@ -19,6 +19,8 @@ export class JournalWriter {
   #gatheredUnits = 0
   #inFlight: Promise<void> | undefined
   hasFailed = false
+  /** It has failed because somebody else has the right to write. */
+  isFenced = false
 
   constructor (journal: Pick<Journal, 'append'>, run: Run, onFailure: (err: Error) => void) {
     this.#journal = journal
@@ -43,7 +45,7 @@ export class JournalWriter {
     try {
       const written = this.#append()
       if (isPromiseLike(written)) this.#inFlight = this.#commit(written)
-      else if (!written) this.#fail(new Error('the right to run this turn is gone'))
+      else if (!written) this.#fence()
     } catch (err) {
       this.#fail(toError(err))
     }
@@ -72,11 +74,16 @@ export class JournalWriter {
       let written = await first
       while (written && this.#gathered.length > 0) written = await this.#append()
       this.#inFlight = undefined
-      if (!written) this.#fail(new Error('the right to run this turn is gone'))
+      if (!written) this.#fence()
     } catch (err) {
       this.#inFlight = undefined
       this.#fail(toError(err))
     }
+  }
+
+  #fence (): void {
+    this.isFenced = true
+    this.#fail(new Error('the right to run this turn is gone'))
   }
 
   #fail (err: Error): void {

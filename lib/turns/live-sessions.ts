@@ -36,8 +36,14 @@ export class LiveSessions {
   /** A turn of a chat that there is room for. */
   enter (chat: Chat): LiveTurn | undefined {
     const bytes = Buffer.byteLength(chat.message)
-    if (!this.#live.enter(chat.key, bytes)) return undefined
-    return { chat, bytes, followers: new Set(), offering: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false }
+    return this.#live.enter(chat.key, bytes) ? turnOf(chat, bytes) : undefined
+  }
+
+  /** The turn of a chat that another node has accepted: it is counted, and not refused any more. */
+  adopt (chat: Chat): LiveTurn {
+    const bytes = Buffer.byteLength(chat.message)
+    this.#live.add(chat.key, bytes)
+    return turnOf(chat, bytes)
   }
 
   leave (turn: LiveTurn): void {
@@ -63,6 +69,7 @@ export class LiveSessions {
         taking: undefined,
         asksAgain: false,
         isAdvancing: false,
+        hasGuests: false,
         stopRetry: undefined
       }
       this.#sessions.set(text, session)
@@ -150,7 +157,7 @@ export class LiveSessions {
     }
   }
 
-  report ({ key, turnId }: Chat, thrown: unknown, text: string): void {
+  report ({ key, turnId }: Pick<Chat, 'key' | 'turnId'>, thrown: unknown, text: string): void {
     const { agentId, sessionId } = key
     this.#tools.log.error({ err: toError(thrown), agentId, sessionId, turnId }, text)
   }
@@ -171,6 +178,10 @@ export class LiveSessions {
     }
     return { journal: new TimedJournal(journal, clock, limits.journalTimeoutMs, onFailure), store }
   }
+}
+
+function turnOf (chat: Chat, bytes: number): LiveTurn {
+  return { chat, bytes, followers: new Set(), offering: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false }
 }
 
 export function stopRetry (session: LiveSession): void {

@@ -24,15 +24,21 @@ export class LiveTurns {
   get count (): number { return this.#count }
 
   /** Counts one more, if there is room. Whoever is `anonymous` is everybody, and has no limit of an owner. */
-  enter ({ owner }: SessionKey, bytes: number): boolean {
+  enter (key: SessionKey, bytes: number): boolean {
+    const { owner } = key
     const owned = this.#countByOwner.get(owner) ?? 0
     if (this.#count >= this.#limits.maxTurns) return false
     if (this.#bytes + bytes > this.#limits.maxQueuedBytes) return false
     if (owner !== ANONYMOUS && owned >= this.#limits.maxTurnsPerOwner) return false
+    this.add(key, bytes)
+    return true
+  }
+
+  /** Counts one more, whether there is room or not. */
+  add ({ owner }: SessionKey, bytes: number): void {
     this.#count++
     this.#bytes += bytes
-    this.#countByOwner.set(owner, owned + 1)
-    return true
+    this.#countByOwner.set(owner, (this.#countByOwner.get(owner) ?? 0) + 1)
   }
 
   leave ({ owner }: SessionKey, bytes: number): void {

@@ -49,6 +49,10 @@ export class TurnEnding {
 
   #writeEnd (end: TurnEnd): Awaitable<TurnEnd | undefined> {
     this.#writer.add({ kind: 'end', end })
-    return andThen(this.#writer.settle(), () => this.#writer.hasFailed ? failedEnd('STORE_UNAVAILABLE') : undefined)
+    return andThen(this.#writer.settle(), () => this.#unwritten())
+  }
+  #unwritten (): TurnEnd | undefined {
+    if (!this.#writer.hasFailed) return undefined
+    return failedEnd(this.#writer.isFenced ? 'TURN_LOST' : 'STORE_UNAVAILABLE')
   }
 }

@@ -138,7 +138,7 @@ class SharedJournal implements RedisJournal {
       try {
         const args = [own.epoch, own.fence, JSON.stringify(end), encodeEnded(end)]
         const [, waiting] = await this.#node.persist(() => this.#node.run('release', place, args), this.graceMs) as ['released' | 'gone', number?]
-        if (waiting !== undefined && waiting > 0) this.#node.tellLater({ kind: 'free', key: own.key })
+        if (waiting !== undefined && waiting > 0) await this.#node.freed(place)
       } finally {
         // Else its lease runs out.
         this.#node.runs.end(own)
@@ -224,7 +224,7 @@ class SharedJournal implements RedisJournal {
       const nonce = newNonce()
       const answer = await this.#node.persist(
         () => this.#node.run('salvage', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs) as SalvageAnswer
-      if (answer[0] === 'ended' && answer[1] > 0) this.#node.tellLater({ kind: 'free', key })
+      if (answer[0] === 'ended' && answer[1] > 0) await this.#node.freed(place)
       if (answer[0] !== 'run') return undefined
       const [, chat, epoch, fence, seq, said] = answer
       const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], () => false)

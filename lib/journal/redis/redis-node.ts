@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 
 import { systemClock, type Clock } from '../../clock.js'
 import type { SessionKey } from '../../protocol/session-key.js'
-import type { RedisClient } from '../../redis/redis-client.js'
+import type { RedisClient, RedisSubscriber } from '../../redis/redis-client.js'
 import { RedisLink } from '../../redis/redis-link.js'
-import { redisSubscriber, type RedisSubscriber } from '../../redis/redis-subscriber.js'
+import { redisSubscriber } from '../../redis/redis-subscriber.js'
 import type { JournalNews, StoredChat, TurnEnd } from '../journal.js'
 import { encodeEnded } from './redis-entries.js'
 import type { redisBounds, RedisJournalOptions } from './redis-journal-options.js'
@@ -154,12 +154,18 @@ export class RedisNode {
     const [willStop] = nodeId === this.nodeId ? [] : await this.peers.ask(this.keys.node(nodeId), question, this.#bounds.stopTimeoutMs, 1)
     if (willStop !== undefined) return willStop === true ? turnId : undefined
     const [isEnded, waiting] = await this.run('settle', place, [fence, JSON.stringify(end), encodeEnded(end)]) as [number, number]
-    if (waiting > 0) this.tellLater({ kind: 'free', key: place.key })
+    if (waiting > 0) await this.freed(place)
     return isEnded === 1 ? turnId : undefined
   }
 
   onLeft (place: SessionPlace): void {
     if (this.mayTakeOver) this.tellLater({ kind: 'left', key: place.key })
+  }
+
+  /** Chats wait, and nobody has the right to run any more: this node may take it, or else any other soon. */
+  async freed (place: SessionPlace): Promise<void> {
+    this.tellLater({ kind: 'free', key: place.key })
+    await this.sweep.add(place, 0)
   }
 
   /** Whoever is told may ask for the session at once: not before what goes on in it is done. */

@@ -35,9 +35,9 @@ export class RedisSweep {
   }
 
   /** Something waits or runs in the session from now on. */
-  async add (place: SessionPlace): Promise<void> {
-    const { keys, runner, parts, leaseMs } = this.#tools
-    await runner.run('indexAdd', [keys.indexOf(place, parts)], [place.text, leaseMs])
+  async add (place: SessionPlace, dueInMs = this.#tools.leaseMs): Promise<void> {
+    const { keys, runner, parts } = this.#tools
+    await runner.run('indexAdd', [keys.indexOf(place, parts)], [place.text, dueInMs])
   }
 
   close (): void {
