@@ -6,7 +6,9 @@ const CHANNELS_PER_COMMAND = 500
 const CONNECTED = ['ready', '+subscriber', 'subscribersReady']
 
 /** Listens by `ioredis`. */
-export function ioredisSubscriber (client: IoredisClient, { isSharded, connectTimeoutMs, onMessage, onConnected }: RedisSubscriberOptions): RedisSubscriber {
+export function ioredisSubscriber (
+  client: IoredisClient, { isSharded, connectTimeoutMs, onMessage, onConnected }: RedisSubscriberOptions
+): RedisSubscriber {
   const own = duplicateOf(client, connectTimeoutMs, isSharded)
   const channels = new Set<string>()
   own.on('error', () => {

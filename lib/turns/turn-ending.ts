@@ -51,6 +51,7 @@ export class TurnEnding {
     this.#writer.add({ kind: 'end', end })
     return andThen(this.#writer.settle(), () => this.#unwritten())
   }
+
   #unwritten (): TurnEnd | undefined {
     if (!this.#writer.hasFailed) return undefined
     return failedEnd(this.#writer.isFenced ? 'TURN_LOST' : 'STORE_UNAVAILABLE')

@@ -142,8 +142,8 @@ t.test('what waits on a node that drains runs on another', async (t) => {
   a.stage.act('a').end()
   t.strictSame(await other.next(), end(2))
   t.match(await untilEnd(other, 'b'), { text: 'from b', end: { finishReason: 'stop' } })
-  await client.until('stream')
-  await client.terminate()
+  t.match(await untilEnd(client, 'b'), { text: 'from b', end: { finishReason: 'stop' } })
+  t.equal((await client.closed).code, 1012)
   await drained
   t.strictSame(a.stage.begun, ['a'])
   await other.close()

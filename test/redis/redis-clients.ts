@@ -25,7 +25,7 @@ export async function ioredisCluster (t: Test, { nodes }: RedisCluster, options:
   return client
 }
 
-export async function nodeRedisClient (t: Test, { url }: RedisServer, options: NodeRedisOptions = {}) {
+export async function nodeRedisClient (t: Test, { url }: Pick<RedisServer, 'url'>, options: NodeRedisOptions = {}) {
   const client = createClient({ ...options, url })
   client.on('error', ignore)
   t.teardown(() => { if (client.isOpen) client.destroy() })

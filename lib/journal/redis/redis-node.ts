@@ -235,7 +235,8 @@ export class RedisNode {
     const setting = await this.#runner.send(this.keys.id, ['CONFIG', 'GET', 'maxmemory-policy']).catch(() => {
       // Not everybody may read it.
     })
-    const policy = Array.isArray(setting) ? setting[1] as unknown : setting !== null && typeof setting === 'object' ? Object.values(setting)[0] : undefined
+    // A list, or by the newer protocol of Redis an object.
+    const policy = typeof setting === 'object' && setting !== null ? Object.values(setting as Record<string, unknown>).at(-1) : undefined
     this.#isWarned = true
     if (typeof policy !== 'string' || policy === 'noeviction') return
     this.#onWarning(`Redis drops what the journal keeps when its memory is full (maxmemory-policy ${policy}): set it to noeviction`)
