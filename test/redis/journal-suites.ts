@@ -1,6 +1,9 @@
+import type { Test } from 'tap'
+
 import { journalSuite, type ConformanceTest, type JournalLimits } from '../../lib/conformance/index.js'
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisClient } from '../../lib/redis/redis-client.js'
+import type { Line } from './line.js'
 import { until } from './until.js'
 
 /** Long enough for what Redis answers on a machine that is busy, short enough to be waited for. */
@@ -40,4 +43,28 @@ export function redisJournalSuite (way: NodeWay, other: RedisClient): Conformanc
       }
     }
   }, { windowMs: WINDOW_MS, isShared: true, patienceMs: 30_000 })
+}
+
+/** The first sentence that speaks of nodes: their tests cut the way that all others have too. */
+const FIRST_SHARED = 21
+const AT_ONCE = 6
+
+/** Passes the suite; what has nothing to do with the way to Redis, several tests at once. */
+export async function passJournalSuite (t: Test, way: NodeWay, other: RedisClient): Promise<void> {
+  const suite = redisJournalSuite(way, other)
+  const isAlone = ({ must }: ConformanceTest): boolean => must.some((sentence) => sentence >= FIRST_SHARED)
+  const others = suite.filter((each) => !isAlone(each)).values()
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    for (const { name, run } of others) await t.resolves(run(), name)
+  }))
+  for (const { name, run } of suite.filter(isAlone)) await t.resolves(run(), name)
+}
+
+/** A way over lines that are cut together. */
+export function wayOver (client: RedisClient, ...lines: Line[]): NodeWay {
+  return {
+    client,
+    cut () { for (const line of lines) line.cut() },
+    mend () { for (const line of lines) line.mend() }
+  }
 }

@@ -33,7 +33,7 @@ export async function nodeRedisClient (t: Test, { url }: Pick<RedisServer, 'url'
   return client
 }
 
-export async function nodeRedisCluster (t: Test, { nodes }: RedisCluster, options: Pick<RedisClusterOptions, 'defaults'> = {}) {
+export async function nodeRedisCluster (t: Test, { nodes }: RedisCluster, options: Pick<RedisClusterOptions, 'defaults' | 'nodeAddressMap'> = {}) {
   const client = createCluster({ ...options, rootNodes: nodes.map(({ url }) => ({ url })) })
   client.on('error', ignore)
   t.teardown(() => { if (client.isOpen) client.destroy() })
