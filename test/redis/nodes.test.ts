@@ -1,7 +1,10 @@
 import t from 'tap'
 
 import type { Journal } from '../../lib/journal/journal.js'
+import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
+import type { SessionStore } from '../../lib/sessions/session-store.js'
 import { double } from '../conformance/subjects.js'
+import { readableLog } from '../helpers/app.js'
 import { eventually } from '../helpers/eventually.js'
 import { ack, end, failedEnd, piece, queued, subscribed, running, turnStarted } from '../transports/expected.js'
 import { chat, quiet, startNodes, untilEnd, type Node } from './nodes.js'
@@ -96,6 +99,43 @@ t.test('the turn of a node that is gone ends with TURN_LOST, its answer is kept,
     if (frame.type === 'subscribed') for (const id of ['a', 'b']) if (!ends.has(id)) ends.set(id, 'in the history')
   }
   t.strictSame(a.stage.begun, ['a'])
+  await client.terminate()
+  await watcher.close()
+})
+
+t.test('a turn whose node is gone ends, though its history cannot be kept, and though the first try to end it fails', async (t) => {
+  let salvages = 0
+  const around = (inner: Journal) => double(inner, {
+    watch: (onNews) => inner.watch?.(onNews) ?? (() => {}),
+    async salvage (key) {
+      if (++salvages === 1) throw new Error('not yet')
+      return await inner.salvage?.(key)
+    }
+  })
+  const { lines, logger } = readableLog()
+  const inner = memorySessionStore()
+  const sessionStore: SessionStore = {
+    messages: (...given) => inner.messages(...given),
+    turn: (...given) => inner.turn(...given),
+    list: (...given) => inner.list(...given),
+    delete: (...given) => inner.delete(...given),
+    append (key, messages) {
+      if (messages.length > 1) throw new Error('no disk')
+      return inner.append(key, messages)
+    }
+  }
+  const { nodes: [a, b] } = await two(t, { around, channel: { sessionStore }, fastify: { logger } })
+  const [client, watcher] = [await a.connect(), await b.connect()]
+  a.stage.act('a').say('part')
+  chat(client, 'a')
+  for (const type of ['ack', 'event', 'stream']) await client.next(type)
+  watcher.send({ type: 'subscribe', sessionId: 's' })
+  await watcher.next('subscribed')
+  a.line.cut()
+  t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 3))
+  for (const msg of ['a turn whose node is gone could not be ended', 'the session store failed to keep what a lost turn had answered']) {
+    t.ok(lines.some((line) => line['msg'] === msg), msg)
+  }
   await client.terminate()
   await watcher.close()
 })

@@ -6,7 +6,7 @@ import { redisJournal, type RedisJournal } from '../../lib/journal/redis/redis-j
 import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
 import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
 import type { SessionStore } from '../../lib/sessions/session-store.js'
-import { serve, type Host } from '../helpers/app.js'
+import { serve, type Host, type ServeOptions } from '../helpers/app.js'
 import { eventually } from '../helpers/eventually.js'
 import type { ChannelClient } from '../helpers/channel-client.js'
 import { Stage } from '../transports/stage.js'
@@ -26,6 +26,7 @@ export interface NodesOptions {
   redis?: RedisServerOptions
   journal?: Partial<RedisJournalOptions>
   channel?: WsChannelOptions
+  fastify?: ServeOptions['fastify']
   /** What stands before a node's journal. */
   around?: (journal: Journal) => Journal
 }
@@ -34,7 +35,7 @@ export interface NodesOptions {
 export const LEASE_MS = 600
 
 /** Nodes with one Redis and one history. They end with the test. */
-export async function startNodes (t: Test, count: number, { redis, journal, channel, around = (each) => each }: NodesOptions = {}) {
+export async function startNodes (t: Test, count: number, { redis, journal, channel, fastify = {}, around = (each) => each }: NodesOptions = {}) {
   const server = await RedisServer.start(t, redis)
   const store = memorySessionStore()
   const nodes: Node[] = []
@@ -45,7 +46,7 @@ export async function startNodes (t: Test, count: number, { redis, journal, chan
     t.teardown(async () => { await own.close() })
     await own.ready()
     const stage = new Stage()
-    const host = await serve(t, { agentExecutor: stage.executor, sessionStore: store, journal: around(own), ...channel })
+    const host = await serve(t, { agentExecutor: stage.executor, sessionStore: store, journal: around(own), fastify, ...channel })
     nodes.push({ ...host, stage, line, journal: own, store })
   }
   return { server, nodes, store }

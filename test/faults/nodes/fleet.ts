@@ -46,6 +46,7 @@ export class FleetNode {
   readonly config: NodeConfig
   readonly #onBegun: (turnId: string) => void
   #child: ChildProcess | undefined
+  #starting: Promise<void> | undefined
   isUp = false
 
   constructor (config: NodeConfig, onBegun: (turnId: string) => void) {
@@ -55,8 +56,14 @@ export class FleetNode {
 
   get url (): string { return `ws://127.0.0.1:${this.config.port}/api/v1/ws` }
 
-  /** Resolves when it listens. */
+  /** Resolves when it listens; at once if it does. */
   async start (): Promise<void> {
+    if (this.isUp) return
+    this.#starting ??= this.#start().finally(() => { this.#starting = undefined })
+    await this.#starting
+  }
+
+  async #start (): Promise<void> {
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', process.execPath, '--import', 'tsx', PROGRAM, JSON.stringify(this.config)], {
       stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
     })
@@ -66,6 +73,7 @@ export class FleetNode {
       const timer = setTimeout(() => { reject(new Error('a node did not start in time')) }, START_MS)
       child.once('exit', () => {
         clearTimeout(timer)
+        // Also of a bug that was planted.
         if (this.#child === child) this.isUp = false
         reject(new Error('a node ended before it listened'))
       })
@@ -87,9 +95,6 @@ export class FleetNode {
     this.isUp = false
     this.#child?.kill('SIGKILL')
   }
-
-  /** It has died by itself, of a bug that was planted. */
-  get isDead (): boolean { return this.#child?.exitCode !== null || this.#child.signalCode !== null }
 
   pause (): void {
     this.#child?.kill('SIGSTOP')

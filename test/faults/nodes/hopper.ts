@@ -124,7 +124,7 @@ export class Hopper {
     const turn = this.turns.get(id)
     if (status === 'duplicate') {
       this.#retold.add(id)
-      if (turn?.ends.length !== 1) this.turns.set(id, { text: String(content ?? turn?.text ?? ''), ends: turn?.ends ?? [], isUnseen: false })
+      if (turn?.ends.length !== 1) this.turns.set(id, { text: typeof content === 'string' ? content : turn?.text ?? '', ends: turn?.ends ?? [], isUnseen: false })
     } else if (turn === undefined) this.turns.set(id, { text: '', ends: [], isUnseen: false })
   }
 

@@ -1,7 +1,6 @@
 import { WebSocket } from 'ws'
 
-import { connect } from '../../helpers/channel-client.js'
-import type { Frame } from '../../helpers/channel-client.js'
+import { connect, type Frame } from '../../helpers/channel-client.js'
 
 /**
  * All that the journal holds of a session in which nothing runs, from its first entry on.
@@ -13,7 +12,7 @@ export async function replay (url: string, sessionId: string): Promise<Frame[]> 
   await first.client.terminate()
   if (top === 0) return []
   const { client, subscribed } = await subscribe(url, { sessionId, epoch, after: 0 })
-  if (subscribed['recovered'] !== true) throw new Error(`there are ${top} entries, and the first is not held`)
+  if (!subscribed.recovered) throw new Error(`there are ${top} entries, and the first is not held`)
   const frames: Frame[] = []
   while (Number(frames.at(-1)?.['seq'] ?? 0) < top) frames.push(await client.next())
   if (client.ws.readyState === WebSocket.OPEN) await client.terminate()

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 
 import { Random } from '../../fuzz/random.js'
+import type { Frame } from '../../helpers/channel-client.js'
 import { until } from '../../redis/until.js'
 import type { RedisServer } from '../../redis/redis-server.js'
 import type { Fleet, FleetNode } from './fleet.js'
@@ -25,7 +26,8 @@ export interface SeedReport {
 const SESSIONS = 4
 const CHATS = 5
 const EVENTS = 4
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 30_000
+const REPLAY_MS = 10_000
 
 /** Some sessions, whose clients go from node to node, while nodes are killed and stopped and Redis is started anew. */
 export async function runNodesSeed (seed: number, { server, fleet, prefix, leaseMs }: SeedTools): Promise<SeedReport> {
@@ -36,12 +38,12 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
   for (let index = 0; index < SESSIONS; index++) {
     const sessionId = `s${seed}-${index}`
     // One who speaks, and one who listens.
-    hoppers.push(new Hopper(sessionId, fleet, new Random(seed * 100 + index)), new Hopper(sessionId, fleet, new Random(seed * 100 + 50 + index)))
-    const speaker = hoppers.at(-2)
+    const speaker = new Hopper(sessionId, fleet, new Random(seed * 100 + index))
+    hoppers.push(speaker, new Hopper(sessionId, fleet, new Random(seed * 100 + 50 + index)))
     for (let number = 0; number < CHATS; number++) {
       const chat = chatOf(`${sessionId}-${number}`, random)
       chats.set(chat.id, chat)
-      speaker?.say(chat)
+      speaker.say(chat)
     }
   }
   for (let event = 0; event < EVENTS; event++) {
@@ -50,7 +52,7 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
     await happen(random, server, fleet, leaseMs, report)
   }
   const isQuiet = async (): Promise<boolean> => {
-    for (const node of fleet.nodes) if (!node.isUp || node.isDead) await node.start()
+    for (const node of fleet.nodes) await node.start()
     return hoppers.every((hopper) => hopper.isDone)
   }
   await until('all turns to end', PATIENCE_MS, isQuiet).catch(() => {
@@ -118,10 +120,17 @@ function check ({ turns, sessionId }: Hopper, chats: Map<string, Chat>, { ends, 
 
 /** All that the journal holds, read from its start: each turn has one end, nothing follows it, and nobody else has written into it. */
 async function checkJournal (sessionId: string, fleet: Fleet, chats: Map<string, Chat>, report: SeedReport): Promise<void> {
-  const entries = await replay(fleet.nodes[0]?.url ?? '', sessionId).catch((err: unknown) => {
-    report.faults.push(`${sessionId}: stuck: the journal cannot be read: ${String(err)}`)
-    return []
-  })
+  let entries: Frame[] = []
+  let failure: unknown
+  await until('the journal to be read', REPLAY_MS, async () => {
+    try {
+      entries = await replay(fleet.nodes[0]?.url ?? '', sessionId)
+      return true
+    } catch (err) {
+      failure = err
+      return false
+    }
+  }).catch(() => { report.faults.push(`${sessionId}: stuck: the journal cannot be read: ${String(failure)}`) })
   const texts = new Map<string, string>()
   const ended = new Set<string>()
   let seq = 0
