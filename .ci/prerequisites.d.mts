@@ -1,0 +1,2 @@
+export function missingPackages (): string[]
+export function postgresProgram (name: string): string
