@@ -41,7 +41,7 @@ export class PostgresLink {
    * Does all of `work` or nothing.
    * @throws StoreError
    */
-  async transaction<T> (mode: 'READ ONLY' | 'READ WRITE', work: (statement: Statement) => Promise<T>): Promise<T> {
+  async transaction<T> (mode: 'READ ONLY' | '', work: (statement: Statement) => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new StoreError('closed', 'it was closed')
     const late = new AbortController()
     return new Promise((resolve, reject) => {

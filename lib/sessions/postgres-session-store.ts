@@ -52,7 +52,7 @@ export async function migratePostgresSessions (pool: PostgresPool, tables: Postg
   const statements = postgresSessionSql(tables)
   const link = new PostgresLink('the migration of sessions', pool, DEFAULT_BOUNDS.timeoutMs * 10)
   try {
-    await link.transaction('READ WRITE', async (statement) => {
+    await link.transaction('', async (statement) => {
       // `IF NOT EXISTS` is no help to two that look at the same time.
       await statement('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))::text', [statements])
       for (const each of statements.split(';\n')) await statement(each, [])
@@ -78,7 +78,7 @@ class PostgresStore implements SessionStore {
     const rows = messages.map(({ role, content, turnId, at, complete, metadata }) => ({
       turn: JSON.stringify(turnId), role, at, body: JSON.stringify({ role, content, turnId, at, complete, metadata })
     }))
-    await this.#link.transaction('READ WRITE', async (statement) => {
+    await this.#link.transaction('', async (statement) => {
       if (rows.length === 0) return
       const [names, list] = [sessionKeyText(key), listOf(key)]
       const session = await this.#lock(statement, names, list)
@@ -127,7 +127,7 @@ class PostgresStore implements SessionStore {
   }
 
   async delete (key: SessionKey): Promise<boolean> {
-    const rows = await this.#link.transaction('READ WRITE', async (statement) => statement(
+    const rows = await this.#link.transaction('', async (statement) => statement(
       `DELETE FROM ${this.#names.sessions} WHERE key = $1 RETURNING (${isKept('$2')})::text AS kept`,
       [hash(sessionKeyText(key)), this.#bounds.ttlMs]
     ))
