@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers/promises'
+
 import { systemClock } from '../clock.js'
 import { backOffMs } from './back-off.js'
 import { has } from './ioredis-wire.js'
@@ -25,8 +27,9 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
   // What `isNodeRedisClient` has found has these members. How replies are to be mapped is the host's affair, for its own commands.
   const { duplicate, options, _options } = client as unknown as Host
   const own = duplicate.call(client, isCluster
-    ? { commandOptions: {}, defaults: withOwn(_options?.defaults) }
-    : { commandOptions: {}, ...withOwn(options) })
+    // A node that is away must not keep those that are there from being used.
+    ? { commandOptions: {}, minimizeConnections: true, defaults: withOwn(_options?.defaults) }
+    : { ...withOwn(options), commandOptions: {} })
 
   let isClosed = false
   let waiting = 0
@@ -40,11 +43,14 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
   /** A client tries again by itself, but a cluster that was never reached does not. */
   async function connect (noteTried: () => void): Promise<void> {
     for (let attempt = 0; !isClosed && !own.isOpen; attempt++) {
-      await own.connect().then(noteTried, () => new Promise((resolve) => {
+      try {
+        await own.connect()
+      } catch {
         noteTried()
-        setTimeout(resolve, backOffMs(attempt)).unref()
-      }))
+        await setTimeout(backOffMs(attempt), undefined, { ref: false })
+      }
     }
+    noteTried()
   }
 
   function reconnect (): void {

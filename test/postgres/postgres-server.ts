@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { Pool, type PoolConfig } from 'pg'
 import type { Test } from 'tap'
 
-import { postgresProgram } from '../../.ci/prerequisites.mjs'
+import { postgresProgram } from '../../.ci/postgres-program.mjs'
 
 /** PostgreSQL will not run as root; this user comes with Debian's package. */
 const USER = 'postgres'

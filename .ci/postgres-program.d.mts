@@ -1,2 +1,1 @@
-export function missingPackages (): string[]
 export function postgresProgram (name: string): string
