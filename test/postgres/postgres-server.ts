@@ -19,11 +19,12 @@ const MAX_PRINTED = 16_384
  * taken. It ends with its test, and also when the process of the test dies, however that does.
  */
 export class PostgresServer {
-  readonly #folder: string
+  /** Where its socket is: the `host` of connections to it. */
+  readonly folder: string
   #child: ChildProcess | undefined
 
   private constructor (folder: string) {
-    this.#folder = folder
+    this.folder = folder
   }
 
   static async start (t: Test): Promise<PostgresServer> {
@@ -39,7 +40,7 @@ export class PostgresServer {
 
   /** Connections to it, as a host would have them. They end with the test. */
   pool (t: Test, config: PoolConfig = {}): Pool {
-    const pool = new Pool({ host: this.#folder, user: USER, database: 'postgres', ...config })
+    const pool = new Pool({ host: this.folder, user: USER, database: 'postgres', ...config })
     t.teardown(async () => {
       // A test that breaks connections may have ended it.
       if (!pool.ended) await pool.end()
@@ -49,9 +50,9 @@ export class PostgresServer {
 
   /** Starts it, again over the same folder. Resolves once it takes connections. */
   async launch (): Promise<void> {
-    const settings = { listen_addresses: '', unix_socket_directories: this.#folder, fsync: 'off' }
+    const settings = { listen_addresses: '', unix_socket_directories: this.folder, fsync: 'off' }
     const child = asUser(postgresProgram('postgres'), [
-      '-D', join(this.#folder, 'data'), ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+      '-D', join(this.folder, 'data'), ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     ])
     this.#child = child
     await new Promise<void>((resolve, reject) => { whenItSays(child, READY, resolve, reject) })
