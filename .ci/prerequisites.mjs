@@ -1,10 +1,10 @@
 // What the tests need of the machine, beyond Node and `npm ci`. Run by itself it prints the Debian packages that are
 // missing, for `.ci/run` to install. One more is one more line here.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
+
+import { postgresProgram } from './postgres-program.mjs'
 
 const PREREQUISITES = [
   { debianPackage: 'curl', probe: ['curl', '--version'] },
@@ -14,14 +14,6 @@ const PREREQUISITES = [
   { debianPackage: 'redis-server', probe: ['redis-server', '--version'] },
   { debianPackage: 'postgresql', probe: [postgresProgram('postgres'), '--version'] }
 ]
-
-/** Debian keeps the programs of PostgreSQL off the PATH, in a folder of each version: the newest that is there. */
-export function postgresProgram (name) {
-  const home = '/usr/lib/postgresql'
-  const versions = existsSync(home) ? readdirSync(home).sort((one, other) => Number(other) - Number(one)) : []
-  const programs = versions.map((version) => join(home, version, 'bin', name))
-  return programs.find((program) => existsSync(program)) ?? name
-}
 
 /** Debian packages whose probe fails. */
 export function missingPackages () {

@@ -1,3 +1,6 @@
+import { setTimeout } from 'node:timers/promises'
+
+import { systemClock } from '../clock.js'
 import { backOffMs } from './back-off.js'
 import { has } from './ioredis-wire.js'
 import type { NodeRedisClient, RedisWire, RedisWireOptions } from './redis-client.js'
@@ -24,46 +27,71 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
   // What `isNodeRedisClient` has found has these members. How replies are to be mapped is the host's affair, for its own commands.
   const { duplicate, options, _options } = client as unknown as Host
   const own = duplicate.call(client, isCluster
-    ? { commandOptions: {}, defaults: withOwn(_options?.defaults) }
-    : { commandOptions: {}, ...withOwn(options) })
+    // A node that is away must not keep those that are there from being used.
+    ? { commandOptions: {}, minimizeConnections: true, defaults: withOwn(_options?.defaults) }
+    : { ...withOwn(options), commandOptions: {} })
 
   let isClosed = false
-  let noteTried: () => void = () => { /* replaced at once */ }
-  const tried = new Promise<void>((resolve) => { noteTried = resolve })
-  // Without a listener, an error would end the process.
-  own.on('error', () => { noteTried() })
-  void connect()
+  let waiting = 0
+  let heardAt = 0
+  const tried = new Promise<void>((resolve) => {
+    // Without a listener, an error would end the process.
+    own.on('error', () => { resolve() })
+    void connect(resolve)
+  })
 
   /** A client tries again by itself, but a cluster that was never reached does not. */
-  async function connect (): Promise<void> {
+  async function connect (noteTried: () => void): Promise<void> {
     for (let attempt = 0; !isClosed && !own.isOpen; attempt++) {
-      await own.connect().catch(() => new Promise((resolve) => {
+      try {
+        await own.connect()
+      } catch {
         noteTried()
-        setTimeout(resolve, backOffMs(attempt)).unref()
-      }))
+        await setTimeout(backOffMs(attempt), undefined, { ref: false })
+      }
     }
     noteTried()
+  }
+
+  function reconnect (): void {
+    disconnect()
+    void connect(ignore)
   }
 
   function disconnect (): void {
     if (own.isOpen) own.destroy()
   }
 
+  /** What is sent is a sign of life to node-redis too, so that a connection from which nothing comes would be kept while it is used. */
+  async function sendToOne (command: readonly string[]): Promise<unknown> {
+    const now = systemClock.now()
+    if (waiting === 0) heardAt = now
+    else if (now - heardAt > silenceMs) reconnect()
+    waiting++
+    try {
+      // An array of its own: node-redis keeps it until it is sent.
+      return await own.sendCommand([...command])
+    } finally {
+      waiting--
+      heardAt = systemClock.now()
+    }
+  }
+
   return {
     isCluster,
     tried,
     isReady: () => own.isReady,
-    // An array of its own: node-redis keeps it until it is sent.
-    send: (key, command) => isCluster ? own.sendCommand(key, false, [...command]) : own.sendCommand([...command]),
-    reconnect () {
-      disconnect()
-      void connect()
-    },
+    send: (key, command) => isCluster ? own.sendCommand(key, false, [...command]) : sendToOne(command),
+    reconnect,
     close () {
       isClosed = true
       disconnect()
     }
   }
+}
+
+function ignore (): void {
+  // Only the first attempt is waited for.
 }
 
 interface Host {

@@ -21,6 +21,8 @@ export class RedisLink {
   readonly isCluster: boolean
   readonly #wire: RedisWire
   readonly #commandTimeoutMs: number
+  /** Tells those that wait for an answer that there will be none. */
+  readonly #waiting = new Set<(error: StoreError) => void>()
   #isClosed = false
 
   /**
@@ -61,11 +63,13 @@ export class RedisLink {
 
   close (): void {
     this.#isClosed = true
+    // A connection that is silent may take its time to end.
+    for (const reject of this.#waiting) reject(closed())
     this.#wire.close()
   }
 
   async #sendNow (key: string, command: readonly string[]): Promise<unknown> {
-    if (this.#isClosed) throw new StoreError('closed', 'it was closed')
+    if (this.#isClosed) throw closed()
     if (!this.#wire.isReady()) await this.#wire.tried
     if (!this.#wire.isReady()) throw new StoreError('away', 'there is no connection to Redis')
     return this.#wire.send(key, command)
@@ -76,13 +80,16 @@ export class RedisLink {
       const stop = systemClock.after(this.#commandTimeoutMs, () => {
         reject(new StoreError('late', `Redis has not answered within ${this.#commandTimeoutMs} ms`))
       })
-      work().then(resolve, (error: unknown) => { reject(this.#told(error)) }).finally(stop)
+      this.#waiting.add(reject)
+      void work().then(resolve, (error: unknown) => { reject(this.#told(error)) }).finally(() => {
+        stop()
+        this.#waiting.delete(reject)
+      })
     })
   }
 
   #told (error: unknown): StoreError {
     if (error instanceof StoreError) return error
-    if (this.#isClosed) return new StoreError('closed', 'it was closed')
     const text = error instanceof Error ? error.message : String(error)
     switch (replyCodeOf(error)) {
       case undefined: return new StoreError('away', `the connection to Redis broke: ${text}`)
@@ -95,6 +102,10 @@ export class RedisLink {
       default: return new StoreError('refused', `Redis refused a command: ${text}`)
     }
   }
+}
+
+function closed (): StoreError {
+  return new StoreError('closed', 'it was closed')
 }
 
 function wireOf (what: string, client: unknown, options: RedisWireOptions): RedisWire {
