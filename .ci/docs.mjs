@@ -38,6 +38,7 @@ const PAGES = {
   'lib/limits.md': {
     limits: limitsTable,
     'journal-options': () => boundsTable('journal/memory-journal.ts', 'MemoryJournalOptions'),
+    'redis-journal-options': () => boundsTable('journal/redis/redis-journal-options.ts', 'RedisJournalOptions'),
     'redis-session-options': () => boundsTable('sessions/redis-session-store.ts', 'RedisSessionStoreOptions'),
     'postgres-session-options': () => boundsTable('sessions/postgres-session-store.ts', 'PostgresSessionStoreOptions')
   }
@@ -95,7 +96,7 @@ function limitsTable () {
 /** Of the numbers among the options of an interface. */
 function boundsTable (path, name) {
   const numbers = defaultsIn(sourceOf(path))
-  const options = propertiesOf(name, path).filter(({ byDefault }) => byDefault !== '')
+  const options = propertiesOf(name, path).filter(({ type }) => type === 'number')
   return table(['Option', 'What it is', 'Default'], options.map(({ name, sentence, byDefault }) => {
     const value = numbers.get(name)
     if (Number(byDefault.replaceAll('_', '')) !== value) throw new Error(`lib/${path}: ${name} says \`@default ${byDefault}\`, the code says ${value}`)

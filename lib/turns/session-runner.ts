@@ -131,8 +131,11 @@ export class SessionRunner {
 
   async #onNotTaken (session: LiveSession, first: LiveTurn | undefined, err: unknown): Promise<boolean> {
     this.#sessions.report(first?.chat ?? guestOf(session), err, 'the journal did not start a turn')
-    // Whoever has it in its queue is told again that it waits.
-    if (first === undefined) return false
+    // What waits in a journal that nodes share waits on: another node may have taken it.
+    if (first === undefined || session.home.journal.isShared) {
+      this.#retryLater(session)
+      return false
+    }
     await this.#sessions.drop(session, first, failedEnd('STORE_UNAVAILABLE'))
     return true
   }

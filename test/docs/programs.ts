@@ -239,6 +239,28 @@ ${LISTEN}`,
     }
   },
   {
+    section: 'Several nodes',
+    async prepare (t) {
+      return { REDIS_URL: (await RedisServer.start(t)).url }
+    },
+    before: `
+import { Redis } from 'ioredis'
+import { redisJournal, redisSessionStore } from 'fastify-ws-channel/redis'
+${APP}
+const { REDIS_URL: redisUrl = '' } = process.env
+`,
+    after: `
+await journal.ready()
+${LISTEN}`,
+    async attempt (t, { connect }) {
+      const client = await connect()
+      t.match(await askForText(client, 'tea', { sessionId: 'one' }), /tea/)
+      client.send({ type: 'history', sessionId: 'one' })
+      t.match(await client.next('history'), { messages: [{ role: 'user', content: 'tea' }, { role: 'assistant', complete: true }] })
+      await client.close()
+    }
+  },
+  {
     section: 'A client',
     before: `
 import assert from 'node:assert/strict'

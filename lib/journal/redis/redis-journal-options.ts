@@ -45,7 +45,7 @@ export interface RedisJournalOptions {
   onWarning?: ((message: string) => void) | undefined
 }
 
-const DEFAULTS = {
+const DEFAULT_BOUNDS = {
   leaseMs: 10_000,
   journalGraceMs: 5_000,
   commandTimeoutMs: 2_000,
@@ -61,8 +61,8 @@ const DEFAULTS = {
 }
 
 /** @throws TypeError without a prefix, for an option that there is not or what is no number; RangeError for a bound out of range */
-export function redisBounds (options: RedisJournalOptions): typeof DEFAULTS {
-  const bounds = wholeBoundsOf('a Redis journal', DEFAULTS, options, ['prefix', 'sharded', 'clock', 'onWarning'])
+export function redisBounds (options: RedisJournalOptions): typeof DEFAULT_BOUNDS {
+  const bounds = wholeBoundsOf('a Redis journal', DEFAULT_BOUNDS, options, ['prefix', 'sharded', 'clock', 'onWarning'])
   checkedPrefix('a Redis journal', options.prefix)
   // A lease that is given may be shorter than the default of what it bounds.
   if (options.journalGraceMs === undefined) bounds.journalGraceMs = Math.min(bounds.journalGraceMs, bounds.leaseMs)

@@ -146,7 +146,9 @@ export class Hopper {
     if (this.#position !== undefined) this.#position.seq = Math.max(seq, this.#position.seq)
     if (frame['done'] === true) {
       const end = String(frame['code'] ?? frame['finishReason'])
-      if (turn.ends.length > 0 && !this.#retold.delete(id)) this.#fault('two ends', frame)
+      // A node that could not write an end has told it to its own readers; the journal has another.
+      const isUnwritten = turn.ends[0] === 'STORE_UNAVAILABLE'
+      if (turn.ends.length > 0 && !this.#retold.delete(id) && !isUnwritten) this.#fault('two ends', frame)
       if (turn.ends.length === 0) turn.ends.push(end)
       return
     }
