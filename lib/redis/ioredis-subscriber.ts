@@ -19,13 +19,12 @@ export function ioredisSubscriber (
 
   /** ioredis subscribes again by itself, but does not say when that is in force: asking once more does. */
   async function renew (): Promise<void> {
-    try {
-      const all = [...channels]
-      for (let from = 0; from < all.length; from += CHANNELS_PER_COMMAND) await subscribe(all.slice(from, from + CHANNELS_PER_COMMAND))
-      onConnected()
-    } catch {
-      // It broke again: the next connection will tell.
-    }
+    const all = [...channels]
+    const some = Array.from({ length: Math.ceil(all.length / CHANNELS_PER_COMMAND) }, (_, index) => (
+      all.slice(index * CHANNELS_PER_COMMAND, (index + 1) * CHANNELS_PER_COMMAND)))
+    const renewed = await Promise.allSettled(some.map(subscribe))
+    // If it broke again, the next connection will tell.
+    if (renewed.every(({ status }) => status === 'fulfilled')) onConnected()
   }
 
   async function subscribe (some: string[]): Promise<void> {

@@ -7,6 +7,7 @@ import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { Line } from './line.js'
 import { ioredisClient } from './redis-clients.js'
 import { RedisServer } from './redis-server.js'
 import { until } from './until.js'
@@ -170,7 +171,7 @@ t.test('a session that nobody reads any more is let go, and can be read again', 
   const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
   t.teardown(async () => { await journal.close() })
   await journal.ready()
-  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*') as string[]).length
+  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*')).length
   const { cursor } = await follow(journal)
   t.equal(journal.stats().sessions, 1)
   clock.advance(60_000)
@@ -232,6 +233,38 @@ t.test('of a turn whose node is gone after its end only the right to run is left
   t.equal(await peer.salvage?.(S), undefined)
   await eventually(() => heard.includes('free'))
   t.equal((await peer.take(S, () => true))?.chat.turnId, 't2')
+})
+
+t.test('without a way to Redis no session can be followed, and who follows one goes on when there is one again', async (t) => {
+  const { server, admin } = await open(t)
+  const line = await Line.to(t, server.port)
+  const clock = new ManualClock()
+  const journal = redisJournal(await ioredisClient(t, server, { port: line.port }), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { cursor, next } = await follow(journal)
+  const other = { ...S, sessionId: 'other' }
+  line.cut()
+  await t.rejects(async () => journal.follow(other, {}, () => {}), { name: 'StoreError' })
+  for (let look = 0; look < 3; look++) {
+    clock.advance(look === 0 ? 10_000 : 200)
+    await t.rejects(async () => journal.claimed(S, { turnId: 't', bodyHash: 'h' }))
+  }
+  const base = (await stateOf(admin)).replace(/:s$/, '')
+  line.mend()
+  const news = async (): Promise<boolean> => {
+    clock.advance(200)
+    try {
+      return (await journal.publish(S, 'news', '{}')).seq > 0
+    } catch {
+      return false
+    }
+  }
+  await until('the way to Redis', PATIENCE_MS, news)
+  await until('the subscription', PATIENCE_MS, async () => (await admin.pubsub('CHANNELS', base)).length > 0)
+  t.match(await next(), { name: 'news', seq: 1 })
+  cursor.close()
+  t.ok(await journal.follow(other, {}, () => {}))
 })
 
 t.test('a journal whose Redis lets nobody read its settings warns of nothing', async (t) => {

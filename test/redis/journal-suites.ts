@@ -4,7 +4,8 @@ import { journalSuite, type ConformanceTest, type JournalLimits } from '../../li
 import type { Journal } from '../../lib/journal/journal.js'
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisClient } from '../../lib/redis/redis-client.js'
-import type { Line } from './line.js'
+import { Line } from './line.js'
+import { startRedisCluster } from './redis-cluster.js'
 import { until } from './until.js'
 
 /** Long enough for what Redis answers on a machine that is busy, short enough to be waited for. */
@@ -61,6 +62,19 @@ export function wayOver (client: RedisClient, ...lines: Line[]): NodeWay {
     cut () { for (const line of lines) line.cut() },
     mend () { for (const line of lines) line.mend() }
   }
+}
+
+/** A cluster, and lines to its nodes under which they are known by their own addresses. */
+export async function linedCluster (t: Test) {
+  const cluster = await startRedisCluster(t)
+  const lines: Line[] = []
+  const addresses: Record<string, { host: string, port: number }> = {}
+  for (const { port } of cluster.nodes) {
+    const line = await Line.to(t, port)
+    lines.push(line)
+    addresses[`127.0.0.1:${port}`] = { host: '127.0.0.1', port: line.port }
+  }
+  return { cluster, lines, addresses }
 }
 
 /** So many owners are in every part of a cluster of three, but for one case in a million. */

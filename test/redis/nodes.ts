@@ -35,7 +35,8 @@ export interface NodesOptions {
 export const LEASE_MS = 600
 
 /** Nodes with one Redis and one history. They end with the test. */
-export async function startNodes (t: Test, count: number, { redis, journal, channel, fastify = {}, around = (each) => each }: NodesOptions = {}) {
+export async function startNodes (t: Test, count: number, options: NodesOptions = {}) {
+  const { redis, journal, channel, fastify = {}, around = (each) => each } = options
   const server = await RedisServer.start(t, redis)
   const store = memorySessionStore()
   const nodes: Node[] = []
