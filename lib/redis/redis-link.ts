@@ -1,4 +1,4 @@
-import { systemClock } from '../clock.js'
+import { MAX_TIMEOUT_MS, systemClock } from '../clock.js'
 import { StoreError } from '../store-error.js'
 import { ioredisWire, isIoredisClient } from './ioredis-wire.js'
 import { isNodeRedisClient, nodeRedisWire } from './node-redis-wire.js'
@@ -30,7 +30,7 @@ export class RedisLink {
    * @throws TypeError for a client of no known shape
    */
   constructor (what: string, client: RedisClient, { commandTimeoutMs }: RedisLinkOptions) {
-    this.#wire = wireOf(what, client, { silenceMs: SILENCE_PER_TIMEOUT * commandTimeoutMs })
+    this.#wire = wireOf(what, client, { silenceMs: Math.min(SILENCE_PER_TIMEOUT * commandTimeoutMs, MAX_TIMEOUT_MS) })
     this.#commandTimeoutMs = commandTimeoutMs
     this.isCluster = this.#wire.isCluster
   }

@@ -1,8 +1,9 @@
-import { systemClock } from '../clock.js'
+import { MAX_TIMEOUT_MS, systemClock } from '../clock.js'
 import { StoreError } from '../store-error.js'
 
 /** The host's own pool, told by its shape: a `Pool` of `pg`. */
 export interface PostgresPool {
+  readonly totalCount: number
   connect (): Promise<PostgresClient>
   on (event: 'error', listener: (error: Error) => void): unknown
   off (event: 'error', listener: (error: Error) => void): unknown
@@ -14,7 +15,7 @@ export interface PostgresClient {
 }
 
 /** One statement of a transaction; its rows, whose columns are all texts. */
-export type Statement = (text: string, values: unknown[]) => Promise<Row[]>
+export type Statement = (text: string, values?: unknown[]) => Promise<Row[]>
 export type Row = Readonly<Record<string, string | null>>
 
 /** By the first letters of an SQLSTATE, the longest first. */
@@ -32,7 +33,7 @@ export class PostgresLink {
   constructor (what: string, pool: PostgresPool, timeoutMs: number) {
     if (!isPool(pool)) throw new TypeError(`${what} needs a pool: a Pool of pg`)
     this.#pool = pool
-    this.#timeoutMs = timeoutMs
+    this.#timeoutMs = Math.min(timeoutMs, MAX_TIMEOUT_MS)
     // A connection that breaks while nobody uses it would else end the process of a host that has no listener.
     pool.on('error', ignore)
   }
@@ -84,7 +85,7 @@ export class PostgresLink {
 }
 
 function isPool (pool: unknown): pool is PostgresPool {
-  return typeof pool === 'object' && pool !== null && ['connect', 'on', 'off'].every((name) => name in pool) && !('release' in pool)
+  return typeof pool === 'object' && pool !== null && ['connect', 'on', 'off', 'totalCount'].every((name) => name in pool)
 }
 
 /** What the database says of an error beside its message holds what was to be written. */

@@ -55,7 +55,7 @@ export async function migratePostgresSessions (pool: PostgresPool, tables: Postg
     await link.transaction('', async (statement) => {
       // `IF NOT EXISTS` is no help to two that look at the same time.
       await statement('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))::text', [statements])
-      for (const each of statements.split(';\n')) await statement(each, [])
+      await statement(statements)
     })
   } finally {
     link.close()

@@ -239,7 +239,8 @@ for (const [library, connect] of Object.entries({ ioredis: ioredisClient, redis:
 
     await t.test('forgets its scripts, it tells them again', async (t) => {
       const server = await RedisServer.start(t)
-      const [store, admin] = [open(t, await connect(t, server)), await ioredisClient(t, server)]
+      const store = open(t, await connect(t, server), { commandTimeoutMs: Number.MAX_SAFE_INTEGER })
+      const admin = await ioredisClient(t, server)
       await store.append(key('s'), [said('t1')])
       await admin.script('FLUSH')
       await store.append(key('s'), [said('t2')])
