@@ -3,7 +3,8 @@ export type Awaitable<T> = T | PromiseLike<T>
 
 /** Tells the two apart, so that the in-memory path stays synchronous. */
 export function isPromiseLike<T> (value: Awaitable<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  // Not by `in`, which costs ten times as much where objects of many shapes are asked.
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
 /** Goes on with a value: at once where it is there, else when it comes. */

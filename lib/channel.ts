@@ -6,13 +6,13 @@ import { MAX_TIMEOUT_MS, systemClock, type Clock } from './clock.js'
 import { FST_WS_CHANNEL_INJECTED, FST_WS_CHANNEL_NOT_READY, FST_WS_CHANNEL_OPTION } from './errors.js'
 import { checkJournal, resolveExecutor, resolveStore } from './injected.js'
 import type { Journal, Position } from './journal/journal.js'
-import { memoryJournal } from './journal/memory-journal.js'
+import { memoryJournal, unsharedJournal } from './journal/memory-journal.js'
 import type { ResolvedLimits, WsChannelOptions } from './options.js'
 import type { AsyncApiDocument } from './protocol/asyncapi.js'
 import { createDecoder } from './protocol/decode.js'
 import { ANONYMOUS } from './protocol/names.js'
 import type { ServerFrame } from './protocol/server-frames.js'
-import { memorySessionStore, type MemorySessionStore } from './sessions/memory-session-store.js'
+import { unsharedSessionStore, type MemorySessionStore } from './sessions/memory-session-store.js'
 import type { SessionStore } from './sessions/session-store.js'
 import { Connections } from './transports/connections.js'
 import { HostAccess, type FollowOptions, type HostChat, type SessionRef, type StartedTurn } from './transports/host-access.js'
@@ -128,7 +128,7 @@ export class ChannelRuntime {
     const givenJournal = this.#options.journal === undefined ? undefined : checkJournal(this.#options.journal)
     const store = resolveStore(this.#fastify, this.#options.sessionStore, clock)
     const named = { journal: givenJournal ?? memoryJournal({ clock }), store: store.value }
-    const unnamed = { journal: memoryJournal({ clock }), store: unnamedStore(clock, limits) }
+    const unnamed = { journal: unsharedJournal({ clock }), store: unnamedStore(clock, limits) }
     const { onBusy = 'queue', onDisconnect = 'continue', authorize } = this.#options
     const agents = agentsOrThrow(executor.value)
     const engine = new Engine({ agents, named, unnamed, limits: { ...limits, onBusy, onDisconnect }, clock, log })
@@ -273,7 +273,7 @@ function isHttpRefusal (thrown: unknown): boolean {
 
 /** A connection's own sessions are short, many, and must not push each other out. */
 function unnamedStore (clock: Clock, { maxConnections, maxOwnSessions }: ResolvedLimits): MemorySessionStore {
-  return memorySessionStore({
+  return unsharedSessionStore({
     clock,
     maxSessions: maxConnections * maxOwnSessions,
     maxMessagesPerSession: 200,

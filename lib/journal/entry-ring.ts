@@ -60,6 +60,17 @@ export class EntryRing {
     return { entry, textBefore: this.#figure(slot, 0), through: this.#figure(slot, 1), at: this.#figure(slot, 2) }
   }
 
+  /** The same without what is kept beside it. */
+  entryAt (seq: number): Entry | undefined {
+    return seq < this.first || seq > this.top ? undefined : this.#entries[seq % this.#entries.length]
+  }
+
+  /** Of an entry that is held. */
+  textBefore (seq: number): number { return this.#figure(seq % this.#entries.length, 0) }
+
+  /** Of an entry that is held. */
+  throughAt (seq: number): number { return this.#figure(seq % this.#entries.length, 1) }
+
   push (entry: Entry, textBefore: number, at: number): void {
     if (this.size === this.#entries.length) this.#makeRoom()
     this.through += sizeOf(entry)
@@ -75,12 +86,16 @@ export class EntryRing {
 
   /** Forgets entries written before `at`. */
   trimOlderThan (at: number): void {
-    for (let oldest = this.get(this.first); oldest !== undefined && oldest.at < at; oldest = this.get(this.first)) {
-      this.#trimOne()
-    }
-    if (this.size > 0) return
+    if (this.size > 0 && this.#figure(this.first % this.#entries.length, 2) >= at) return
+    while (this.size > 0 && this.#figure(this.first % this.#entries.length, 2) < at) this.#trimOne()
+    if (this.size > 0 || this.#entries.length === 0) return
     this.#entries = []
     this.#figures = []
+  }
+
+  /** Forgets entries up to and including that one. */
+  trimThrough (seq: number): void {
+    while (this.first <= seq && this.size > 0) this.#trimOne()
   }
 
   #figure (slot: number, index: number): number {
@@ -107,12 +122,12 @@ export class EntryRing {
   }
 
   #trimOne (): void {
-    const oldest = this.get(this.first)
-    this.#entries[this.first % this.#entries.length] = undefined
+    const slot = this.first % this.#entries.length
+    const oldest = this.#entries[slot]
+    this.#entries[slot] = undefined
+    this.#forgotten = this.#figure(slot, 1)
     this.first++
-    if (oldest === undefined) return
-    this.#forgotten = oldest.through
-    if (oldest.entry.kind !== 'text') this.#onForgotten(oldest.entry)
+    if (oldest !== undefined && oldest.kind !== 'text') this.#onForgotten(oldest)
   }
 }
 

@@ -12,7 +12,8 @@ export class MemoryTurn implements Run {
   /** Once the turn has ended, no more of it than its names. */
   chat: StoredChat
   readonly text = new TurnText()
-  readonly cursors = new Set<MemoryTurnCursor>()
+  /** Exchanged where one comes or goes: what is woken may close itself. */
+  cursors: readonly MemoryTurnCursor[] = NOBODY
   readonly log: TurnLog
   /** The place before the turn's first entry; `undefined` while it waits. */
   start: Place | undefined
@@ -111,6 +112,8 @@ export class MemoryTurn implements Run {
   }
 }
 
+const NOBODY: readonly MemoryTurnCursor[] = []
+
 export class MemoryTurnCursor implements TurnCursor {
   /** The last entry read. */
   seq = 0
@@ -129,7 +132,7 @@ export class MemoryTurnCursor implements TurnCursor {
     this.#wake = wake
     this.#quarterRing = quarterRing
     if (turn.start !== undefined) this.moveTo(turn.start)
-    turn.cursors.add(this)
+    turn.cursors = [...turn.cursors, this]
   }
 
   next (): Entry | 'lost' | undefined {
@@ -137,6 +140,7 @@ export class MemoryTurnCursor implements TurnCursor {
     if (this.#hasEnd) return undefined
     const entry = turn.start === undefined ? undefined : this.#read(turn)
     turn.resumeIfRead(this.#quarterRing)
+    if (entry === undefined || this.#hasEnd) turn.log.onRead(this.seq)
     if (entry !== undefined) return entry
     if (turn.isForgotten) return 'lost'
     this.#isAsleep = true
@@ -159,7 +163,7 @@ export class MemoryTurnCursor implements TurnCursor {
   }
 
   close (): void {
-    this.#turn.cursors.delete(this)
+    this.#turn.cursors = this.#turn.cursors.length === 1 ? NOBODY : this.#turn.cursors.filter((cursor) => cursor !== this)
     this.#turn.resumeIfRead(this.#quarterRing)
   }
 
@@ -169,12 +173,11 @@ export class MemoryTurnCursor implements TurnCursor {
 
   #fromRing (turn: MemoryTurn): Entry | undefined {
     const { ring } = turn.log
-    for (let held = ring.get(this.seq + 1); held !== undefined; held = ring.get(this.seq + 1)) {
+    for (let entry = ring.entryAt(this.seq + 1); entry !== undefined; entry = ring.entryAt(this.seq + 1)) {
       this.seq++
-      this.through = held.through
-      const { entry } = held
+      this.through = ring.throughAt(this.seq)
       if (entry.turnId !== turn.chat.turnId) continue
-      if (entry.kind === 'text') this.#textRead = held.textBefore + entry.content.length
+      if (entry.kind === 'text') this.#textRead = ring.textBefore(this.seq) + entry.content.length
       if (entry.kind === 'message') this.#messagesRead++
       if (entry.kind === 'end') this.#hasEnd = true
       return entry
@@ -241,6 +244,8 @@ export interface TurnLog {
   readonly cursors: ReadonlySet<SessionReader>
   keepEnded (turn: MemoryTurn): void
   wake (turn: MemoryTurn, isUrgent?: boolean): void
+  /** A reader of one turn has read all that there is, up to that entry. */
+  onRead (seq: number): void
 }
 
 /** A reader of a session, as far as the pace of a turn goes. */

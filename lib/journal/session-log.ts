@@ -5,6 +5,11 @@ import { EntryRing, type RingLimits } from './entry-ring.js'
 import type { Entry, OpenTurn } from './journal.js'
 import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
 
+export interface SessionLogLimits extends RingLimits {
+  /** What the reader of a turn has read is not kept for others: there will be none. */
+  forgetsRead: boolean
+}
+
 /** What a memory journal knows of one session: its entries, who waits, who runs, and who reads. */
 export class SessionLog implements TurnLog {
   readonly key: SessionKey
@@ -23,15 +28,17 @@ export class SessionLog implements TurnLog {
   /** What of `bytes` the journal has counted. */
   countedBytes = 0
   readonly #maxEndedUnits: number
+  readonly #forgetsRead: boolean
   /** Turns whose ends the ring still holds, in their order: who reads or asks for them may need their text. */
   readonly #endedById = new Map<string, MemoryTurn>()
   #endedUnits = 0
 
-  constructor (key: SessionKey, text: string, limits: RingLimits, epoch = newEpoch()) {
+  constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch = newEpoch()) {
     this.key = key
     this.text = text
     this.epoch = epoch
     this.#maxEndedUnits = limits.maxBytes / 2
+    this.#forgetsRead = limits.forgetsRead
     this.ring = new EntryRing(limits, (entry) => { this.#onForgotten(entry) })
   }
 
@@ -45,14 +52,13 @@ export class SessionLog implements TurnLog {
 
   /** A turn that runs, waits, or has ended and is still kept. */
   find (turnId: string): MemoryTurn | undefined {
-    const isIt = ({ chat }: MemoryTurn): boolean => chat.turnId === turnId
-    if (this.running !== undefined && isIt(this.running)) return this.running
-    return this.queue.find(isIt) ?? this.#endedById.get(turnId)
+    if (this.running?.chat.turnId === turnId) return this.running
+    return this.queue[this.#indexOf(turnId)] ?? this.#endedById.get(turnId)
   }
 
   /** Takes a chat that waits out of the queue. */
   unqueue (turnId: string): MemoryTurn | undefined {
-    const index = this.queue.findIndex(({ chat }) => chat.turnId === turnId)
+    const index = this.#indexOf(turnId)
     return index < 0 ? undefined : this.queue.splice(index, 1)[0]
   }
 
@@ -83,7 +89,15 @@ export class SessionLog implements TurnLog {
   /** Tells the readers of the session, and those of the turn, that there is more. */
   wake (turn?: MemoryTurn, isUrgent = false): void {
     if (turn !== undefined) for (const cursor of turn.cursors) cursor.wake(isUrgent)
-    for (const cursor of this.cursors) cursor.wake(isUrgent)
+    if (this.cursors.size > 0) for (const cursor of this.cursors) cursor.wake(isUrgent)
+  }
+
+  onRead (seq: number): void {
+    if (this.#forgetsRead && this.cursors.size === 0) this.ring.trimThrough(seq)
+  }
+
+  #indexOf (turnId: string): number {
+    return this.queue.findIndex(({ chat }) => chat.turnId === turnId)
   }
 
   #onForgotten ({ seq, kind, turnId }: Entry): void {

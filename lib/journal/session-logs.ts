@@ -1,9 +1,8 @@
 import type { Clock } from '../clock.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
-import type { RingLimits } from './entry-ring.js'
-import { SessionLog } from './session-log.js'
+import { SessionLog, type SessionLogLimits } from './session-log.js'
 
-export interface SessionLogsLimits extends RingLimits {
+export interface SessionLogsLimits extends SessionLogLimits {
   maxAgeMs: number
   maxSessions: number
   maxTotalBytes: number
@@ -18,6 +17,8 @@ export class SessionLogs {
   readonly #clock: Clock
   /** The one unused for longest first. */
   readonly #logs = new Map<string, SessionLog>()
+  /** What is asked for is mostly what was asked for last. */
+  #newest: SessionLog | undefined
   /** Bytes of all sessions, as they were when each was touched last. */
   #bytes = 0
 
@@ -33,7 +34,8 @@ export class SessionLogs {
   }
 
   find (key: SessionKey): SessionLog | undefined {
-    return this.#logs.get(sessionKeyText(key))
+    const text = sessionKeyText(key)
+    return this.#newest?.text === text ? this.#newest : this.#logs.get(text)
   }
 
   /** Whether there is room for the session, idle ones that could make some gone. */
@@ -44,13 +46,12 @@ export class SessionLogs {
   }
 
   open (key: SessionKey): SessionLog {
-    const text = sessionKeyText(key)
-    let log = this.#logs.get(text)
-    if (log === undefined) {
-      this.#makeRoom()
-      log = new SessionLog(key, text, this.#limits)
-      this.#logs.set(text, log)
-    }
+    const found = this.find(key)
+    if (found !== undefined) return found
+    this.#makeRoom()
+    const log = new SessionLog(key, sessionKeyText(key), this.#limits)
+    this.#logs.set(log.text, log)
+    this.#newest = log
     return log
   }
 
@@ -62,6 +63,7 @@ export class SessionLogs {
 
   drop (log: SessionLog): void {
     this.#logs.delete(log.text)
+    if (this.#newest === log) this.#newest = undefined
     this.#bytes -= log.countedBytes
   }
 
@@ -100,6 +102,8 @@ export class SessionLogs {
 
   #moveToBack (log: SessionLog): void {
     log.usedAt = this.#clock.now()
+    if (this.#newest === log) return
+    this.#newest = log
     this.#logs.delete(log.text)
     this.#logs.set(log.text, log)
   }

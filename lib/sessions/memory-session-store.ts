@@ -6,7 +6,7 @@ import { emptySessionBytes, keptOf, MemorySession, type Kept } from './memory-se
 import type {
   MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage, SessionStore
 } from './session-store.js'
-import { TouchOrder } from './touch-order.js'
+import { TouchOrder, type Ordered } from './touch-order.js'
 
 export interface MemorySessionStoreOptions {
   /** Sessions kept. One more, and the session that was left alone longest is forgotten. @default 10_000 */
@@ -53,7 +53,12 @@ const DEFAULT_BOUNDS = {
  * @throws RangeError for a bound that is not at least 1, TypeError for an option that there is not
  */
 export function memorySessionStore (options: MemorySessionStoreOptions = {}): MemorySessionStore {
-  return new MemoryStore(options)
+  return new MemoryStore(options, false)
+}
+
+/** The same for sessions whose turns come once: what was said in an earlier one is not looked for when something is appended. */
+export function unsharedSessionStore (options: MemorySessionStoreOptions = {}): MemorySessionStore {
+  return new MemoryStore(options, true)
 }
 
 class MemoryStore implements MemorySessionStore {
@@ -63,6 +68,7 @@ class MemoryStore implements MemorySessionStore {
   readonly #maxBytes: number
   readonly #maxIdleMs: number
   readonly #clock: Clock
+  readonly #turnsAreNew: boolean
   readonly #tag = crypto.randomUUID()
   readonly #entryByKey = new Map<string, Entry>()
   readonly #listByKey = new Map<string, SessionList>()
@@ -71,7 +77,8 @@ class MemoryStore implements MemorySessionStore {
   #made = 0
   #closed = false
 
-  constructor (options: MemorySessionStoreOptions) {
+  constructor (options: MemorySessionStoreOptions, turnsAreNew: boolean) {
+    this.#turnsAreNew = turnsAreNew
     const bounds = boundsOf('a memory session store', DEFAULT_BOUNDS, options, ['clock'])
     this.#maxSessions = bounds.maxSessions
     this.#maxMessagesPerSession = bounds.maxMessagesPerSession
@@ -95,12 +102,13 @@ class MemoryStore implements MemorySessionStore {
     if (fresh.length === 0) return
     this.#assertRoomFor(key, fresh)
     const entry = found ?? this.#open(key)
-    this.#counting(entry, (session) => {
-      for (const kept of fresh) session.add(kept)
-      while (session.size > this.#maxMessagesPerSession) session.forgetOldest()
-      while (session.size > 1 && session.bytes > this.#maxBytesPerSession) session.forgetOldest()
-    })
-    entry.list.byMessage.touch(entry.session)
+    const { session } = entry
+    const before = session.bytes
+    for (const kept of fresh) session.add(kept)
+    while (session.size > this.#maxMessagesPerSession) session.forgetOldest()
+    while (session.size > 1 && session.bytes > this.#maxBytesPerSession) session.forgetOldest()
+    this.#bytes += session.bytes - before
+    entry.list.byMessage.touch(session)
     this.#makeRoomBeside(entry)
   }
 
@@ -118,11 +126,11 @@ class MemoryStore implements MemorySessionStore {
     if (list === undefined) return { sessions: [] }
     const { byMessage, id } = list
     const end = before === undefined ? byMessage.top : positionOf(before, id, byMessage.top)
-    const slots = byMessage.newest(limit + 1, end)
-    const page = slots.slice(0, limit)
-    const sessions = page.map(({ item: { sessionId, updatedAt } }) => ({ sessionId, updatedAt }))
+    const found = byMessage.newest(limit + 1, end)
+    const page = found.slice(0, limit)
+    const sessions = page.map(({ sessionId, updatedAt }) => ({ sessionId, updatedAt }))
     const last = page.at(-1)
-    return last === undefined || slots.length <= limit ? { sessions } : { sessions, before: cursorOf(id, last.rank) }
+    return last === undefined || found.length <= limit ? { sessions } : { sessions, before: cursorOf(id, last.rank) }
   }
 
   delete (key: SessionKey): boolean {
@@ -164,7 +172,8 @@ class MemoryStore implements MemorySessionStore {
 
   /** Asked before anything changes: else one oversized answer would push out every other session for nothing. */
   #assertRoomFor (key: SessionKey, fresh: readonly Kept[]): void {
-    const bytes = fresh.reduce((sum, kept) => sum + kept.bytes, emptySessionBytes(key))
+    let bytes = emptySessionBytes(key)
+    for (const kept of fresh) bytes += kept.bytes
     if (bytes > this.#maxBytes) {
       throw new RangeError(`about ${bytes} bytes do not fit into a session store whose maxBytes is ${this.#maxBytes}`)
     }
@@ -172,8 +181,8 @@ class MemoryStore implements MemorySessionStore {
 
   #open (key: SessionKey): Entry {
     const keyText = sessionKeyText(key)
-    const session = new MemorySession(key, this.#newId())
-    const entry = { keyText, session, list: this.#openList(key), touchedAt: 0 }
+    const session = new MemorySession(key, this.#newId(), this.#turnsAreNew)
+    const entry: Entry = { keyText, session, list: this.#openList(key), touchedAt: 0, older: undefined, newer: undefined, rank: 0 }
     this.#entryByKey.set(keyText, entry)
     this.#touch(entry, this.#clock.now())
     this.#bytes += session.bytes
@@ -196,14 +205,14 @@ class MemoryStore implements MemorySessionStore {
     while (this.size > this.#maxSessions || this.#bytes > this.#maxBytes) {
       const oldest = this.#byTouch.oldest()
       if (oldest !== undefined && oldest !== entry) this.#forget(oldest)
-      else this.#counting(entry, (session) => { session.forgetOldest() })
+      else this.#forgetOldestOf(entry.session)
     }
   }
 
-  #counting ({ session }: Entry, change: (session: MemorySession) => void): void {
-    this.#bytes -= session.bytes
-    change(session)
-    this.#bytes += session.bytes
+  #forgetOldestOf (session: MemorySession): void {
+    const before = session.bytes
+    session.forgetOldest()
+    this.#bytes += session.bytes - before
   }
 
   #forget (entry: Entry): void {
@@ -218,20 +227,22 @@ class MemoryStore implements MemorySessionStore {
 
 /** The messages that are not kept yet, copied: what fails here leaves the store as it was. */
 function freshOf (messages: readonly SessionMessage[], session: MemorySession | undefined): Kept[] {
-  const seen = new Set<string>()
-  return messages.filter((message) => {
-    const identity = `${message.role}:${message.turnId}`
-    const isFresh = !seen.has(identity) && session?.has(message) !== true
-    seen.add(identity)
-    return isFresh
-  }).map(keptOf)
+  const fresh: Kept[] = []
+  const seen = messages.length > 1 ? new Set<string>() : undefined
+  for (const message of messages) {
+    const identity = seen && `${message.role}:${message.turnId}`
+    if (session?.has(message) === true || (identity !== undefined && seen?.has(identity) === true)) continue
+    if (identity !== undefined) seen?.add(identity)
+    fresh.push(keptOf(message))
+  }
+  return fresh
 }
 
 function listKeyText ({ owner, agentId }: SessionListKey): string {
   return JSON.stringify([owner, agentId])
 }
 
-interface Entry {
+interface Entry extends Ordered<Entry> {
   readonly keyText: string
   readonly session: MemorySession
   readonly list: SessionList

@@ -1,6 +1,7 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import { cursorOf, positionOf } from './cursor.js'
 import type { MessagePage, PageRequest, SessionMessage } from './session-store.js'
+import type { Ordered } from './touch-order.js'
 
 // Rough costs in V8 on 64 bits, measured over 10,000 sessions of 1 and of 100 short messages. Text is counted with two
 // bytes a unit, which is what it takes unless all of it is Latin-1.
@@ -8,60 +9,71 @@ const BYTES_PER_SESSION = 1_536
 const BYTES_PER_MESSAGE = 320
 
 /** The messages of one session, by position: each one's is one above that of the message before it. */
-export class MemorySession {
+export class MemorySession implements Ordered<MemorySession> {
   readonly id: string
   readonly sessionId: string
   /** The session's part of the estimate. */
   bytes: number
   updatedAt = 0
+  older: MemorySession | undefined
+  newer: MemorySession | undefined
+  rank = 0
   /** Position of the oldest message kept. */
   #start = 0
-  /** Position after the newest message. */
-  #end = 0
-  readonly #keptByPosition = new Map<number, Kept>()
-  readonly #keptByTurn = new Map<string, Kept[]>()
+  /** Where that is in the messages: before it there is nothing. */
+  #head = 0
+  #messages: Array<Kept | undefined> = []
+  /** The first message of each turn, which leads to the others; none where no turn comes twice. */
+  readonly #firstByTurn: Map<string, Kept> | undefined
 
-  constructor (key: SessionKey, id: string) {
+  /** @param turnsAreNew no message of an earlier turn will come again */
+  constructor (key: SessionKey, id: string, turnsAreNew: boolean) {
     this.id = id
+    this.#firstByTurn = turnsAreNew ? undefined : new Map()
     this.sessionId = key.sessionId
     this.bytes = emptySessionBytes(key)
   }
 
   get size (): number {
-    return this.#keptByPosition.size
+    return this.#messages.length - this.#head
   }
 
   has ({ turnId, role }: SessionMessage): boolean {
-    return this.#keptByTurn.get(turnId)?.some((kept) => kept.message.role === role) ?? false
+    if (this.#firstByTurn === undefined) return this.#newestHas(turnId, role)
+    let kept = this.#firstByTurn.get(turnId)
+    while (kept !== undefined && kept.role !== role) kept = kept.next
+    return kept !== undefined
   }
 
   add (kept: Kept): void {
-    const { turnId, at } = kept.message
-    this.#keptByPosition.set(this.#end++, kept)
-    const ofTurn = this.#keptByTurn.get(turnId)
-    if (ofTurn === undefined) this.#keptByTurn.set(turnId, [kept])
-    else ofTurn.push(kept)
+    this.#messages.push(kept)
+    this.#index(kept)
     this.bytes += kept.bytes
-    this.updatedAt = at
+    this.updatedAt = kept.at
   }
 
   forgetOldest (): void {
-    const kept = this.#keptByPosition.get(this.#start)
+    const kept = this.#messages[this.#head]
     if (kept === undefined) return
-    this.#keptByPosition.delete(this.#start++)
+    this.#messages[this.#head++] = undefined
+    this.#start++
+    if (this.#head > this.size) {
+      this.#messages = this.#messages.slice(this.#head)
+      this.#head = 0
+    }
     // The oldest of the session is the oldest of its turn.
-    const ofTurn = this.#keptByTurn.get(kept.message.turnId)
-    ofTurn?.shift()
-    if (ofTurn?.length === 0) this.#keptByTurn.delete(kept.message.turnId)
+    if (kept.next === undefined) this.#firstByTurn?.delete(kept.turnId)
+    else this.#firstByTurn?.set(kept.turnId, kept.next)
     this.bytes -= kept.bytes
   }
 
   page ({ limit, before }: PageRequest): MessagePage {
-    const end = before === undefined ? this.#end : positionOf(before, this.id, this.#end)
+    const top = this.#start + this.size
+    const end = before === undefined ? top : positionOf(before, this.id, top)
     const start = Math.max(this.#start, end - limit)
     const messages: SessionMessage[] = []
     for (let position = start; position < end; position++) {
-      const kept = this.#keptByPosition.get(position)
+      const kept = this.#messages[position - this.#start + this.#head]
       if (kept !== undefined) messages.push(messageOf(kept))
     }
     const isWhole = messages.length === 0 || start === this.#start
@@ -69,21 +81,40 @@ export class MemorySession {
   }
 
   turn (turnId: string): SessionMessage[] {
-    return (this.#keptByTurn.get(turnId) ?? []).map(messageOf)
+    if (this.#firstByTurn === undefined) return this.#messages.flatMap((kept) => kept?.turnId === turnId ? [messageOf(kept)] : [])
+    const messages: SessionMessage[] = []
+    for (let kept = this.#firstByTurn.get(turnId); kept !== undefined; kept = kept.next) messages.push(messageOf(kept))
+    return messages
+  }
+
+  #newestHas (turnId: string, role: SessionMessage['role']): boolean {
+    for (let i = this.#messages.length - 1; this.#messages[i]?.turnId === turnId; i--) {
+      if (this.#messages[i]?.role === role) return true
+    }
+    return false
+  }
+
+  #index (kept: Kept): void {
+    if (this.#firstByTurn === undefined) return
+    let last = this.#firstByTurn.get(kept.turnId)
+    if (last === undefined) return void this.#firstByTurn.set(kept.turnId, kept)
+    while (last.next !== undefined) last = last.next
+    last.next = kept
   }
 }
 
 /** A message as it is kept. Metadata is text: what is handed out is new each time, and its size is known. */
-export interface Kept {
-  readonly message: SessionMessage
+export interface Kept extends Omit<SessionMessage, 'metadata'> {
   readonly metadataText: string | undefined
   readonly bytes: number
+  /** The next message of its turn. */
+  next: Kept | undefined
 }
 
 export function keptOf ({ role, content, turnId, at, complete, metadata }: SessionMessage): Kept {
   const metadataText = metadata && JSON.stringify(metadata)
   const units = content.length + turnId.length + (metadataText?.length ?? 0)
-  return { message: { role, content, turnId, at, complete }, metadataText, bytes: BYTES_PER_MESSAGE + 2 * units }
+  return { role, content, turnId, at, complete, metadataText, bytes: BYTES_PER_MESSAGE + 2 * units, next: undefined }
 }
 
 /** What a session costs before its first message. */
@@ -91,8 +122,9 @@ export function emptySessionBytes ({ owner, agentId, sessionId }: SessionKey): n
   return BYTES_PER_SESSION + 2 * (owner.length + agentId.length + 2 * sessionId.length)
 }
 
-function messageOf ({ message, metadataText }: Kept): SessionMessage {
-  if (metadataText === undefined) return { ...message }
+function messageOf ({ role, content, turnId, at, complete, metadataText }: Kept): SessionMessage {
+  const message: SessionMessage = { role, content, turnId, at, complete }
   // The text is what `keptOf` made of a metadata object.
-  return { ...message, metadata: JSON.parse(metadataText) as Record<string, unknown> }
+  if (metadataText !== undefined) message.metadata = JSON.parse(metadataText) as Record<string, unknown>
+  return message
 }

@@ -1,16 +1,15 @@
 /**
- * Items in the order of their last touch. A touch leaves a hole where the item was; the holes are swept out when they
- * outnumber the items, which keeps every step O(1) in the long run. (The keys of a `Map` have such an order too, but
- * asking it for the first one walks over all of its holes each time.)
+ * Items in the order of their last touch, each of which knows its neighbours. A touch costs no memory and the same however
+ * many there are; what is read is walked to from the newest.
  */
-export class TouchOrder<T> {
-  readonly #slotByItem = new Map<T, Slot<T>>()
-  #slots: Slot<T>[] = []
-  #head = 0
+export class TouchOrder<T extends Ordered<T>> {
+  #oldest: T | undefined
+  #newest: T | undefined
   #top = 0
+  #size = 0
 
   get size (): number {
-    return this.#slotByItem.size
+    return this.#size
   }
 
   /** Above the rank of every item. */
@@ -19,61 +18,51 @@ export class TouchOrder<T> {
   }
 
   touch (item: T): void {
+    if (item === this.#newest) return
     this.delete(item)
-    const slot = { item, rank: this.#top++, taken: true }
-    this.#slotByItem.set(item, slot)
-    this.#slots.push(slot)
+    item.rank = this.#top++
+    item.older = this.#newest
+    if (this.#newest === undefined) this.#oldest = item
+    else this.#newest.newer = item
+    this.#newest = item
+    this.#size++
   }
 
   delete (item: T): void {
-    const slot = this.#slotByItem.get(item)
-    if (slot === undefined) return
-    slot.taken = false
-    this.#slotByItem.delete(item)
-    if (this.#slots.length > 2 * this.size + 8) this.#sweep()
+    const { older, newer } = item
+    if (older === undefined && this.#oldest !== item) return
+    if (older === undefined) this.#oldest = newer
+    else older.newer = newer
+    if (newer === undefined) this.#newest = older
+    else newer.older = older
+    item.older = item.newer = undefined
+    this.#size--
   }
 
   oldest (): T | undefined {
-    while (this.#slots[this.#head]?.taken === false) this.#head++
-    return this.#slots[this.#head]?.item
+    return this.#oldest
   }
 
   /** At most `limit` items of a lower rank than `end`, the newest first. */
-  newest (limit: number, end: number): Slot<T>[] {
-    const found: Slot<T>[] = []
-    for (let index = this.#indexOf(end) - 1; index >= this.#head && found.length < limit; index--) {
-      const slot = this.#slots[index]
-      if (slot?.taken === true) found.push(slot)
+  newest (limit: number, end: number): T[] {
+    const found: T[] = []
+    for (let item = this.#newest; item !== undefined && found.length < limit; item = item.older) {
+      if (item.rank < end) found.push(item)
     }
     return found
   }
 
+  /** Its items are not to be touched any more. */
   clear (): void {
-    this.#slotByItem.clear()
-    this.#sweep()
-  }
-
-  #indexOf (rank: number): number {
-    let low = 0
-    let high = this.#slots.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#slots[middle]?.rank ?? Infinity) < rank) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
-  #sweep (): void {
-    this.#slots = this.#slots.filter((slot) => slot.taken)
-    this.#head = 0
+    this.#oldest = this.#newest = undefined
+    this.#size = 0
   }
 }
 
-export interface Slot<T> {
-  item: T
-  /** Higher than that of every slot before it, and never given again. */
+/** What has its place in one order. */
+export interface Ordered<T> {
+  older: T | undefined
+  newer: T | undefined
+  /** Higher than that of every older item, and never given again. */
   rank: number
-  /** False once the item is elsewhere, or gone. */
-  taken: boolean
 }

@@ -277,7 +277,7 @@ export class Connection implements OutboxEvents {
     const { maxPendingReplyBytes, maxPendingRequests } = this.#tools.limits
     const isTooMuch = this.#outbox.pendingReplyBytes > maxPendingReplyBytes ||
       this.#pendingRequests > maxPendingRequests
-    if (this.#hasRoom()) for (const tell of this.#onRoom.splice(0)) tell()
+    if (this.#onRoom.length > 0 && this.#hasRoom()) for (const tell of this.#onRoom.splice(0)) tell()
     if (isTooMuch === this.#isPaused || !this.#isOpen()) return
     this.#isPaused = isTooMuch
     if (isTooMuch) this.#socket.pause()

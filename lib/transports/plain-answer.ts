@@ -16,14 +16,14 @@ export class PlainAnswer {
   /** Called when a refusal has been told. */
   onTold: (() => void) | undefined
   readonly #agentId: string
-  readonly #streamHead: string | undefined
+  readonly #head: Head | undefined
   #follower: TurnFollower | undefined
   #refusal: string | undefined
 
   /** @param isStreamed whether text comes as it is written, or joined at the end */
   constructor (agentId: string, isStreamed: boolean) {
     this.#agentId = agentId
-    this.#streamHead = isStreamed ? streamHead(agentId) : undefined
+    this.#head = isStreamed ? headOf(agentId) : undefined
   }
 
   /** The chat was accepted: this is its turn. */
@@ -46,8 +46,8 @@ export class PlainAnswer {
       const entry = this.#follower?.next(isBehind)
       if (entry === undefined) return undefined
       if (entry === 'lost') return LOST
-      if (entry.kind === 'text' && batch !== undefined && this.#streamHead !== undefined) {
-        batch.piece(headBytes(this.#streamHead), entry.content, PIECE_TAIL)
+      if (entry.kind === 'text' && batch !== undefined && this.#head !== undefined) {
+        batch.piece(this.#head.bytes, entry.content, PIECE_TAIL)
         return WRITTEN
       }
       const frame = this.#frameOf(entry)
@@ -62,7 +62,7 @@ export class PlainAnswer {
 
   #frameOf (entry: Entry): string | undefined {
     switch (entry.kind) {
-      case 'text': return this.#streamHead === undefined ? undefined : encodeStreamPiece(this.#streamHead, entry.content)
+      case 'text': return this.#head && encodeStreamPiece(this.#head.text, entry.content)
       case 'message': return this.#message('message', entry.content, false)
       case 'event': return undefined
       case 'end': return this.#end(entry.end)
@@ -70,25 +70,40 @@ export class PlainAnswer {
   }
 
   #end (end: TurnEnd): string {
-    const text = this.#streamHead === undefined ? this.#follower?.text() ?? '' : ''
+    const text = this.#head === undefined ? this.#follower?.text() ?? '' : ''
     this.close()
     const { error, content } = end
     if (error !== undefined) {
       return encode(errorFrame(error.code, { agentId: this.#agentId, done: true, text: error.text }))
     }
     if (content !== undefined) return this.#message('message', content, true)
-    return this.#message(this.#streamHead === undefined ? 'message' : 'stream', text, true)
+    return this.#head === undefined ? this.#message('message', text, true) : this.#head.end
   }
 
-  #message (type: 'message' | 'stream', content: string, done: boolean): string {
+  #message (type: 'message', content: string, done: boolean): string {
     return encode({ type, agentId: this.#agentId, content, done })
   }
 }
 
-/** That of the answer before is mostly that of the next. */
-let lastHead = { text: '', bytes: bytesOf('') }
+/** What the pieces of an agent's answers begin with, and the frame behind the last. */
+class Head {
+  readonly agentId: string
+  readonly text: string
+  readonly bytes: Uint8Array
+  readonly end: string
 
-function headBytes (head: string): Uint8Array {
-  if (lastHead.text !== head) lastHead = { text: head, bytes: bytesOf(`${head}"`) }
-  return lastHead.bytes
+  constructor (agentId: string) {
+    this.agentId = agentId
+    this.text = streamHead(agentId)
+    this.bytes = bytesOf(`${this.text}"`)
+    this.end = encode({ type: 'stream', agentId, content: '', done: true })
+  }
+}
+
+/** That of the answer before is mostly that of the next. */
+let lastHead = new Head('')
+
+function headOf (agentId: string): Head {
+  if (lastHead.agentId !== agentId) lastHead = new Head(agentId)
+  return lastHead
 }

@@ -57,7 +57,7 @@ export class PlainChats {
   }
 
   /** Nothing is being answered. */
-  get isIdle (): boolean { return this.#laneByAgent.size === 0 }
+  get isIdle (): boolean { return this.unanswered === 0 }
 
   /** @param inOrder runs what it is given after what was asked of the session before */
   start (frame: ChatFrame, agentId: string, inOrder = this.#tools.inOrder): void {
@@ -104,8 +104,9 @@ export class PlainChats {
     this.#tools.outbox.wake()
   }
 
-  /** Called after frames were sent: what has been answered needs no lane. */
+  /** Called after frames were sent: what has been answered needs no lane. One stays: most talk to one agent. */
   settle (): void {
+    if (this.#laneByAgent.size < 2) return
     for (const [agentId, lane] of this.#laneByAgent) {
       if (lane.length > 0) continue
       this.#laneByAgent.delete(agentId)
@@ -180,7 +181,7 @@ export class PlainChats {
     let oldest: [agentId: string, key: SessionKey] | undefined
     for (const entry of this.#ownSessionByAgent) {
       oldest ??= entry
-      if (this.#laneByAgent.has(entry[0])) continue
+      if ((this.#laneByAgent.get(entry[0])?.length ?? 0) > 0) continue
       oldest = entry
       break
     }

@@ -301,7 +301,7 @@ export class Requests {
   /** With the agent and session that it goes to: the host must not be asked about another one than is meant. */
   #addressed (frame: ClientFrame): ClientFrame {
     if (frame.type === 'ping') return frame
-    const addressed = { ...frame, agentId: this.#agentId(frame.agentId) }
+    const addressed = frame.agentId === undefined ? { ...frame, agentId: this.#agentId(undefined) } : frame
     const { sessionId } = this.#asker.facts
     if (sessionId === undefined || (addressed.type !== 'chat' && addressed.type !== 'cancel')) return addressed
     return { ...addressed, sessionId: addressed.sessionId ?? sessionId }

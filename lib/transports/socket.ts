@@ -58,9 +58,8 @@ export class ChannelSocket {
   write (chunks: readonly Buffer[], written: () => void): void {
     // Behind a frame that says 'close' nothing may follow.
     if (this.#socket.readyState !== this.#socket.OPEN) return process.nextTick(written)
-    const [first = EMPTY, ...rest] = chunks
-    if (rest.length === 0) {
-      this.#stream.write(first, written)
+    if (chunks.length === 1) {
+      this.#stream.write(chunks[0] ?? EMPTY, written)
       return
     }
     this.#stream.cork()

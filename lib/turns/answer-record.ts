@@ -1,5 +1,6 @@
 import type { Run } from '../journal/journal.js'
 import { PieceJoiner } from './piece-joiner.js'
+import { utf8Length } from './utf8-length.js'
 
 /** What a turn has answered so far, as its session will remember it, and how much more it may. */
 export class AnswerRecord {
@@ -28,7 +29,7 @@ export class AnswerRecord {
 
   /** Counts `text` if there is room for it. */
   hasRoomFor (text: string): boolean {
-    const bytes = this.#bytes + Buffer.byteLength(text)
+    const bytes = this.#bytes + utf8Length(text)
     if (bytes > this.#maxBytes) return false
     this.#bytes = bytes
     return true

@@ -1,4 +1,4 @@
-import { andThen, attempt, isPromiseLike, type Awaitable } from '../awaitable.js'
+import { andThen, isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Claimed, EndedTurn, FollowFrom, Offer, Position, TurnCursor, TurnEnd, Wake } from '../journal/journal.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import type { SessionKey } from '../protocol/session-key.js'
@@ -209,15 +209,16 @@ export class Engine {
     const refused = this.#refusal(chat)
     const turn = refused === undefined ? this.#sessions.enter(chat) : undefined
     if (turn === undefined) return this.known(chat).then((known) => known ?? refused ?? this.#noRoom('RATE_LIMITED'))
-    const settle = (started: Answer<Reader>): Answer<Reader> => {
-      turn.offering = undefined
-      if (!started.accepted) this.#sessions.leave(turn)
-      return started
-    }
     const offering = this.#offer(turn, attach)
-    if (!isPromiseLike(offering)) return settle(offering)
+    if (!isPromiseLike(offering)) return this.#settle(turn, offering)
     turn.offering = offering
-    return offering.then(settle)
+    return offering.then((answer) => this.#settle(turn, answer))
+  }
+
+  #settle<Reader> (turn: LiveTurn, answer: Answer<Reader>): Answer<Reader> {
+    turn.offering = undefined
+    if (!answer.accepted) this.#sessions.leave(turn)
+    return answer
   }
 
   #waiting ({ key, isNamed, turnId }: Chat): LiveTurn | undefined {
@@ -234,20 +235,28 @@ export class Engine {
 
   /** Never rejects. */
   #offer<Reader> (turn: LiveTurn, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
-    const { chat } = turn
-    const session = this.#sessions.open(chat.key, chat.isNamed)
+    const session = this.#sessions.open(turn.chat.key, turn.chat.isNamed)
     // Before the first tick: a drain that comes meanwhile must find it.
-    session.waiting.set(chat.turnId, turn)
-    const settle = (started: Answer<Reader>): Answer<Reader> => {
-      if (!started.accepted) this.#sessions.withdrawn(session, turn)
-      return started
+    session.waiting.set(turn.chat.turnId, turn)
+    try {
+      const answer = this.#accept(session, turn, attach)
+      if (!isPromiseLike(answer)) return this.#offered(session, turn, answer)
+      return answer.then((later) => this.#offered(session, turn, later), (err: unknown) => this.#notOffered(session, turn, err))
+    } catch (err) {
+      return this.#notOffered(session, turn, err)
     }
-    return attempt<Answer<Reader>>(() => andThen(this.#accept(session, turn, attach), settle), async (err) => {
-      this.#sessions.report(chat, err, 'the journal did not take a chat')
-      // What it may have taken all the same must not run for nobody.
-      await this.#sessions.retract(session, turn)
-      return { accepted: false, code: 'STORE_UNAVAILABLE' }
-    })
+  }
+
+  #offered<Reader> (session: LiveSession, turn: LiveTurn, answer: Answer<Reader>): Answer<Reader> {
+    if (!answer.accepted) this.#sessions.withdrawn(session, turn)
+    return answer
+  }
+
+  async #notOffered (session: LiveSession, turn: LiveTurn, err: unknown): Promise<Refused> {
+    this.#sessions.report(turn.chat, err, 'the journal did not take a chat')
+    // What it may have taken all the same must not run for nobody.
+    await this.#sessions.retract(session, turn)
+    return { accepted: false, code: 'STORE_UNAVAILABLE' }
   }
 
   #accept<Reader> (session: LiveSession, turn: LiveTurn, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
@@ -276,7 +285,7 @@ export class Engine {
     const { key, turnId, isNamed } = turn.chat
     const made = (cursor: TurnCursor | undefined): TurnFollower => {
       if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
-      const follower = new TurnFollower(cursor, turnId, wake, () => { turn.followers.delete(follower) })
+      const follower = new TurnFollower(cursor, turnId, wake, () => { turn.follower = undefined })
       this.#sessions.follow(turn, follower)
       return follower
     }

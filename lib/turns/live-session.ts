@@ -5,7 +5,7 @@ import type { Fault } from '../protocol/schema-check.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import type { TurnFollower } from './follow.js'
-import type { TurnRun } from './run-turn.js'
+import type { TurnRun, TurnTools } from './run-turn.js'
 import type { TimedJournal } from './timed-journal.js'
 
 /** A chat, as a transport hands it over. */
@@ -55,7 +55,7 @@ export type StartedOnce = Accepted<void> | Refused | Duplicate
 /** A session that has something to do on this node. */
 export interface LiveSession {
   readonly key: SessionKey
-  /** The key and the home as text. */
+  /** The key as text. */
   readonly text: string
   readonly home: TimedHome
   /** Accepted turns that do not run yet, by id, in their order. */
@@ -73,16 +73,21 @@ export interface LiveSession {
   stopRetry: (() => void) | undefined
 }
 
-/** A home whose journal answers in time. */
+/** A home whose journal answers in time. A connection's own session is not the named one that has the same name. */
 export interface TimedHome {
+  /** Those that have something to do, by their keys as text. */
+  readonly sessions: Map<string, LiveSession>
   readonly journal: TimedJournal
   readonly store: SessionStore
+  /** What its turns are run with. */
+  readonly tools: TurnTools
 }
 
 export interface LiveTurn {
   readonly chat: Chat
   readonly bytes: number
-  readonly followers: Set<TurnFollower>
+  /** Who has asked for it, if not as one of the session's readers. */
+  follower: TurnFollower | undefined
   /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */
   offering: PromiseLike<unknown> | undefined
   /** Since when nobody has followed it. */

@@ -15,7 +15,6 @@ export class LiveSessions {
   readonly #live: LiveTurns
   readonly #named: TimedHome
   readonly #unnamed: TimedHome
-  readonly #sessions = new Map<string, LiveSession>()
   /** Readers of whole sessions, which may have nothing to do. */
   readonly #followersBySession = new Map<string, Set<SessionFollower>>()
 
@@ -30,7 +29,7 @@ export class LiveSessions {
   get turnCount (): number { return this.#live.count }
 
   all (): LiveSession[] {
-    return [...this.#sessions.values()]
+    return [...this.#named.sessions.values(), ...this.#unnamed.sessions.values()]
   }
 
   /** A turn of a chat that there is room for. */
@@ -53,17 +52,18 @@ export class LiveSessions {
   }
 
   find (key: SessionKey, isNamed: boolean): LiveSession | undefined {
-    return this.#sessions.get(textOf(key, isNamed))
+    return this.home(isNamed).sessions.get(sessionKeyText(key))
   }
 
   open (key: SessionKey, isNamed: boolean): LiveSession {
-    const text = textOf(key, isNamed)
-    let session = this.#sessions.get(text)
+    const text = sessionKeyText(key)
+    const home = this.home(isNamed)
+    let session = home.sessions.get(text)
     if (session === undefined) {
       session = {
         key,
         text,
-        home: this.home(isNamed),
+        home,
         waiting: new Map(),
         running: undefined,
         taking: undefined,
@@ -72,7 +72,7 @@ export class LiveSessions {
         hasGuests: false,
         stopRetry: undefined
       }
-      this.#sessions.set(text, session)
+      home.sessions.set(text, session)
     }
     return session
   }
@@ -85,7 +85,8 @@ export class LiveSessions {
   closeIfIdle (session: LiveSession): void {
     if (session.running !== undefined || session.taking !== undefined || session.waiting.size > 0) return
     stopRetry(session)
-    if (this.#sessions.get(session.text) === session) this.#sessions.delete(session.text)
+    const { home: { sessions }, text } = session
+    if (sessions.get(text) === session) sessions.delete(text)
   }
 
   /** Ends a turn that waits. `false`: it does not wait, or not any more. */
@@ -127,21 +128,21 @@ export class LiveSessions {
   }
 
   follow (turn: LiveTurn, follower: TurnFollower): void {
-    turn.followers.add(follower)
+    turn.follower = follower
     const { unwrittenEnd } = turn
     if (unwrittenEnd !== undefined) this.#tell(turn, () => { follower.endUnwritten(unwrittenEnd) })
   }
 
   /** One more reader of a named session. */
   followSession (key: SessionKey, follower: SessionFollower): void {
-    const text = textOf(key, true)
+    const text = sessionKeyText(key)
     const followers = this.#followersBySession.get(text)
     if (followers === undefined) this.#followersBySession.set(text, new Set([follower]))
     else followers.add(follower)
   }
 
   unfollowSession (key: SessionKey, follower: SessionFollower): void {
-    const text = textOf(key, true)
+    const text = sessionKeyText(key)
     const followers = this.#followersBySession.get(text)
     followers?.delete(follower)
     if (followers?.size === 0) this.#followersBySession.delete(text)
@@ -151,8 +152,9 @@ export class LiveSessions {
   endUnwritten (turn: LiveTurn, end: TurnEnd): void {
     const { turnId, key, isNamed } = turn.chat
     turn.unwrittenEnd = end
-    for (const follower of turn.followers) this.#tell(turn, () => { follower.endUnwritten(end) })
-    for (const follower of this.#followersBySession.get(textOf(key, isNamed)) ?? []) {
+    this.#tell(turn, () => { turn.follower?.endUnwritten(end) })
+    if (!isNamed) return
+    for (const follower of this.#followersBySession.get(sessionKeyText(key)) ?? []) {
       this.#tell(turn, () => { follower.endUnwritten(turnId, end) })
     }
   }
@@ -176,20 +178,16 @@ export class LiveSessions {
     const onFailure = (thrown: unknown): void => {
       log.error({ err: toError(thrown) }, 'the journal did not take back what it had given too late')
     }
-    return { journal: new TimedJournal(journal, clock, limits.journalTimeoutMs, onFailure), store }
+    const timed = new TimedJournal(journal, clock, limits.journalTimeoutMs, onFailure)
+    return { journal: timed, store, sessions: new Map(), tools: { journal: timed, store, limits, clock, log } }
   }
 }
 
 function turnOf (chat: Chat, bytes: number): LiveTurn {
-  return { chat, bytes, followers: new Set(), offering: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false }
+  return { chat, bytes, follower: undefined, offering: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false }
 }
 
 export function stopRetry (session: LiveSession): void {
   session.stopRetry?.()
   session.stopRetry = undefined
-}
-
-/** A connection's own session is not the named one that has the same name. */
-function textOf (key: SessionKey, isNamed: boolean): string {
-  return `${isNamed ? 'named' : 'unnamed'} ${sessionKeyText(key)}`
 }

@@ -24,13 +24,12 @@ export class LiveTurns {
   get count (): number { return this.#count }
 
   /** Counts one more, if there is room. Whoever is `anonymous` is everybody, and has no limit of an owner. */
-  enter (key: SessionKey, bytes: number): boolean {
-    const { owner } = key
-    const owned = this.#countByOwner.get(owner) ?? 0
+  enter ({ owner }: SessionKey, bytes: number): boolean {
     if (this.#count >= this.#limits.maxTurns) return false
     if (this.#bytes + bytes > this.#limits.maxQueuedBytes) return false
-    if (owner !== ANONYMOUS && owned >= this.#limits.maxTurnsPerOwner) return false
-    this.add(key, bytes)
+    if (owner !== ANONYMOUS && !this.#enterOf(owner)) return false
+    this.#count++
+    this.#bytes += bytes
     return true
   }
 
@@ -38,14 +37,22 @@ export class LiveTurns {
   add ({ owner }: SessionKey, bytes: number): void {
     this.#count++
     this.#bytes += bytes
-    this.#countByOwner.set(owner, (this.#countByOwner.get(owner) ?? 0) + 1)
+    if (owner !== ANONYMOUS) this.#countByOwner.set(owner, (this.#countByOwner.get(owner) ?? 0) + 1)
   }
 
   leave ({ owner }: SessionKey, bytes: number): void {
     this.#count--
     this.#bytes -= bytes
+    if (owner === ANONYMOUS) return
     const owned = (this.#countByOwner.get(owner) ?? 1) - 1
     if (owned === 0) this.#countByOwner.delete(owner)
     else this.#countByOwner.set(owner, owned)
+  }
+
+  #enterOf (owner: string): boolean {
+    const owned = this.#countByOwner.get(owner) ?? 0
+    if (owned >= this.#limits.maxTurnsPerOwner) return false
+    this.#countByOwner.set(owner, owned + 1)
+    return true
   }
 }

@@ -1,3 +1,5 @@
+import { hasSurrogates } from './utf8-length.js'
+
 const isHighSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
 
 /**
@@ -10,6 +12,7 @@ export class PieceJoiner {
 
   /** What can be passed on now; may be empty. */
   take (piece: string): string {
+    if (this.#held === '' && !hasSurrogates(piece)) return piece
     if (piece === '') return ''
     let text = this.#held === '' ? piece : this.#held + piece
     this.#held = ''

@@ -32,7 +32,6 @@ export interface TurnLimits {
 export interface TurnTools {
   journal: WritableJournal & Pick<Journal, 'pace'>
   store: SessionStore
-  executor: Executor
   limits: TurnLimits
   clock: Clock
   log: FastifyBaseLogger
@@ -50,6 +49,7 @@ export class TurnRun {
   readonly run: Run
   /** How it ended, if the journal could not be told. */
   unwrittenEnd: TurnEnd | undefined
+  readonly #executor: Executor
   readonly #tools: TurnTools
   readonly #history: TurnHistory
   readonly #turn: ExecutorTurn
@@ -67,8 +67,9 @@ export class TurnRun {
   #partsSeen = 0
   #progressAt: number
 
-  constructor (run: Run, tools: TurnTools) {
+  constructor (run: Run, executor: Executor, tools: TurnTools) {
     this.run = run
+    this.#executor = executor
     this.#tools = tools
     this.#history = new TurnHistory(run, tools)
     this.#turn = new ExecutorTurn(run.key, run.chat, this.#history, tools.log)
@@ -138,7 +139,7 @@ export class TurnRun {
   #ask (): Promise<void> | undefined {
     if (this.#state !== 'starting') return undefined
     try {
-      const answer = this.#tools.executor(this.#turn)
+      const answer = this.#executor(this.#turn)
       return isPromiseLike(answer) ? this.#takeLater(answer) : this.#takeAnswer(answer)
     } catch (err) {
       this.#fail(err)

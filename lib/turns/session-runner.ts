@@ -1,4 +1,4 @@
-import { AgentNotFoundError, type Executor } from '../agent/executor.js'
+import { AgentNotFoundError, type Turn } from '../agent/executor.js'
 import { andThen, attempt, isPromiseLike } from '../awaitable.js'
 import type { Run, TurnEnd } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
@@ -157,15 +157,8 @@ export class SessionRunner {
   }
 
   #run (session: LiveSession, turn: LiveTurn, run: Run, stopper: Stopper): void {
-    const { agents, limits, clock, log } = this.#tools
-    const { agentId } = session.key
-    const executor: Executor = (turn) => {
-      const found = agents.find(agentId)
-      if (found === undefined) throw new AgentNotFoundError(agentId)
-      return found(turn)
-    }
-    const { journal, store } = session.home
-    const turnRun = new TurnRun(run, { journal, store, executor, limits, clock, log })
+    const { agents, clock } = this.#tools
+    const turnRun = new TurnRun(run, agents.find(session.key.agentId) ?? unknownAgent, session.home.tools)
     session.running = { turn, run: turnRun }
     this.#runs.add(turnRun)
     this.#unsettled++
@@ -238,6 +231,11 @@ export class SessionRunner {
 /** Whose chat it is that other nodes have taken is not known before it runs. */
 function guestOf ({ key }: LiveSession): { key: SessionKey, turnId: string } {
   return { key, turnId: '' }
+}
+
+/** A chat may wait in a journal for longer than its agent is there. */
+function unknownAgent ({ agentId }: Turn): never {
+  throw new AgentNotFoundError(agentId)
 }
 
 /** Stops a run that may be asked to stop before it is there. */

@@ -26,7 +26,9 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   }
 
   offer (key: SessionKey, chat: StoredChat, terms: OfferTerms): Awaitable<Offer> {
-    return this.#inTime(this.#journal.offer(key, chat, terms), ({ accepted }) => {
+    const offer = this.#journal.offer(key, chat, terms)
+    if (!isPromiseLike(offer)) return offer
+    return this.#inTime(offer, ({ accepted }) => {
       if (accepted) this.#giveBack(() => this.retract(key, chat.turnId))
     })
   }
@@ -36,7 +38,9 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   }
 
   take (key: SessionKey, onStop: () => boolean): Awaitable<Run | undefined> {
-    return this.#inTime(this.#journal.take(key, onStop), (run) => {
+    const taken = this.#journal.take(key, onStop)
+    if (!isPromiseLike(taken)) return taken
+    return this.#inTime(taken, (run) => {
       if (run !== undefined) this.#giveBack(() => this.release(run, failedEnd('STORE_UNAVAILABLE')))
     })
   }

@@ -20,7 +20,7 @@ export function failedEnd (code: ErrorCode, text?: string): TurnEnd {
 /** The end of a turn whose executor has come to its own: as far as what it reports makes sense. */
 export function finishedEnd ({ finishReason = 'stop', usage }: Partial<FinishPart> = {}): TurnEnd {
   const end: TurnEnd = { finishReason: FINISH_REASONS.includes(finishReason) ? finishReason : 'other' }
-  if (Value.Check(Usage, usage)) end.usage = onlyUsage(usage)
+  if (usage !== undefined && Value.Check(Usage, usage)) end.usage = onlyUsage(usage)
   return end
 }
 

@@ -514,7 +514,8 @@ for (const [kind, makeJournal] of [
         const reader = await one.start({}, new Reader({ isLazy: true }))
         await ticks(20)
         const first = executor.count
-        t.ok(first >= 512 && first <= 1_100, `${first} parts`)
+        // The most that may gather, and what was in flight before.
+        t.ok(first >= 512 && first <= 1_200, `${first} parts`)
         await ticks(20)
         t.equal(executor.count, first)
         reader.read(100)

@@ -240,7 +240,7 @@ class SharedJournal implements RedisJournal {
       stats.entries += ring.size
       stats.bytes += bytes
       stats.cursors += cursors.size
-      for (const turn of running === undefined ? queue : [running, ...queue]) stats.cursors += turn.cursors.size
+      for (const turn of running === undefined ? queue : [running, ...queue]) stats.cursors += turn.cursors.length
     }
     return stats
   }

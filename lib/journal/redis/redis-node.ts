@@ -70,7 +70,7 @@ export class RedisNode {
     }
     const checkMs = Math.max(50, Math.min(10_000, maxAgeMs / 3))
     this.replicas = new RedisReplicas({
-      subscriber, timeoutMs: connectTimeoutMs, runner, clock, limits: { maxEntries, maxBytes }, checkMs, onLeft
+      subscriber, timeoutMs: connectTimeoutMs, runner, clock, limits: { maxEntries, maxBytes, forgetsRead: false }, checkMs, onLeft
     })
     this.runs = new RedisRuns({ runner, clock, leaseMs, graceMs: journalGraceMs, onLost })
     this.peers = new RedisPeers({
@@ -207,7 +207,7 @@ export class RedisNode {
     }
     const log = this.replicas.find(base)?.log
     if (log === undefined) return 0
-    let count = log.find(question.turnId)?.cursors.size ?? 0
+    let count = log.find(question.turnId)?.cursors.length ?? 0
     for (const cursor of log.cursors) if (cursor.isFor(question.turnId)) count++
     return count
   }

@@ -1,7 +1,6 @@
-import type { RingLimits } from '../entry-ring.js'
 import type { NewEntry, StoredChat } from '../journal.js'
 import { MemoryTurn } from '../memory-turn.js'
-import { SessionLog } from '../session-log.js'
+import { SessionLog, type SessionLogLimits } from '../session-log.js'
 import { TURN_STARTED } from '../../protocol/names.js'
 import { decodeKept, type Message } from './redis-entries.js'
 import type { SessionPlace } from './redis-keys.js'
@@ -32,7 +31,7 @@ export class RedisReplica {
   version = 0
   readonly #now: () => number
 
-  constructor (place: SessionPlace, snapshot: Snapshot, limits: RingLimits, now: () => number) {
+  constructor (place: SessionPlace, snapshot: Snapshot, limits: SessionLogLimits, now: () => number) {
     this.#now = now
     this.log = new SessionLog(place.key, place.text, limits, snapshot.epoch)
     const { ring } = this.log

@@ -1,5 +1,4 @@
-import { newEpoch } from '../session-log.js'
-import type { RingLimits } from '../entry-ring.js'
+import { newEpoch, type SessionLogLimits } from '../session-log.js'
 import type { StoredChat } from '../journal.js'
 import type { Clock } from '../../clock.js'
 import type { RedisSubscriber } from '../../redis/redis-client.js'
@@ -14,7 +13,7 @@ export interface RedisReplicasTools {
   timeoutMs: number
   runner: RedisScriptRunner
   clock: Clock
-  limits: RingLimits
+  limits: SessionLogLimits
   /** How often a session that is read is looked after, in milliseconds. */
   checkMs: number
   /** The session's run has a lease that has run out. */
@@ -185,8 +184,8 @@ export class RedisReplicas {
 }
 
 function isRead ({ log }: RedisReplica): boolean {
-  if (log.cursors.size > 0 || (log.running?.cursors.size ?? 0) > 0) return true
-  return log.queue.some(({ cursors }) => cursors.size > 0)
+  if (log.cursors.size > 0 || (log.running?.cursors.length ?? 0) > 0) return true
+  return log.queue.some(({ cursors }) => cursors.length > 0)
 }
 
 function readAnswer (answer: unknown): { snapshot: Snapshot, isLeft: boolean } | undefined {
