@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 
-import type { Entry, NewEntry, OfferTerms, SessionCursor, TurnCursor, TurnEnd } from '../../lib/journal/journal.js'
+import type { Entry, NewEntry, OfferTerms, TurnEnd } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
@@ -53,7 +53,8 @@ async function nextOf (next: () => Entry | 'lost' | undefined): Promise<Entry | 
   }
 }
 
-async function all (cursor: TurnCursor | SessionCursor): Promise<string[]> {
+/** What a cursor tells up to an end. */
+async function all (cursor: { next (mergeUnits: number): Entry | 'lost' | undefined }): Promise<string[]> {
   const told: string[] = []
   for (;;) {
     const entry = await nextOf(() => cursor.next(0))
@@ -132,7 +133,7 @@ t.test('a run waits for the readers of its node, and for no others', async (t) =
   await eventually(() => journal.pace(run) !== undefined)
   let isOver = false
   void journal.pace(run)?.then(() => { isOver = true })
-  await all({ ...near.cursor, next: () => near.cursor.next(0) ?? { kind: 'end', end: STOP, turnId: 't1', seq: 0 } } as SessionCursor)
+  await all({ next: () => near.cursor.next(0) ?? { kind: 'end', end: STOP, turnId: 't1', seq: 0 } })
   await eventually(() => isOver)
   for (const { cursor } of [near, far]) cursor.close()
 })

@@ -70,8 +70,8 @@ class SharedJournal implements RedisJournal {
       if (kind === 'claimed') return { accepted: false, claimed: claimedOf(more, bodyHash) }
       if (more[3] === '1') this.#node.onLeft(place)
       if (kind !== 'accepted') return { accepted: false, code: kind }
-      for (const id of displaced) this.#node.offeredOf(place).delete(id)
-      this.#node.offeredOf(place).add(turnId)
+      for (const id of displaced) this.#node.dropOffered(place, id)
+      this.#node.addOffered(place, turnId)
       if (onBusy === 'interrupt') await this.#node.stop(place, more, displacedEnd)
       return { accepted: true, position, epoch, seq: Number(seq), displaced }
     })
@@ -101,7 +101,7 @@ class SharedJournal implements RedisJournal {
       }
       const [chat, epoch, fence, seq] = more as [string, string, string, string]
       const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], onStop)
-      this.#node.offeredOf(place).delete(run.chat.turnId)
+      this.#node.dropOffered(place, run.chat.turnId)
       return run
     })
   }
@@ -148,14 +148,14 @@ class SharedJournal implements RedisJournal {
 
   withdraw (key: SessionKey, turnId: string, end: TurnEnd): Promise<boolean> {
     return this.#node.inLane(key, async (place) => {
-      this.#node.offeredOf(place).delete(turnId)
+      this.#node.dropOffered(place, turnId)
       return await this.#node.run('withdraw', place, [turnId, JSON.stringify(end), encodeEnded(end)]) === 1
     })
   }
 
   retract (key: SessionKey, turnId: string): Promise<boolean> {
     return this.#node.inLane(key, async (place) => {
-      this.#node.offeredOf(place).delete(turnId)
+      this.#node.dropOffered(place, turnId)
       return await this.#node.run('retract', place, [turnId]) === 1
     })
   }
@@ -164,7 +164,7 @@ class SharedJournal implements RedisJournal {
     return this.#node.inLane(key, async (place) => {
       const answer = await this.#node.run('cancel', place, [turnId ?? '', JSON.stringify(end), encodeEnded(end)])
       const [stopped, runner] = answer as [string[], RunnerAnswer]
-      for (const id of stopped) this.#node.offeredOf(place).delete(id)
+      for (const id of stopped) this.#node.dropOffered(place, id)
       const running = await this.#node.stop(place, runner, end)
       return running === undefined ? stopped : [running, ...stopped]
     })

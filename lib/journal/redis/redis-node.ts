@@ -124,22 +124,26 @@ export class RedisNode {
     return run
   }
 
-  /** Chats of the session that this node has offered, and that wait as far as it knows. */
-  offeredOf ({ base }: SessionPlace): Set<string> {
-    let offered = this.#offered.get(base)
-    if (offered === undefined) this.#offered.set(base, offered = new Set())
-    return offered
+  /** This node has offered a chat, which waits. */
+  addOffered ({ base }: SessionPlace, turnId: string): void {
+    const offered = this.#offered.get(base)
+    if (offered === undefined) this.#offered.set(base, new Set([turnId]))
+    else offered.add(turnId)
+  }
+
+  /** It waits no longer, as far as this node is concerned. */
+  dropOffered ({ base }: SessionPlace, turnId: string): void {
+    const offered = this.#offered.get(base)
+    if (offered?.delete(turnId) === true && offered.size === 0) this.#offered.delete(base)
   }
 
   /** These wait in the session: what this node has offered and is not among them was taken or ended by another. */
   passOver (place: SessionPlace, waiting: readonly string[]): void {
-    const offered = this.offeredOf(place)
-    for (const turnId of offered) {
+    for (const turnId of this.#offered.get(place.base) ?? []) {
       if (waiting.includes(turnId)) continue
-      offered.delete(turnId)
+      this.dropOffered(place, turnId)
       this.#tell({ kind: 'gone', key: place.key, turnId })
     }
-    if (offered.size === 0) this.#offered.delete(place.base)
   }
 
   /**
