@@ -58,7 +58,9 @@ export class RedisReplicas {
   async open (place: SessionPlace, make: boolean): Promise<RedisReplica | undefined> {
     let entry = this.#entryByBase.get(place.base)
     if (entry === undefined) {
-      entry = { place, replica: undefined, pending: [], subscribed: this.#subscribe(place.base), idleSince: undefined, resyncing: false }
+      entry = {
+        place, replica: undefined, pending: [], subscribed: this.#subscribe(place.base), idleSince: undefined, isResyncing: false, asksAgain: false
+      }
       this.#entryByBase.set(place.base, entry)
     }
     entry.idleSince = undefined
@@ -143,9 +145,15 @@ export class RedisReplicas {
   }
 
   #resync (entry: ReplicaEntry): void {
-    if (entry.resyncing || this.#isClosed || this.#entryByBase.get(entry.place.base) !== entry) return
-    entry.resyncing = true
-    const settle = (): void => { entry.resyncing = false }
+    if (this.#isClosed || this.#entryByBase.get(entry.place.base) !== entry) return
+    // What is read already may be from before the subscription was in force again.
+    entry.asksAgain = entry.isResyncing
+    if (entry.isResyncing) return
+    entry.isResyncing = true
+    const settle = (): void => {
+      entry.isResyncing = false
+      if (entry.asksAgain) this.#resync(entry)
+    }
     this.#read(entry, false).then(settle, () => {
       settle()
       this.#tools.clock.after(RETRY_MS, () => { this.#resync(entry) })
@@ -223,5 +231,7 @@ interface ReplicaEntry {
   pending: Message[]
   readonly subscribed: Promise<void>
   idleSince: number | undefined
-  resyncing: boolean
+  isResyncing: boolean
+  /** It has to be read once more. */
+  asksAgain: boolean
 }
