@@ -35,7 +35,13 @@ const PAGES = {
     options: setupTable,
     'client-frames': () => framesTable(clientFrameSchemas(DEFAULT_LIMITS))
   },
-  'lib/limits.md': { limits: limitsTable, 'journal-options': journalOptionsTable }
+  'lib/limits.md': {
+    limits: limitsTable,
+    'journal-options': () => boundsTable('journal/memory-journal.ts', 'MemoryJournalOptions'),
+    'redis-journal-options': () => boundsTable('journal/redis/redis-journal-options.ts', 'RedisJournalOptions'),
+    'redis-session-options': () => boundsTable('sessions/redis-session-store.ts', 'RedisSessionStoreOptions'),
+    'postgres-session-options': () => boundsTable('sessions/postgres-session-store.ts', 'PostgresSessionStoreOptions')
+  }
 }
 
 const isCheck = argv.includes('--check')
@@ -87,13 +93,13 @@ function limitsTable () {
   }))
 }
 
-function journalOptionsTable () {
-  const path = 'journal/memory-journal.ts'
+/** Of the numbers among the options of an interface. */
+function boundsTable (path, name) {
   const numbers = defaultsIn(sourceOf(path))
-  const options = propertiesOf('MemoryJournalOptions', path).filter(({ name }) => name !== 'clock')
+  const options = propertiesOf(name, path).filter(({ type }) => type === 'number')
   return table(['Option', 'What it is', 'Default'], options.map(({ name, sentence, byDefault }) => {
     const value = numbers.get(name)
-    if (Number(byDefault) !== value) throw new Error(`lib/${path}: ${name} says \`@default ${byDefault}\`, the code says ${value}`)
+    if (Number(byDefault.replaceAll('_', '')) !== value) throw new Error(`lib/${path}: ${name} says \`@default ${byDefault}\`, the code says ${value}`)
     return [`\`${name}\``, sentence, inUnits(name, value)]
   }))
 }
@@ -129,7 +135,7 @@ function sourceOf (path) {
 
 function defaultOf (member) {
   const tag = ts.getJSDocTags(member).find(({ tagName }) => tagName.text === 'default')
-  if (tag === undefined && member.name.getText() !== 'clock') throw new Error(`${member.name.getText()} says no @default`)
+  if (tag === undefined && !['clock', 'prefix'].includes(member.name.getText())) throw new Error(`${member.name.getText()} says no @default`)
   return tag === undefined ? '' : oneLine(tag.comment)
 }
 

@@ -4,11 +4,15 @@ import { spawnSync } from 'node:child_process'
 import { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
 
+import { postgresProgram } from './postgres-program.mjs'
+
 const PREREQUISITES = [
   { debianPackage: 'curl', probe: ['curl', '--version'] },
   // Debian's own python3 by its path: one from elsewhere on the PATH does not see Debian's modules.
   { debianPackage: 'python3-websocket', probe: ['/usr/bin/python3', '-c', 'import websocket'] },
-  { debianPackage: 'chromium', probe: ['/usr/bin/chromium', '--version'] }
+  { debianPackage: 'chromium', probe: ['/usr/bin/chromium', '--version'] },
+  { debianPackage: 'redis-server', probe: ['redis-server', '--version'] },
+  { debianPackage: 'postgresql', probe: [postgresProgram('postgres'), '--version'] }
 ]
 
 /** Debian packages whose probe fails. */

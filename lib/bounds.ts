@@ -20,3 +20,17 @@ export function boundsOf<Bounds extends Readonly<Record<string, number>>> (
   }
   return bounds as Bounds
 }
+
+/**
+ * As `boundsOf`, for what is handed on to a database: whole numbers only.
+ * @throws RangeError also for a number that is not whole
+ */
+export function wholeBoundsOf<Bounds extends Readonly<Record<string, number>>> (
+  what: string, defaults: Bounds, given: object, others: readonly string[]
+): Bounds {
+  const bounds = boundsOf(what, defaults, given, others)
+  for (const [name, value] of Object.entries(bounds)) {
+    if (!Number.isSafeInteger(value)) throw new RangeError(`${name} of ${what} must be a whole number, not ${value}`)
+  }
+  return bounds
+}

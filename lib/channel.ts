@@ -293,7 +293,8 @@ function agentsOrThrow (executor: AgentExecutor): ListedAgents {
 
 function readyFrame (limits: ResolvedLimits, journal: Journal, types: string[]): ConstructorParameters<typeof Connections>[0]['ready'] {
   return {
-    journal: journal.id,
+    // A shared journal may become another while nodes go on.
+    get journal () { return journal.id },
     maxPayload: limits.maxPayload,
     maxFrameBytes: largestFrame(limits),
     heartbeatMs: limits.heartbeatMs,

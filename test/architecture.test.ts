@@ -12,6 +12,7 @@ const VAGUE_NAMES = ['utils', 'types', 'common', 'helpers']
 /** A file imports from its own folder and from lower floors; the root's files lie above all. */
 const FLOOR_BY_FOLDER: Readonly<Record<string, number>> = {
   protocol: 0,
+  redis: 0,
   agent: 1,
   sessions: 1,
   journal: 1,
@@ -24,7 +25,7 @@ const FLOOR_BY_FOLDER: Readonly<Record<string, number>> = {
 }
 
 /** Whatever stands on no floor may be imported from every one. */
-const GROUND = ['bounds.ts', 'clock.ts', 'awaitable.ts', 'errors.ts']
+const GROUND = ['bounds.ts', 'clock.ts', 'awaitable.ts', 'errors.ts', 'store-error.ts']
 
 /** What the conformance suites test, on their own floor. */
 const CONTRACTS = ['agent/executor.ts', 'sessions/session-store.ts', 'journal/journal.ts']

@@ -23,6 +23,8 @@ export interface JournalLimits {
   maxClaimsPerOwner: number
   /** Sessions held at once; a journal without such a bound holds them all. */
   maxSessions: number
+  /** How long a node that says nothing keeps the right to run, in milliseconds. Given where `isShared` is. */
+  leaseMs?: number
 }
 
 /** What the maker of a journal gives to one test. */
@@ -33,6 +35,11 @@ export interface JournalUnderTest {
   peer?: Journal | undefined
   /** Lets so much time pass for the journal: turns its clock, or waits. */
   advance: (ms: number) => Awaitable<void>
+  /**
+   * Of a shared journal: from now on `journal` hears nothing of what it has in common with `peer`, and cannot write it, as
+   * a node whose network is gone; until the returned function is called.
+   */
+  cutOff?: (() => Awaitable<() => Awaitable<void>>) | undefined
 }
 
 export interface JournalSuiteOptions extends ConformanceOptions {
@@ -41,6 +48,8 @@ export interface JournalSuiteOptions extends ConformanceOptions {
    * longer than the slowest of the journal's calls takes. @default 60_000
    */
   windowMs?: number | undefined
+  /** The journal is for nodes that share it: it has `watch`, and the maker gives `peer` and `cutOff`. @default false */
+  isShared?: boolean | undefined
 }
 
 export type JournalCase = ConformanceCase<JournalBench> & {
@@ -64,15 +73,24 @@ export class JournalBench implements Bench {
   readonly peer: Journal
   readonly advance: (ms: number) => Awaitable<void>
   readonly windowMs: number
+  readonly #cutOff: JournalUnderTest['cutOff']
   /** Makes one more, which shares nothing with this one. */
   readonly another: () => Promise<JournalBench>
 
-  constructor ({ journal, peer = journal, advance }: JournalUnderTest, windowMs: number, another: () => Promise<JournalBench>) {
+  constructor ({ journal, peer = journal, advance, cutOff }: JournalUnderTest, windowMs: number, another: () => Promise<JournalBench>) {
     this.journal = journal
     this.peer = peer
     this.advance = advance
     this.windowMs = windowMs
     this.another = another
+    this.#cutOff = cutOff
+  }
+
+  /** The writers' node has no network, until the returned function is called. */
+  async cutOff (): Promise<() => Promise<void>> {
+    assert.ok(this.#cutOff !== undefined, 'whoever makes a shared journal gives `cutOff`')
+    const mend = await this.#cutOff()
+    return async () => { await mend() }
   }
 
   get waitingFor (): string {

@@ -8,6 +8,7 @@ import { CANCELS } from './journal-cancels.js'
 import { LIFETIMES } from './journal-lifetimes.js'
 import { QUEUES } from './journal-queues.js'
 import { RUNS } from './journal-runs.js'
+import { SHARED } from './journal-shared.js'
 import { SESSION_READERS } from './journal-session-readers.js'
 import { TURN_READERS } from './journal-turn-readers.js'
 
@@ -15,6 +16,7 @@ import { TURN_READERS } from './journal-turn-readers.js'
 const ROOMY: JournalLimits = {
   maxEntries: 1_024, maxAgeMs: 300_000, dedupWindowMs: 300_000, maxClaimsPerOwner: 1_000, maxSessions: 1_000
 }
+const LEASE_MS = 60_000
 
 /**
  * Tests that show whether a journal keeps to each sentence of the `Journal` contract.
@@ -23,9 +25,10 @@ const ROOMY: JournalLimits = {
 export function journalSuite (
   make: (limits: JournalLimits) => Awaitable<JournalUnderTest>, options: JournalSuiteOptions = {}
 ): ConformanceTest[] {
-  const { windowMs = 60_000 } = options
-  return [...QUEUES, ...RUNS, ...CLAIMS, ...CANCELS, ...TURN_READERS, ...SESSION_READERS, ...LIFETIMES].map((each) => {
-    const limits = limitsOf(each, windowMs)
+  const { windowMs = 60_000, isShared = false } = options
+  const cases = [...QUEUES, ...RUNS, ...CLAIMS, ...CANCELS, ...TURN_READERS, ...SESSION_READERS, ...LIFETIMES]
+  return (isShared ? [...cases, ...SHARED] : cases).map((each) => {
+    const limits = { ...isShared ? { leaseMs: LEASE_MS } : {}, ...limitsOf(each, windowMs) }
     const makeBench = async (): Promise<JournalBench> => new JournalBench(await make(limits), windowMs, makeBench)
     return testOf('journal', each, makeBench, options)
   })

@@ -54,6 +54,19 @@ import type { SessionKey } from '../protocol/session-key.js'
  * 19. After `close`, `offer`, `publish` and `follow` MUST reject or throw, every open cursor MUST be woken and answer
  *    `lost` when what it can tell is told, and `close` itself MUST answer again.
  * 20. What one node asks of one session MUST take effect in the order in which it was asked, awaited or not.
+ *
+ * A journal that several nodes share (it has `watch`) keeps to these too; one of one process has nobody to share with.
+ *
+ * 21. The right to run MUST be a lease with a fence: a run whose node says nothing for the time of a lease MAY be taken
+ *    over by `salvage`, and from then on MUST write nothing. As long as nobody has taken it, it MUST stay good.
+ * 22. `salvage` MUST give the right to end a turn whose lease has run out to one caller at a time, with the text that was
+ *    appended, and answer `undefined` for a session where nothing was left.
+ * 23. Whoever watches MUST be told, visitors or not, of sessions whose run was left (`left`), and of those in which chats
+ *    wait while nobody has the right to run (`free`), also when the node that took the chats is gone.
+ * 24. A node that has offered a chat and asks for the right to run MUST be told when another has taken or ended it (`gone`).
+ * 25. `cancel` MUST end a run whose node does not answer, whose appends are then refused.
+ * 26. A run whose right is gone MUST be told to its node's watchers (`lost`), also when it appends nothing.
+ * 27. `readers` MUST count the cursors of all nodes that are there.
  */
 export interface Journal {
   /** New whenever what the journal confirmed may have been lost: at a restart, for one in memory. */
@@ -92,9 +105,26 @@ export interface Journal {
   pace(run: Run): Promise<void> | undefined
   /** Drops the session: entries, queue, and whatever right to run it there is, but no claim. Its cursors read `lost`. */
   forget(key: SessionKey): Awaitable<void>
+  /** Of a shared journal: tells what no caller has asked for, until the returned function is called. */
+  watch?(onNews: (news: JournalNews) => void): () => void
+  /** Of a shared journal: the right to end a turn whose node is gone, with what it has said as the run's text. */
+  salvage?(key: SessionKey): Awaitable<Run | undefined>
+  /** Of a journal that may be away: for so long it tries to take what a turn says, in milliseconds, before it rejects. */
+  readonly graceMs?: number | undefined
   stats(): JournalStats
   close(): Awaitable<void>
 }
+
+/** What happens in a session that several nodes serve. */
+export type JournalNews =
+  /** Something waits, and nothing runs. */
+  | { kind: 'free', key: SessionKey }
+  /** Whoever ran its turn has let the lease run out. */
+  | { kind: 'left', key: SessionKey }
+  /** A chat that this node has offered waits no longer: another node has taken or ended it. */
+  | { kind: 'gone', key: SessionKey, turnId: string }
+  /** A turn that this node runs has to stop: its right is gone, or the journal has been away for too long. */
+  | { kind: 'lost', key: SessionKey, turnId: string, code: Extract<ErrorCode, 'TURN_LOST' | 'STORE_UNAVAILABLE'> }
 
 /** A chat as the journal keeps it: all that another node needs to run it. JSON throughout. */
 export interface StoredChat {
@@ -106,6 +136,8 @@ export interface StoredChat {
   acceptedAt: number
   /** Of what was said: two chats of one id are the same chat if these are equal. Without it the id is not claimed. */
   bodyHash?: string
+  /** Its turn is of no use to anybody when nobody has followed it for a while. */
+  isForReaders?: true
 }
 
 export interface OfferTerms {

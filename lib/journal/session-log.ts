@@ -16,8 +16,7 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   readonly key: SessionKey
   /** The key as text. */
   readonly text: string
-  /** Copied: `randomUUID` joins it of pieces, which V8 keeps until something reads it: 490 bytes instead of 60 (Node 20). */
-  readonly epoch = Buffer.from(randomUUID()).toString('latin1')
+  readonly epoch: string
   readonly ring: EntryRing
   readonly queue: MemoryTurn[] = []
   running: MemoryTurn | undefined
@@ -38,9 +37,10 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   readonly #endedById = new Map<string, MemoryTurn>()
   #endedUnits = 0
 
-  constructor (key: SessionKey, text: string, limits: SessionLogLimits) {
+  constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch = newEpoch()) {
     this.key = key
     this.text = text
+    this.epoch = epoch
     this.#maxEndedUnits = limits.maxBytes / 2
     this.#forgetsRead = limits.forgetsRead
     this.ring = new EntryRing(limits, (entry) => { this.#onForgotten(entry) })
@@ -115,4 +115,9 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   #dropEnded (turn: MemoryTurn): void {
     if (this.#endedById.delete(turn.chat.turnId)) this.#endedUnits -= turn.units
   }
+}
+
+/** Copied: `randomUUID` joins it of pieces, which V8 keeps until something reads it: 490 bytes instead of 60 (Node 20). */
+export function newEpoch (): string {
+  return Buffer.from(randomUUID()).toString('latin1')
 }

@@ -13,3 +13,9 @@ export function sessionKeyText (key: SessionKey): string {
   if (last?.key !== key) last = { key, text: JSON.stringify([key.owner, key.agentId, key.sessionId]) }
   return last.text
 }
+
+/** The session of which {@link sessionKeyText} has made this text. */
+export function parseSessionKeyText (text: string): SessionKey {
+  const [owner, agentId, sessionId] = JSON.parse(text) as [string, string, string]
+  return { owner, agentId, sessionId }
+}

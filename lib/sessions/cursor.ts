@@ -8,3 +8,10 @@ export function positionOf (cursor: string, id: string, top: number): number {
   const position = Number(cursor.slice(id.length + 1))
   return cursor === cursorOf(id, position) && position <= top ? position : 0
 }
+
+/** What a cursor says; nothing for what `cursorOf` never made. */
+export function readCursor (cursor: string): { id: string, position: number } | undefined {
+  const dot = cursor.lastIndexOf('.')
+  const [id, position] = [cursor.slice(0, Math.max(dot, 0)), Number(cursor.slice(dot + 1))]
+  return id !== '' && Number.isSafeInteger(position) && cursor === cursorOf(id, position) ? { id, position } : undefined
+}

@@ -12,6 +12,7 @@ import {
 } from './live-session.js'
 import { LiveSessions } from './live-sessions.js'
 import { SessionRunner } from './session-runner.js'
+import { SharedSessions } from './shared-sessions.js'
 import { ABORTED, failedEnd } from './turn-end.js'
 import { within } from './within.js'
 
@@ -25,12 +26,14 @@ export class Engine {
   readonly #tools: EngineTools
   readonly #sessions: LiveSessions
   readonly #runner: SessionRunner
+  readonly #shared: SharedSessions
   #draining: Promise<void> | undefined
 
   constructor (tools: EngineTools) {
     this.#tools = tools
     this.#sessions = new LiveSessions(tools)
     this.#runner = new SessionRunner(tools, this.#sessions)
+    this.#shared = new SharedSessions(tools, this.#sessions, this.#runner)
   }
 
   get isDraining (): boolean { return this.#draining !== undefined }
@@ -166,11 +169,13 @@ export class Engine {
   async #drain (timeoutMs: number): Promise<void> {
     const end = failedEnd('SHUTTING_DOWN')
     this.#runner.drain()
+    this.#shared.drain()
     const stopTimer = this.#tools.clock.after(timeoutMs, () => {
       this.#runner.stop(end, new Error(ERROR_CODES.SHUTTING_DOWN.message))
     })
     await Promise.all(this.#sessions.all().map((session) => this.#drainSession(session, end)))
     await this.#runner.settled()
+    this.#shared.close()
     stopTimer()
   }
 
@@ -178,7 +183,9 @@ export class Engine {
     if (session.taking !== undefined) await session.taking
     await Promise.all(session.waiting.all().map(async (turn) => {
       if (turn.offering !== undefined) await turn.offering
-      await this.#sessions.drop(session, turn, end)
+      // Other nodes will run it.
+      if (session.home.journal.isShared) this.#sessions.withdrawn(session, turn)
+      else await this.#sessions.drop(session, turn, end)
     }))
   }
 

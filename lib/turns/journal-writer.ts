@@ -11,7 +11,7 @@ const MAX_GATHERED_ENTRIES = 1024
  * next, so that a journal over a network costs a round trip for many entries, and one in memory a call.
  */
 export class JournalWriter {
-  readonly #journal: Pick<Journal, 'append'>
+  readonly #journal: WritableJournal
   readonly #run: Run
   readonly #onFailure: (err: Error) => void
   #batch = 0
@@ -19,8 +19,10 @@ export class JournalWriter {
   #gatheredUnits = 0
   #inFlight: Promise<void> | undefined
   hasFailed = false
+  /** It has failed because another node has the right to write. */
+  isFenced = false
 
-  constructor (journal: Pick<Journal, 'append'>, run: Run, onFailure: (err: Error) => void) {
+  constructor (journal: WritableJournal, run: Run, onFailure: (err: Error) => void) {
     this.#journal = journal
     this.#run = run
     this.#onFailure = onFailure
@@ -43,7 +45,7 @@ export class JournalWriter {
     try {
       const written = this.#append()
       if (isPromiseLike(written)) this.#inFlight = this.#commit(written)
-      else if (!written) this.#fail(new Error('the right to run this turn is gone'))
+      else if (!written) this.#fence()
     } catch (err) {
       this.#fail(toError(err))
     }
@@ -72,11 +74,16 @@ export class JournalWriter {
       let written = await first
       while (written && this.#gathered.length > 0) written = await this.#append()
       this.#inFlight = undefined
-      if (!written) this.#fail(new Error('the right to run this turn is gone'))
+      if (!written) this.#fence()
     } catch (err) {
       this.#inFlight = undefined
       this.#fail(toError(err))
     }
+  }
+
+  #fence (): void {
+    this.isFenced = this.#journal.isShared === true
+    this.#fail(new Error('the right to run this turn is gone'))
   }
 
   #fail (err: Error): void {
@@ -87,6 +94,9 @@ export class JournalWriter {
     this.#onFailure(err)
   }
 }
+
+/** What of a journal writes; that of several nodes is said to be. */
+export type WritableJournal = Pick<Journal, 'append'> & { readonly isShared?: boolean }
 
 function unitsOf (entry: NewEntry): number {
   switch (entry.kind) {

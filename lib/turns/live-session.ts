@@ -68,6 +68,8 @@ export interface LiveSession {
   asksAgain: boolean
   /** Its next turn is being looked for, or runs as far as it does at once. */
   isAdvancing: boolean
+  /** The journal says that chats wait which other nodes have taken. */
+  hasGuests: boolean
   /** Set while the journal has no turn for this node, though some wait: it is asked again later. */
   stopRetry: (() => void) | undefined
 }
@@ -107,6 +109,11 @@ export function turnsOf ({ running, waiting }: LiveSession): LiveTurn[] {
   return running === undefined ? [...waiting.all()] : [running.turn, ...waiting.all()]
 }
 
+/** A chat that another node has taken. */
+export function adoptedChat (key: SessionKey, { turnId, message, metadata, context, bodyHash, isForReaders }: StoredChat): Chat {
+  return { key, isNamed: true, turnId, message, metadata, context, bodyHash, isForReaders }
+}
+
 /** A chat as the journal keeps it. */
 export function storedChat (chat: Chat, acceptedAt: number): StoredChat {
   const { turnId, message, metadata, context, bodyHash } = chat
@@ -114,5 +121,6 @@ export function storedChat (chat: Chat, acceptedAt: number): StoredChat {
   if (metadata !== undefined) stored.metadata = metadata
   if (context !== undefined) stored.context = context
   if (bodyHash !== undefined) stored.bodyHash = bodyHash
+  if (chat.isForReaders === true) stored.isForReaders = true
   return stored
 }

@@ -36,8 +36,14 @@ export class LiveSessions {
   /** A turn of a chat that there is room for. */
   enter (chat: Chat): LiveTurn | undefined {
     const bytes = Buffer.byteLength(chat.message)
-    if (!this.#live.enter(chat.key, bytes)) return undefined
-    return { chat, bytes, follower: undefined, offering: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false }
+    return this.#live.enter(chat.key, bytes) ? turnOf(chat, bytes) : undefined
+  }
+
+  /** The turn of a chat that another node has accepted: it is counted, and not refused any more. */
+  adopt (chat: Chat): LiveTurn {
+    const bytes = Buffer.byteLength(chat.message)
+    this.#live.add(chat.key, bytes)
+    return turnOf(chat, bytes)
   }
 
   leave (turn: LiveTurn): void {
@@ -64,6 +70,7 @@ export class LiveSessions {
         taking: undefined,
         asksAgain: false,
         isAdvancing: false,
+        hasGuests: false,
         stopRetry: undefined
       }
       home.sessions.set(text, session)
@@ -153,7 +160,7 @@ export class LiveSessions {
     }
   }
 
-  report ({ key, turnId }: Chat, thrown: unknown, text: string): void {
+  report ({ key, turnId }: Pick<Chat, 'key' | 'turnId'>, thrown: unknown, text: string): void {
     const { agentId, sessionId } = key
     this.#tools.log.error({ err: toError(thrown), agentId, sessionId, turnId }, text)
   }
@@ -175,6 +182,10 @@ export class LiveSessions {
     const timed = new TimedJournal(journal, clock, limits.journalTimeoutMs, onFailure)
     return { journal: timed, store, sessions: new Map(), tools: { journal: timed, store, limits, clock, log } }
   }
+}
+
+function turnOf (chat: Chat, bytes: number): LiveTurn {
+  return { chat, bytes, follower: undefined, offering: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false }
 }
 
 export function stopRetry (session: LiveSession): void {

@@ -33,6 +33,13 @@ export class LiveTurns {
     return true
   }
 
+  /** Counts one more, whether there is room or not. */
+  add ({ owner }: SessionKey, bytes: number): void {
+    this.#count++
+    this.#bytes += bytes
+    if (owner !== ANONYMOUS) this.#countByOwner.set(owner, (this.#countByOwner.get(owner) ?? 0) + 1)
+  }
+
   leave ({ owner }: SessionKey, bytes: number): void {
     this.#count--
     this.#bytes -= bytes

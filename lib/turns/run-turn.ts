@@ -9,7 +9,7 @@ import type { Journal, Run, TurnEnd } from '../journal/journal.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import { AnswerRecord } from './answer-record.js'
 import { ExecutorTurn } from './executor-turn.js'
-import { JournalWriter } from './journal-writer.js'
+import { JournalWriter, type WritableJournal } from './journal-writer.js'
 import { Moment } from './moment.js'
 import { RunPace } from './run-pace.js'
 import { failedEnd, finishedEnd, thrownEnd } from './turn-end.js'
@@ -30,7 +30,7 @@ export interface TurnLimits {
 }
 
 export interface TurnTools {
-  journal: Pick<Journal, 'append' | 'pace'>
+  journal: WritableJournal & Pick<Journal, 'pace'>
   store: SessionStore
   limits: TurnLimits
   clock: Clock

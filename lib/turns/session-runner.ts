@@ -1,9 +1,10 @@
 import { AgentNotFoundError, type Turn } from '../agent/executor.js'
 import { isPromiseLike } from '../awaitable.js'
 import type { Run, TurnEnd } from '../journal/journal.js'
+import type { SessionKey } from '../protocol/session-key.js'
 import { AbandonedTurns } from './abandoned-turns.js'
 import type { EngineTools } from './engine-tools.js'
-import type { LiveSession, LiveTurn } from './live-session.js'
+import { adoptedChat, type LiveSession, type LiveTurn } from './live-session.js'
 import { stopRetry, type LiveSessions } from './live-sessions.js'
 import { TurnRun } from './run-turn.js'
 import { ABORTED, failedEnd } from './turn-end.js'
@@ -50,12 +51,20 @@ export class SessionRunner {
     }
   }
 
+  /** Runs what waits in a named session, whichever node has taken it. */
+  nextOf (key: SessionKey): void {
+    const session = this.#sessions.open(key, true)
+    session.hasGuests = true
+    this.next(session)
+  }
+
   #advance (session: LiveSession): void {
     session.asksAgain = false
     if (session.running !== undefined) return
     stopRetry(session)
-    const first = session.waiting.first
-    if (first === undefined || this.#isDraining) return this.#sessions.closeIfIdle(session)
+    const { first } = session.waiting
+    if ((first === undefined && !session.hasGuests) || this.#isDraining) return this.#sessions.closeIfIdle(session)
+    session.hasGuests = false
     const taking = this.#take(session, first)
     if (taking !== undefined) session.taking = this.#finishTaking(session, first, taking)
   }
@@ -78,45 +87,55 @@ export class SessionRunner {
   }
 
   /** `undefined` when all is done at once; else whether the session's next turn is to be looked for. */
-  #take (session: LiveSession, first: LiveTurn): Promise<boolean> | undefined {
+  #take (session: LiveSession, first: LiveTurn | undefined): Promise<boolean> | undefined {
     try {
       const stopper = new Stopper()
       const taken = session.home.journal.take(session.key, () => stopper.stop())
-      if (!isPromiseLike(taken)) return this.#onTaken(session, first, taken, stopper)
+      if (!isPromiseLike(taken)) return this.#onTaken(session, taken, stopper)
       return Promise.resolve(taken).then(
-        (run) => this.#onTaken(session, first, run, stopper) ?? false,
+        (run) => this.#onTaken(session, run, stopper) ?? false,
         (err: unknown) => this.#onNotTaken(session, first, err))
     } catch (err) {
       return this.#onNotTaken(session, first, err)
     }
   }
 
-  async #finishTaking (session: LiveSession, first: LiveTurn, taking: Promise<boolean>): Promise<void> {
+  async #finishTaking (session: LiveSession, first: LiveTurn | undefined, taking: Promise<boolean>): Promise<void> {
     let goesOn = true
     try {
       goesOn = await taking
     } catch (err) {
-      this.#sessions.report(first.chat, err, 'a turn could not go on')
+      this.#sessions.report(first?.chat ?? guestOf(session), err, 'a turn could not go on')
     }
     session.taking = undefined
     if (goesOn || session.asksAgain) this.next(session)
     else this.#sessions.closeIfIdle(session)
   }
 
-  #onTaken (session: LiveSession, first: LiveTurn, run: Run | undefined, stopper: Stopper): Promise<boolean> | undefined {
+  #onTaken (session: LiveSession, run: Run | undefined, stopper: Stopper): Promise<boolean> | undefined {
     if (run === undefined) {
       this.#retryLater(session)
       return undefined
     }
-    const turn = session.waiting.find(run.chat.turnId)
-    if (turn === undefined) return this.#discard(session, first, run)
+    const turn = session.waiting.find(run.chat.turnId) ?? this.#adopt(session, run)
+    if (turn === undefined) return this.#discard(session, run)
     session.waiting.delete(run.chat.turnId)
     this.#run(session, turn, run, stopper)
     return undefined
   }
 
-  async #onNotTaken (session: LiveSession, first: LiveTurn, err: unknown): Promise<boolean> {
-    this.#sessions.report(first.chat, err, 'the journal did not start a turn')
+  /** Of a journal that nodes share, a chat that this one does not know is another's. */
+  #adopt (session: LiveSession, run: Run): LiveTurn | undefined {
+    return session.home.journal.isShared ? this.#sessions.adopt(adoptedChat(session.key, run.chat)) : undefined
+  }
+
+  async #onNotTaken (session: LiveSession, first: LiveTurn | undefined, err: unknown): Promise<boolean> {
+    this.#sessions.report(first?.chat ?? guestOf(session), err, 'the journal did not start a turn')
+    // What waits in a journal that nodes share waits on: another node may have taken it.
+    if (first === undefined || session.home.journal.isShared) {
+      this.#retryLater(session)
+      return false
+    }
     await this.#sessions.drop(session, first, failedEnd('STORE_UNAVAILABLE'))
     return true
   }
@@ -128,11 +147,11 @@ export class SessionRunner {
   }
 
   /** A chat was refused, though the journal had taken it. */
-  async #discard (session: LiveSession, first: LiveTurn, run: Run): Promise<boolean> {
+  async #discard (session: LiveSession, run: Run): Promise<boolean> {
     try {
       await session.home.journal.release(run, failedEnd('STORE_UNAVAILABLE'))
     } catch (err) {
-      this.#sessions.report(first.chat, err, 'the journal did not end a turn that nobody waits for')
+      this.#sessions.report({ key: session.key, turnId: run.chat.turnId }, err, 'the journal did not end a turn that nobody waits for')
     }
     return true
   }
@@ -218,6 +237,11 @@ export class SessionRunner {
     if (running?.turn === turn) running.run.stop(ABORTED, new Error('nobody follows the turn any more'))
     else void this.#sessions.drop(session, turn, ABORTED)
   }
+}
+
+/** Whose chat it is that other nodes have taken is not known before it runs. */
+function guestOf ({ key }: LiveSession): { key: SessionKey, turnId: string } {
+  return { key, turnId: '' }
 }
 
 /** A chat may wait in a journal for longer than its agent is there. */

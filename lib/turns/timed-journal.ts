@@ -12,7 +12,7 @@ import { within } from './within.js'
  * gives when nobody waits for it any more is given back, since nobody else could: a chat would wait, or a session be
  * held, for ever.
  */
-export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close'> {
+export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'watch' | 'graceMs'> {
   readonly #journal: Journal
   readonly #clock: Clock
   readonly #timeoutMs: number
@@ -46,11 +46,15 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close'> {
   }
 
   append (run: Run, batch: number, entries: readonly NewEntry[]): Awaitable<boolean> {
-    return this.#inTime(this.#journal.append(run, batch, entries))
+    return this.#inTime(this.#journal.append(run, batch, entries), undefined, this.#journal.graceMs)
   }
 
   release (run: Run, end: TurnEnd): Awaitable<void> {
-    return this.#inTime(this.#journal.release(run, end))
+    return this.#inTime(this.#journal.release(run, end), undefined, this.#journal.graceMs)
+  }
+
+  salvage (key: SessionKey): Awaitable<Run | undefined> {
+    return this.#inTime(this.#journal.salvage?.(key))
   }
 
   withdraw (key: SessionKey, turnId: string, end: TurnEnd): Awaitable<boolean> {
@@ -81,6 +85,9 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close'> {
     return this.#inTime(this.#journal.readers(key, turnId))
   }
 
+  /** Other nodes have it too. */
+  get isShared (): boolean { return this.#journal.watch !== undefined }
+
   pace (run: Run): Promise<void> | undefined { return this.#journal.pace(run) }
 
   forget (key: SessionKey): Awaitable<void> {
@@ -92,7 +99,7 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close'> {
     new Promise((resolve) => { resolve(work()) }).catch(this.#onFailure)
   }
 
-  #inTime<T> (answer: Awaitable<T>, onLate?: (value: T) => void): Awaitable<T> {
-    return isPromiseLike(answer) ? within(this.#clock, this.#timeoutMs, 'the journal', answer, onLate) : answer
+  #inTime<T> (answer: Awaitable<T>, onLate?: (value: T) => void, graceMs = 0): Awaitable<T> {
+    return isPromiseLike(answer) ? within(this.#clock, this.#timeoutMs + graceMs, 'the journal', answer, onLate) : answer
   }
 }

@@ -62,7 +62,8 @@ export class TurnEnding {
   }
 
   #unwritten (): TurnEnd | undefined {
-    return this.#writer.hasFailed ? failedEnd('STORE_UNAVAILABLE') : undefined
+    if (!this.#writer.hasFailed) return undefined
+    return failedEnd(this.#writer.isFenced ? 'TURN_LOST' : 'STORE_UNAVAILABLE')
   }
 
   #failed (err: unknown): TurnEnd {

@@ -22,7 +22,7 @@ function checkSentences (t: Test, file: string, suite: readonly ConformanceTest[
 }
 
 t.test('each sentence of the Journal contract has a test', async (t) => {
-  checkSentences(t, 'journal/journal.ts', journalSuite(inMemory()))
+  checkSentences(t, 'journal/journal.ts', journalSuite(inMemory(), { isShared: true }))
 })
 
 t.test('each sentence of the SessionStore contract has a test', async (t) => {

@@ -4,11 +4,15 @@ import { ask, askForText } from '../examples/conversation.js'
 import type { Running } from '../examples/processes.js'
 import { ask as askOverHttp } from '../helpers/http-client.js'
 import { attend, connect, type ChannelClient, type ConnectOptions } from '../helpers/channel-client.js'
+import { PostgresServer } from '../postgres/postgres-server.js'
+import { RedisServer } from '../redis/redis-server.js'
 
 /** What makes a program of a block of the README, and what is tried with it when it runs. */
 export interface Program {
   /** The heading that the block stands under. */
   section: string
+  /** Starts what it needs beside it, until the end of the test; answers the environment that tells it where that is. */
+  prepare?: (t: Test) => Promise<Record<string, string>>
   before?: string
   after?: string
   /** Without it the program must end by itself, and well. */
@@ -202,6 +206,57 @@ ${LISTEN}`,
       const read = async (sessionId: string): Promise<unknown> => await (await fetch(`${origin}/api/v1/sessions/${sessionId}`)).json()
       t.match(await read('one'), { messages: [{ role: 'user', content: 'tea' }, { role: 'assistant', content: 'tea', complete: true }] })
       t.strictSame(await read('two'), { messages: [] })
+      await client.close()
+    }
+  },
+  {
+    section: 'Writing a session store',
+    async prepare (t) {
+      const [{ url }, { folder }] = await Promise.all([RedisServer.start(t), PostgresServer.start(t)])
+      return { REDIS_URL: url, PGHOST: folder }
+    },
+    before: `
+import { Redis } from 'ioredis'
+import { Pool } from 'pg'
+import { migratePostgresSessions, postgresSessionStore } from 'fastify-ws-channel/postgres'
+import { redisSessionStore } from 'fastify-ws-channel/redis'
+${APP}
+const { REDIS_URL: redisUrl = '' } = process.env
+const pool = new Pool({ user: 'postgres', database: 'postgres' })
+`,
+    after: `
+const key = { owner: 'ada', agentId: 'main', sessionId: 's' }
+await stores.postgres.append(key, [{ role: 'user', content: 'tea', turnId: 't', at: Date.now(), complete: true }])
+console.log('KEPT', (await stores.postgres.turn(key, 't'))[0]?.content)
+${LISTEN}`,
+    async attempt (t, { running, connect }) {
+      await running.printed(/^KEPT tea$/m)
+      const client = await connect()
+      t.equal(await askForText(client, 'tea', { sessionId: 'one' }), 'tea')
+      client.send({ type: 'history', sessionId: 'one' })
+      t.match(await client.next('history'), { messages: [{ role: 'user', content: 'tea' }, { role: 'assistant', content: 'tea', complete: true }] })
+      await client.close()
+    }
+  },
+  {
+    section: 'Several nodes',
+    async prepare (t) {
+      return { REDIS_URL: (await RedisServer.start(t)).url }
+    },
+    before: `
+import { Redis } from 'ioredis'
+import { redisJournal, redisSessionStore } from 'fastify-ws-channel/redis'
+${APP}
+const { REDIS_URL: redisUrl = '' } = process.env
+`,
+    after: `
+await journal.ready()
+${LISTEN}`,
+    async attempt (t, { connect }) {
+      const client = await connect()
+      t.match(await askForText(client, 'tea', { sessionId: 'one' }), /tea/)
+      client.send({ type: 'history', sessionId: 'one' })
+      t.match(await client.next('history'), { messages: [{ role: 'user', content: 'tea' }, { role: 'assistant', complete: true }] })
       await client.close()
     }
   },

@@ -131,7 +131,7 @@ t.test('its TypeScript', async (t) => {
   for (const [index, program] of PROGRAMS.entries()) {
     t.test(`runs: ${program.section}, line ${blocks[index]?.line}`, async (t) => {
       const running = start(t, process.execPath, ['--import', 'tsx', files[index] ?? ''], {
-        env: { TSX_TSCONFIG_PATH: join(folder, 'tsconfig.json') }
+        env: { TSX_TSCONFIG_PATH: join(folder, 'tsconfig.json'), ...await program.prepare?.(t) }
       })
       if (program.attempt !== undefined) await program.attempt(t, await hostOf(t, running))
       else t.match(await running.ended, { code: 0, stderr: '' })
@@ -144,7 +144,9 @@ const PATHS = {
   'fastify-ws-channel/adapters/*': [join(root, 'lib/adapters/*.ts')],
   'fastify-ws-channel/ai-sdk': [join(root, 'lib/chat-transport/index.ts')],
   'fastify-ws-channel/client': [join(root, 'lib/client/index.ts')],
-  'fastify-ws-channel/conformance': [join(root, 'lib/conformance/index.ts')]
+  'fastify-ws-channel/conformance': [join(root, 'lib/conformance/index.ts')],
+  'fastify-ws-channel/postgres': [join(root, 'lib/postgres.ts')],
+  'fastify-ws-channel/redis': [join(root, 'lib/redis.ts')]
 }
 
 /** The strictness is this project's; the package is its source. */

@@ -1,0 +1,106 @@
+import type { EndedTurn, NewEntry, StoredChat, TurnEnd } from '../journal.js'
+
+/** What a script tells all who read a session, and keeps of what has a number. */
+export interface Message {
+  /** +1 with each message of a session. */
+  version: number
+  epoch: string
+  /** Of the first entry in it. */
+  seq: number
+  /** How much of the turn's text precedes it, in UTF-16 code units. */
+  textBefore: number
+  body: MessageBody
+}
+
+export type MessageBody =
+  | { kind: 'entries', turnId: string | undefined, entries: readonly NewEntry[], hasWaited: boolean }
+  | { kind: 'started', chat: StoredChat }
+  | { kind: 'queued', chat: StoredChat }
+  | { kind: 'retracted', turnId: string }
+  | { kind: 'forgotten' }
+
+/** Entries as they are written: short, since there is one such text for each append. */
+export function encodeEntries (turnId: string, entries: readonly NewEntry[]): string {
+  return JSON.stringify({ i: turnId, e: entries.map(packed) })
+}
+
+/** The same without what need not be told once it is no longer held; '' where nothing is left. */
+export function encodeKept (entries: readonly NewEntry[]): string {
+  const isKept = ({ kind }: NewEntry): boolean => kind === 'text' || kind === 'message'
+  return entries.some(isKept) ? JSON.stringify(entries.map((entry) => isKept(entry) ? packed(entry) : 0)) : ''
+}
+
+/** An event that belongs to no turn. */
+export function encodePublished (name: string, json: string): string {
+  return JSON.stringify({ e: [packed({ kind: 'event', name, json })] })
+}
+
+export function decodeMessage (text: string): Message {
+  const [version, epoch, seq, , textBefore, body] = JSON.parse(text) as [number, string, number, number, number, PackedBody]
+  return { version, epoch, seq, textBefore, body: bodyOf(body) }
+}
+
+/** What a turn has said, of the lines that Redis keeps. */
+export function decodeKept (lines: string): Array<{ seq: number, entry: Extract<NewEntry, { kind: 'text' | 'message' }> }> {
+  return lines.split('\n').filter((line) => line !== '').flatMap((line) => {
+    const space = line.indexOf(' ')
+    const first = Number(line.slice(0, space))
+    const entries = JSON.parse(line.slice(space + 1)) as Array<Packed | 0>
+    return entries.flatMap((each, index) => {
+      const entry = each === 0 ? undefined : unpacked(each)
+      return entry?.kind === 'text' || entry?.kind === 'message' ? [{ seq: first + index, entry }] : []
+    })
+  })
+}
+
+/** How a turn ended, as its claim keeps it: without the braces, since the script adds the place. */
+export function encodeEnded ({ content, ...end }: TurnEnd): string {
+  return JSON.stringify({ end, isWhole: content !== undefined }).slice(1, -1)
+}
+
+export function decodeClaim (text: string): { hash: string, ended: EndedTurn | undefined } {
+  const [hash = '', ended] = text.split('\n')
+  return { hash, ended: ended === undefined ? undefined : JSON.parse(ended) as EndedTurn }
+}
+
+/** In UTF-16 code units. */
+export function textUnits (entries: readonly NewEntry[]): number {
+  return entries.reduce((sum, entry) => entry.kind === 'text' ? sum + entry.content.length : sum, 0)
+}
+
+function bodyOf (body: PackedBody): MessageBody {
+  if (body.s !== undefined) return { kind: 'started', chat: body.s }
+  if (body.q !== undefined) return { kind: 'queued', chat: body.q }
+  if (body.x !== undefined) return { kind: 'retracted', turnId: body.x }
+  if (body.e !== undefined) return { kind: 'entries', turnId: body.i, entries: body.e.map(unpacked), hasWaited: body.w === 1 }
+  return { kind: 'forgotten' }
+}
+
+function packed (entry: NewEntry): Packed {
+  switch (entry.kind) {
+    case 'text': return ['t', entry.content]
+    case 'message': return ['m', entry.content]
+    case 'event': return ['v', entry.name, entry.json]
+    case 'end': return ['d', entry.end]
+  }
+}
+
+function unpacked (entry: Packed): NewEntry {
+  switch (entry[0]) {
+    case 't': return { kind: 'text', content: entry[1] }
+    case 'm': return { kind: 'message', content: entry[1] }
+    case 'v': return { kind: 'event', name: entry[1], json: entry[2] }
+    case 'd': return { kind: 'end', end: entry[1] }
+  }
+}
+
+type Packed = ['t', string] | ['m', string] | ['v', string, string] | ['d', TurnEnd]
+
+interface PackedBody {
+  i?: string
+  e?: Packed[]
+  w?: 1
+  s?: StoredChat
+  q?: StoredChat
+  x?: string
+}

@@ -1,0 +1,274 @@
+import { ANONYMOUS } from '../../protocol/names.js'
+import type { SessionKey } from '../../protocol/session-key.js'
+import type { RedisClient } from '../../redis/redis-client.js'
+import type {
+  Claimed, Followed, FollowFrom, Journal, JournalNews, JournalStats, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor,
+  TurnEnd, Wake
+} from '../journal.js'
+import { MemorySessionCursor } from '../memory-session-cursor.js'
+import { MemoryTurnCursor, type Distance } from '../memory-turn.js'
+import { newEpoch } from '../session-log.js'
+import { decodeClaim, decodeKept, encodeEnded, encodeEntries, encodeKept, encodePublished, textUnits } from './redis-entries.js'
+import { redisBounds, type RedisJournalOptions } from './redis-journal-options.js'
+import { RedisNode, type RunnerAnswer } from './redis-node.js'
+import { newNonce, RedisRun } from './redis-run.js'
+
+/** So long nodes have to say who reads a turn, in milliseconds. */
+const READERS_MS = 300
+
+/** A journal in Redis. */
+export interface RedisJournal extends Journal {
+  /** Settles when Redis has answered for the first time. */
+  ready (): Promise<void>
+}
+
+/**
+ * The journal of many nodes, in Redis 6.2 or later, a cluster of it, or Valkey. It opens two connections of its own, by the
+ * settings of `client`, and closes them with `close`.
+ * @param client of `ioredis` (`new Redis()`, `new Cluster()`) or of `redis` (`createClient()`, `createCluster()`)
+ * @throws TypeError or RangeError for options that make no sense
+ */
+export function redisJournal (client: RedisClient, options: RedisJournalOptions): RedisJournal {
+  return new SharedJournal(client, options)
+}
+
+class SharedJournal implements RedisJournal {
+  readonly #node: RedisNode
+  readonly #bounds: ReturnType<typeof redisBounds>
+  readonly #halfRing: Distance
+  readonly #quarterRing: Distance
+
+  constructor (client: RedisClient, options: RedisJournalOptions) {
+    const bounds = this.#bounds = redisBounds(options)
+    this.#node = new RedisNode(client, options, bounds)
+    this.#halfRing = { entries: bounds.maxEntries / 2, bytes: bounds.maxBytes / 2 }
+    this.#quarterRing = { entries: bounds.maxEntries / 4, bytes: bounds.maxBytes / 4 }
+  }
+
+  get id (): string { return this.#node.id }
+
+  get graceMs (): number { return this.#bounds.journalGraceMs }
+
+  ready (): Promise<void> { return this.#node.ready }
+
+  watch (onNews: (news: JournalNews) => void): () => void {
+    return this.#node.watch(onNews)
+  }
+
+  offer (key: SessionKey, chat: StoredChat, { onBusy, maxQueued, displacedEnd }: OfferTerms): Promise<Offer> {
+    return this.#node.inLane(key, async (place) => {
+      const { turnId, bodyHash = '' } = chat
+      const maxClaims = key.owner === ANONYMOUS ? '' : this.#bounds.maxClaimsPerOwner
+      const [answer] = await Promise.all([
+        this.#node.run('offer', place, [
+          newEpoch(), place.text, turnId, bodyHash, JSON.stringify(chat), onBusy, maxQueued, maxClaims,
+          JSON.stringify(displacedEnd), encodeEnded(displacedEnd)
+        ]),
+        this.#node.sweep.add(place)
+      ])
+      const [kind, more, position, epoch, seq, displaced] = answer as OfferAnswer
+      if (kind === 'claimed') return { accepted: false, claimed: claimedOf(more, bodyHash) }
+      if (more[3] === '1') this.#node.onLeft(place)
+      if (kind !== 'accepted') return { accepted: false, code: kind }
+      for (const id of displaced) this.#node.dropOffered(place, id)
+      this.#node.addOffered(place, turnId)
+      if (onBusy === 'interrupt') await this.#node.stop(place, more, displacedEnd)
+      return { accepted: true, position, epoch, seq: Number(seq), displaced }
+    })
+  }
+
+  async claimed (key: SessionKey, { turnId, bodyHash }: Pick<StoredChat, 'turnId' | 'bodyHash'>): Promise<Claimed | undefined> {
+    if (bodyHash === undefined) return undefined
+    return await this.#node.inLane(key, async (place) => {
+      const claim = await this.#node.run('claimed', place, [turnId]) as string | null
+      return claim === null ? undefined : claimedOf(claim, bodyHash)
+    })
+  }
+
+  take (key: SessionKey, onStop: () => boolean): Promise<Run | undefined> {
+    return this.#node.inLane(key, async (place) => {
+      const nonce = newNonce()
+      const [answer] = await Promise.all([
+        this.#node.persist(() => this.#node.run('take', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs),
+        this.#node.sweep.add(place)
+      ])
+      const [kind, ...more] = answer as TakeAnswer
+      if (kind !== 'run') {
+        const [runner, waiting] = more as [RunnerAnswer, string[]]
+        if (runner[3] === '1') this.#node.onLeft(place)
+        this.#node.passOver(place, waiting)
+        return undefined
+      }
+      const [chat, epoch, fence, seq] = more as [string, string, string, string]
+      const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], onStop)
+      this.#node.dropOffered(place, run.chat.turnId)
+      return run
+    })
+  }
+
+  async append (run: Run, batch: number, entries: readonly NewEntry[]): Promise<boolean> {
+    const own = runOf(run)
+    if (hasEndInside(entries)) return false
+    return await this.#node.inLane(own.key, async (place) => {
+      if (batch <= own.lastBatch) return true
+      if (own.isOver || own.hasEnd) return false
+      const end = entries.at(-1)
+      const ended = end?.kind === 'end' ? encodeEnded(end.end) : ''
+      const args = [
+        own.epoch, own.fence, own.seen, batch, entries.length, textUnits(entries), encodeKept(entries),
+        encodeEntries(own.chat.turnId, entries), ended, newEpoch()
+      ]
+      // The same number each time: what Redis has taken already it does not take again.
+      const [kind, seq] = await this.#node.persist(() => this.#node.run('append', place, args), this.graceMs) as ['written' | 'gone', string]
+      if (kind === 'written') {
+        own.written(batch, entries, Number(seq), this.#node.now())
+        return true
+      }
+      this.#node.runs.end(own)
+      // Whoever reads here is to know how the turn has ended before it is said that it cannot go on.
+      if (this.#node.replicas.find(place.base) !== undefined) await this.#node.replicas.open(place, false)
+      return false
+    })
+  }
+
+  async release (run: Run, end: TurnEnd): Promise<void> {
+    const own = runOf(run)
+    await this.#node.inLane(own.key, async (place) => {
+      if (own.isOver) return
+      try {
+        const args = [own.epoch, own.fence, JSON.stringify(end), encodeEnded(end)]
+        const [, waiting] = await this.#node.persist(() => this.#node.run('release', place, args), this.graceMs) as ['released' | 'gone', number?]
+        if (waiting !== undefined && waiting > 0) await this.#node.freed(place)
+      } finally {
+        // Else its lease runs out.
+        this.#node.runs.end(own)
+      }
+    })
+  }
+
+  withdraw (key: SessionKey, turnId: string, end: TurnEnd): Promise<boolean> {
+    return this.#node.inLane(key, async (place) => {
+      this.#node.dropOffered(place, turnId)
+      return await this.#node.run('withdraw', place, [turnId, JSON.stringify(end), encodeEnded(end)]) === 1
+    })
+  }
+
+  retract (key: SessionKey, turnId: string): Promise<boolean> {
+    return this.#node.inLane(key, async (place) => {
+      this.#node.dropOffered(place, turnId)
+      return await this.#node.run('retract', place, [turnId]) === 1
+    })
+  }
+
+  cancel (key: SessionKey, turnId: string | undefined, end: TurnEnd): Promise<string[]> {
+    return this.#node.inLane(key, async (place) => {
+      const answer = await this.#node.run('cancel', place, [turnId ?? '', JSON.stringify(end), encodeEnded(end)])
+      const [stopped, runner] = answer as [string[], RunnerAnswer]
+      for (const id of stopped) this.#node.dropOffered(place, id)
+      const running = await this.#node.stop(place, runner, end)
+      return running === undefined ? stopped : [running, ...stopped]
+    })
+  }
+
+  publish (key: SessionKey, name: string, json: string): Promise<Position> {
+    return this.#node.inLane(key, async (place) => {
+      const [epoch, seq] = await this.#node.run('publish', place, [newEpoch(), place.text, encodePublished(name, json)]) as [string, string]
+      return { epoch, seq: Number(seq) }
+    })
+  }
+
+  followTurn (key: SessionKey, turnId: string, wake: Wake): Promise<TurnCursor | undefined> {
+    return this.#node.inLane(key, async (place) => {
+      const replica = await this.#node.replicas.open(place, false)
+      const turn = replica?.log.find(turnId)
+      return turn === undefined ? undefined : new MemoryTurnCursor(turn, wake, this.#quarterRing)
+    })
+  }
+
+  follow (key: SessionKey, { position, turns }: FollowFrom, wake: Wake): Promise<Followed | undefined> {
+    return this.#node.inLane(key, async (place) => {
+      const replica = await this.#node.replicas.open(place, true)
+      if (replica === undefined) throw new Error('the session was forgotten while somebody began to read it')
+      const { log } = replica
+      const { ring, epoch } = log
+      const isHeld = position?.epoch === epoch && position.seq >= ring.first - 1 && position.seq <= ring.top
+      const cursor = new MemorySessionCursor(log, isHeld ? position.seq : ring.top, turns, wake, this.#quarterRing)
+      return { cursor, recovered: isHeld, turns: log.openTurns(!isHeld) }
+    })
+  }
+
+  async readers (key: SessionKey, turnId: string): Promise<number> {
+    const { base } = this.#node.keys.session(key)
+    const counts = await this.#node.peers.ask(base, { ask: 'readers', base, turnId }, READERS_MS)
+    return counts.reduce<number>((sum, count) => sum + Number(count), 0)
+  }
+
+  pace (run: Run): Promise<void> | undefined {
+    const { place, chat } = runOf(run)
+    const turn = this.#node.replicas.find(place.base)?.log.running
+    return turn?.chat.turnId === chat.turnId ? turn.pace(this.#halfRing) : undefined
+  }
+
+  async forget (key: SessionKey): Promise<void> {
+    await this.#node.inLane(key, async (place) => {
+      const run = this.#node.runs.find(place.base)
+      await this.#node.run('forget', place, [encodeEnded({ finishReason: 'aborted' })])
+      if (run !== undefined) this.#node.runs.end(run)
+    })
+  }
+
+  /** The right to end a turn whose node is gone, and what it has said so far. */
+  salvage (key: SessionKey): Promise<Run | undefined> {
+    return this.#node.inLane(key, async (place) => {
+      if (!this.#node.mayTakeOver) return undefined
+      const nonce = newNonce()
+      const answer = await this.#node.persist(
+        () => this.#node.run('salvage', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs) as SalvageAnswer
+      if (answer[0] === 'ended' && answer[1] > 0) await this.#node.freed(place)
+      if (answer[0] !== 'run') return undefined
+      const [, chat, epoch, fence, seq, said] = answer
+      const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], () => false)
+      for (const { entry, seq } of decodeKept(said)) if (entry.kind === 'text') run.text.append(entry.content, seq)
+      return run
+    })
+  }
+
+  stats (): JournalStats {
+    const stats = { sessions: 0, entries: 0, bytes: 0, cursors: 0, claims: 0 }
+    for (const { log: { ring, bytes, running, queue, cursors } } of this.#node.replicas.all) {
+      stats.sessions++
+      stats.entries += ring.size
+      stats.bytes += bytes
+      stats.cursors += cursors.size
+      for (const turn of running === undefined ? queue : [running, ...queue]) stats.cursors += turn.cursors.length
+    }
+    return stats
+  }
+
+  close (): void {
+    this.#node.close()
+  }
+}
+
+function claimedOf (claim: string, bodyHash: string): Claimed {
+  const { hash, ended } = decodeClaim(claim)
+  return hash === bodyHash ? { isSame: true, ended } : { isSame: false }
+}
+
+function hasEndInside (entries: readonly NewEntry[]): boolean {
+  return entries.length > 1 && entries.slice(0, -1).some(({ kind }) => kind === 'end')
+}
+
+/** Runs are made here and nowhere else. */
+function runOf (run: Run): RedisRun {
+  if (run instanceof RedisRun) return run
+  throw new TypeError('this run is of another journal')
+}
+
+// What the scripts answer.
+type OfferAnswer =
+  | ['claimed', string]
+  | ['SESSION_BUSY' | 'QUEUE_FULL' | 'RATE_LIMITED', RunnerAnswer]
+  | ['accepted', RunnerAnswer, number, string, string, string[]]
+type TakeAnswer = ['run', string, string, string, string] | ['busy' | 'none', RunnerAnswer, string[]]
+type SalvageAnswer = ['run', string, string, string, string, string] | ['ended', number] | ['none']

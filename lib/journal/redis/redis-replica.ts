@@ -1,0 +1,171 @@
+import type { NewEntry, StoredChat } from '../journal.js'
+import { MemoryTurn } from '../memory-turn.js'
+import { SessionLog, type SessionLogLimits } from '../session-log.js'
+import { TURN_STARTED } from '../../protocol/names.js'
+import { decodeKept, type Message } from './redis-entries.js'
+import type { SessionPlace } from './redis-keys.js'
+
+/** All that Redis has of a session at one moment, or what follows a place in it. */
+export interface Snapshot {
+  epoch: string
+  seq: number
+  version: number
+  /** Only what follows the place that was asked for. */
+  isMore: boolean
+  messages: Message[]
+  /** Chats that wait. */
+  waiting: StoredChat[]
+  /** The turn that runs and has no end, and the last entry before it began. */
+  running: { chat: StoredChat, begunBehind: number } | undefined
+  /** What the running turn has said, where all was asked for. */
+  said: string
+}
+
+/**
+ * A session as this node knows it: what Redis has, read once, and since then all that was published. Its readers read it as
+ * they would a session in memory.
+ */
+export class RedisReplica {
+  readonly log: SessionLog
+  /** The last message that it has taken. */
+  version = 0
+  readonly #now: () => number
+
+  constructor (place: SessionPlace, snapshot: Snapshot, limits: SessionLogLimits, now: () => number) {
+    this.#now = now
+    this.log = new SessionLog(place.key, place.text, limits, snapshot.epoch)
+    const { ring } = this.log
+    ring.first = snapshot.messages[0]?.seq ?? snapshot.seq + 1
+    ring.top = ring.first - 1
+    this.log.forgottenSeq = ring.top
+    const { running } = snapshot
+    if (running !== undefined && running.begunBehind < ring.top) this.#resume(running, snapshot.said)
+    this.#catchUp(snapshot)
+  }
+
+  /** Takes what it lacks of a snapshot that is newer. */
+  take (snapshot: Snapshot): void {
+    if (snapshot.version > this.version) this.#catchUp(snapshot)
+  }
+
+  /** Takes the message that is next; `false`: something between is missing. */
+  apply (message: Message): boolean {
+    if (message.version <= this.version) return true
+    if (message.version > this.version + 1) return false
+    this.version = message.version
+    this.#enter(message)
+    return true
+  }
+
+  /** Nothing more comes. */
+  forget (): void {
+    const { log } = this
+    log.isForgotten = true
+    for (const turn of log.running === undefined ? log.queue : [log.running, ...log.queue]) this.#forgetTurn(turn)
+    log.wake()
+  }
+
+  #catchUp ({ messages, waiting, version }: Snapshot): void {
+    for (const message of messages) if (message.seq > this.log.ring.top) this.#enter(message)
+    this.#wait(waiting)
+    this.version = version
+  }
+
+  #enter ({ seq, textBefore, body }: Message): void {
+    switch (body.kind) {
+      case 'started': return this.#start(body.chat)
+      case 'queued':
+        this.log.queue.push(new MemoryTurn(this.log.key, body.chat, this.log))
+        return
+      case 'retracted': {
+        const turn = this.log.unqueue(body.turnId)
+        if (turn !== undefined) this.#forgetTurn(turn)
+        return
+      }
+      case 'forgotten': return this.forget()
+      case 'entries': {
+        const turn = body.turnId === undefined ? undefined : this.#turnOf(body.turnId, body.hasWaited)
+        if (turn === undefined) this.#writeLoose(body.turnId, body.entries, seq, textBefore)
+        else this.#write(turn, body.entries)
+      }
+    }
+  }
+
+  #start (chat: StoredChat): void {
+    const { log } = this
+    const turn = log.unqueue(chat.turnId) ?? new MemoryTurn(log.key, chat, log)
+    log.running = turn
+    turn.isRunning = true
+    const { message, metadata } = chat
+    const data = metadata === undefined ? { message } : { message, metadata }
+    turn.write({ kind: 'event', name: TURN_STARTED, json: JSON.stringify(data) }, this.#now())
+    log.wake(turn)
+  }
+
+  /** One that was withdrawn before this node knew of it has no text, and nothing but its end. */
+  #turnOf (turnId: string, hasWaited: boolean): MemoryTurn | undefined {
+    const { log } = this
+    if (hasWaited) return log.unqueue(turnId) ?? new MemoryTurn(log.key, { turnId, message: '', acceptedAt: 0 }, log)
+    return log.running?.chat.turnId === turnId ? log.running : undefined
+  }
+
+  #write (turn: MemoryTurn, entries: readonly NewEntry[]): void {
+    const { log } = this
+    let hasEnd = false
+    for (const entry of entries) {
+      turn.write(entry, this.#now())
+      hasEnd ||= entry.kind === 'end'
+    }
+    if (hasEnd) {
+      log.keepEnded(turn)
+      turn.isRunning = false
+      if (log.running === turn) log.running = undefined
+    }
+    log.wake(turn, hasEnd)
+    // Whoever waits for readers of a turn that has ended waits for nothing.
+    if (hasEnd) turn.resumeIfRead({ entries: Infinity, bytes: Infinity })
+  }
+
+  /** Of no turn, or of one whose beginning Redis no longer holds: its whole text cannot be told. */
+  #writeLoose (turnId: string | undefined, entries: readonly NewEntry[], seq: number, textBefore: number): void {
+    for (const entry of entries) {
+      this.log.ring.push({ ...entry, turnId, seq: seq++ }, textBefore, this.#now())
+      if (entry.kind === 'text') textBefore += entry.content.length
+    }
+    this.log.wake(this.log.running)
+  }
+
+  /** The running turn began before the oldest entry held. */
+  #resume ({ chat, begunBehind }: { chat: StoredChat, begunBehind: number }, said: string): void {
+    const { log } = this
+    const turn = new MemoryTurn(log.key, chat, log)
+    turn.start = { seq: begunBehind, through: 0 }
+    turn.isRunning = true
+    turn.forgottenSeq = log.ring.top
+    log.running = turn
+    for (const { seq, entry } of decodeKept(said)) {
+      if (seq > log.ring.top) break
+      if (entry.kind === 'message') (turn.messages ??= []).push({ seq, textBefore: turn.text.length, content: entry.content })
+      else turn.text.append(entry.content, seq)
+      turn.units += entry.content.length
+    }
+  }
+
+  /** These wait, and no others. */
+  #wait (chats: readonly StoredChat[]): void {
+    const { log } = this
+    const known = new Map(log.queue.splice(0).map((turn) => [turn.chat.turnId, turn]))
+    for (const chat of chats) {
+      log.queue.push(known.get(chat.turnId) ?? new MemoryTurn(log.key, chat, log))
+      known.delete(chat.turnId)
+    }
+    for (const turn of known.values()) this.#forgetTurn(turn)
+  }
+
+  #forgetTurn (turn: MemoryTurn): void {
+    turn.isForgotten = true
+    turn.isRunning = false
+    turn.wakeCursors()
+    turn.resumeIfRead({ entries: Infinity, bytes: Infinity })
+  }
+}

@@ -1,0 +1,237 @@
+import { newEpoch, type SessionLogLimits } from '../session-log.js'
+import type { StoredChat } from '../journal.js'
+import type { Clock } from '../../clock.js'
+import type { RedisSubscriber } from '../../redis/redis-client.js'
+import { decodeMessage, type Message } from './redis-entries.js'
+import type { SessionPlace } from './redis-keys.js'
+import { RedisReplica, type Snapshot } from './redis-replica.js'
+import type { RedisScriptRunner } from './redis-script-runner.js'
+
+export interface RedisReplicasTools {
+  subscriber: RedisSubscriber
+  /** How long a subscription may take, in milliseconds. */
+  timeoutMs: number
+  runner: RedisScriptRunner
+  clock: Clock
+  limits: SessionLogLimits
+  /** How often a session that is read is looked after, in milliseconds. */
+  checkMs: number
+  /** The session's run has a lease that has run out. */
+  onLeft: (place: SessionPlace) => void
+}
+
+/** A replica that nobody reads is kept for so long: somebody may come back. */
+const LINGER_MS = 5_000
+/** What is published while a snapshot is on its way; more than that is asked for again. */
+const MAX_PENDING = 1_000
+/** So long a publication may take that was overtaken by an answer, in milliseconds. */
+const PUBLICATION_MS = 100
+/** A snapshot that could not be had is asked for again after so long, in milliseconds. */
+const RETRY_MS = 200
+
+/** The sessions that are read on this node, each by one subscription. */
+export class RedisReplicas {
+  readonly #tools: RedisReplicasTools
+  readonly #entryByBase = new Map<string, ReplicaEntry>()
+  /** Subscriptions that are being given up: one of the same name has to wait. */
+  readonly #leaving = new Map<string, Promise<unknown>>()
+  readonly #stopCheck: () => void
+  #isClosed = false
+
+  constructor (tools: RedisReplicasTools) {
+    this.#tools = tools
+    this.#stopCheck = tools.clock.every(tools.checkMs, () => { this.#check() })
+  }
+
+  get all (): RedisReplica[] {
+    return [...this.#entryByBase.values()].flatMap(({ replica }) => replica ?? [])
+  }
+
+  find (base: string): RedisReplica | undefined {
+    return this.#entryByBase.get(base)?.replica
+  }
+
+  /**
+   * The session as it is now, or a moment later.
+   * @param make whether to make the session if there is none
+   */
+  async open (place: SessionPlace, make: boolean): Promise<RedisReplica | undefined> {
+    let entry = this.#entryByBase.get(place.base)
+    if (entry === undefined) {
+      entry = {
+        place, replica: undefined, pending: [], subscribed: this.#subscribe(place.base), idleSince: undefined, isResyncing: false, asksAgain: false
+      }
+      this.#entryByBase.set(place.base, entry)
+    }
+    entry.idleSince = undefined
+    try {
+      await entry.subscribed
+    } catch (err) {
+      if (this.#entryByBase.get(place.base) === entry) this.#entryByBase.delete(place.base)
+      throw err
+    }
+    await this.#read(entry, make)
+    if (this.#isClosed) entry.replica?.forget()
+    return entry.replica
+  }
+
+  take (channel: string, text: string): void {
+    const entry = this.#entryByBase.get(channel)
+    if (entry === undefined) return
+    const message = decodeMessage(text)
+    const { replica } = entry
+    const isNext = replica !== undefined && message.epoch === replica.log.epoch && replica.apply(message)
+    if (isNext) return this.#forgetIfGone(entry)
+    entry.pending.push(message)
+    if (entry.pending.length > MAX_PENDING) entry.pending.shift()
+    if (replica !== undefined) this.#resync(entry)
+  }
+
+  /** What was published meanwhile was missed. */
+  resync (): void {
+    for (const entry of this.#entryByBase.values()) if (entry.replica !== undefined) this.#resync(entry)
+  }
+
+  close (): void {
+    this.#isClosed = true
+    this.#stopCheck()
+    for (const { replica } of this.#entryByBase.values()) replica?.forget()
+    this.#entryByBase.clear()
+  }
+
+  async #subscribe (channel: string): Promise<void> {
+    await this.#leaving.get(channel)
+    const { runner, subscriber, timeoutMs } = this.#tools
+    await runner.inTime(timeoutMs, 'a subscription', subscriber.subscribe(channel))
+  }
+
+  async #read (entry: ReplicaEntry, make: boolean): Promise<void> {
+    const { place } = entry
+    const known = entry.replica?.log
+    const answer = await this.#tools.runner.run('read', [place.base, place.claims], [
+      newEpoch(), place.text, make ? 1 : 0, known?.epoch ?? '', known?.ring.top ?? 0
+    ])
+    const read = readAnswer(answer)
+    if (read === undefined) {
+      entry.replica?.forget()
+      return this.#forgetIfGone(entry)
+    }
+    this.#adopt(entry, read.snapshot)
+    if (read.isLeft) this.#tools.onLeft(place)
+  }
+
+  #adopt (entry: ReplicaEntry, snapshot: Snapshot): void {
+    const { replica, place } = entry
+    const isSame = replica !== undefined && replica.log.epoch === snapshot.epoch
+    if (isSame && (snapshot.isMore || snapshot.version <= replica.version)) {
+      replica.take(snapshot)
+    } else {
+      replica?.forget()
+      entry.replica = new RedisReplica(place, snapshot, this.#tools.limits, () => this.#tools.clock.now())
+    }
+    const pending = entry.pending.splice(0).sort((one, other) => one.version - other.version)
+    for (const message of pending) {
+      if (entry.replica?.log.epoch !== message.epoch) continue
+      if (entry.replica.apply(message)) continue
+      // Something between is missing still.
+      entry.pending.push(message)
+      return void this.#tools.clock.after(RETRY_MS, () => { this.#resync(entry) })
+    }
+    this.#forgetIfGone(entry)
+  }
+
+  #forgetIfGone (entry: ReplicaEntry): void {
+    if (entry.replica?.log.isForgotten === true) entry.replica = undefined
+  }
+
+  #resync (entry: ReplicaEntry): void {
+    if (this.#isClosed || this.#entryByBase.get(entry.place.base) !== entry) return
+    // What is read already may be from before the subscription was in force again.
+    entry.asksAgain = entry.isResyncing
+    if (entry.isResyncing) return
+    entry.isResyncing = true
+    const settle = (): void => {
+      entry.isResyncing = false
+      if (entry.asksAgain) this.#resync(entry)
+    }
+    this.#read(entry, false).then(settle, () => {
+      settle()
+      this.#tools.clock.after(RETRY_MS, () => { this.#resync(entry) })
+    })
+  }
+
+  /** Sessions that are read must not expire; and what is published last may get lost without a gap. */
+  #check (): void {
+    const now = this.#tools.clock.now()
+    for (const entry of this.#entryByBase.values()) {
+      if (entry.replica === undefined || isRead(entry.replica)) entry.idleSince = undefined
+      else if (now - (entry.idleSince ??= now) >= LINGER_MS) {
+        this.#leave(entry)
+        continue
+      }
+      if (entry.replica !== undefined) this.#checkOne(entry, entry.replica).catch(() => { this.#resync(entry) })
+    }
+  }
+
+  async #checkOne (entry: ReplicaEntry, replica: RedisReplica): Promise<void> {
+    const { runner, checkMs, clock } = this.#tools
+    const { base, claims } = entry.place
+    const answer = await runner.run('check', [base, claims], [3 * checkMs]) as [string, number] | []
+    const isBehind = (): boolean => entry.replica === replica && (answer[0] !== replica.log.epoch || (answer[1] ?? 0) > replica.version)
+    if (isBehind()) clock.after(PUBLICATION_MS, () => { if (isBehind()) this.#resync(entry) })
+  }
+
+  #leave ({ place: { base } }: ReplicaEntry): void {
+    this.#entryByBase.delete(base)
+    const { runner, subscriber, timeoutMs } = this.#tools
+    const left = runner.inTime(timeoutMs, 'the end of a subscription', subscriber.unsubscribe(base)).catch(() => {
+      // A connection that is gone has no subscriptions; a channel that nobody wants is told nothing.
+    }).then(() => { if (this.#leaving.get(base) === left) this.#leaving.delete(base) })
+    this.#leaving.set(base, left)
+  }
+}
+
+function isRead ({ log }: RedisReplica): boolean {
+  if (log.cursors.size > 0 || (log.running?.cursors.length ?? 0) > 0) return true
+  return log.queue.some(({ cursors }) => cursors.length > 0)
+}
+
+function readAnswer (answer: unknown): { snapshot: Snapshot, isLeft: boolean } | undefined {
+  // What the script answers.
+  const read = answer as ReadAnswer | []
+  if (read.length === 0) return undefined
+  const [epoch, seq, version, isMore, messages, chats, running, said, runner] = read
+  const [chat, begunBehind] = running
+  return {
+    snapshot: {
+      epoch,
+      seq: Number(seq),
+      version: Number(version),
+      isMore: isMore === 1,
+      messages: messages.map(decodeMessage),
+      waiting: chats.map(chatOf),
+      running: chat === undefined ? undefined : { chat: chatOf(chat), begunBehind: Number(begunBehind) },
+      said
+    },
+    isLeft: runner[3] === '1'
+  }
+}
+
+function chatOf (text: string): StoredChat {
+  return JSON.parse(text) as StoredChat
+}
+
+type ReadAnswer = [string, string, string, number, string[], string[], [string, string] | [undefined, undefined], string, string[]]
+
+interface ReplicaEntry {
+  readonly place: SessionPlace
+  /** `undefined` until the first snapshot is there, and once the session was forgotten. */
+  replica: RedisReplica | undefined
+  /** Messages that came before something that precedes them. */
+  pending: Message[]
+  readonly subscribed: Promise<void>
+  idleSince: number | undefined
+  isResyncing: boolean
+  /** It has to be read once more. */
+  asksAgain: boolean
+}

@@ -1,0 +1,53 @@
+import { randomUUID } from 'node:crypto'
+
+import type { NewEntry, Run, StoredChat } from '../journal.js'
+import { TurnText } from '../turn-text.js'
+import type { SessionKey } from '../../protocol/session-key.js'
+import type { SessionPlace } from './redis-keys.js'
+
+/** The right of this node to run a turn. */
+export class RedisRun implements Run {
+  readonly place: SessionPlace
+  readonly chat: StoredChat
+  readonly epoch: string
+  readonly fence: string
+  readonly text = new TurnText()
+  readonly onStop: () => boolean
+  /** The last entry of the session that this node knows of. */
+  seen: number
+  /** The last batch that was written. */
+  lastBatch = 0
+  hasEnd = false
+  /** It was released, or somebody else has the right. */
+  isOver = false
+  /** When Redis last said that the right is ours, by the journal's clock. */
+  confirmedAt: number
+
+  constructor (place: SessionPlace, chat: StoredChat, [epoch, fence, seen]: [string, string, number], onStop: () => boolean, now: number) {
+    this.place = place
+    this.chat = chat
+    this.epoch = epoch
+    this.fence = fence
+    this.seen = seen
+    this.onStop = onStop
+    this.confirmedAt = now
+  }
+
+  get key (): SessionKey { return this.place.key }
+
+  /** A batch is in Redis. */
+  written (batch: number, entries: readonly NewEntry[], seen: number, now: number): void {
+    this.lastBatch = batch
+    this.seen = Math.max(this.seen, seen)
+    this.confirmedAt = now
+    for (const entry of entries) {
+      if (entry.kind === 'text') this.text.append(entry.content, seen)
+      if (entry.kind === 'end') this.hasEnd = true
+    }
+  }
+}
+
+/** Names one try to get the right to run: asked for again with it, the answer is the same. */
+export function newNonce (): string {
+  return randomUUID()
+}

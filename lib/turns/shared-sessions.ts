@@ -1,0 +1,90 @@
+import type { JournalNews, Run } from '../journal/journal.js'
+import type { SessionKey } from '../protocol/session-key.js'
+import type { SessionMessage } from '../sessions/session-store.js'
+import type { EngineTools } from './engine-tools.js'
+import type { LiveSessions } from './live-sessions.js'
+import type { SessionRunner } from './session-runner.js'
+import { failedEnd } from './turn-end.js'
+import { within } from './within.js'
+
+/** What other nodes do to the sessions of a journal that they share, and what this one does for those that are gone. */
+export class SharedSessions {
+  readonly #tools: EngineTools
+  readonly #sessions: LiveSessions
+  readonly #runner: SessionRunner
+  readonly #unwatch: (() => void) | undefined
+  #isDraining = false
+
+  constructor (tools: EngineTools, sessions: LiveSessions, runner: SessionRunner) {
+    this.#tools = tools
+    this.#sessions = sessions
+    this.#runner = runner
+    this.#unwatch = tools.named.journal.watch?.((news) => { this.#hear(news) })
+  }
+
+  /** From now on nothing is taken over. */
+  drain (): void {
+    this.#isDraining = true
+  }
+
+  close (): void {
+    this.#unwatch?.()
+  }
+
+  #hear (news: JournalNews): void {
+    switch (news.kind) {
+      case 'free': return this.#takeOver(news.key)
+      case 'left': return this.#salvage(news.key)
+      case 'gone': return this.#leave(news.key, news.turnId)
+      case 'lost': return this.#stop(news)
+    }
+  }
+
+  #takeOver (key: SessionKey): void {
+    // Nodes may have different agents, as in the middle of an update.
+    if (!this.#isDraining && this.#tools.agents.find(key.agentId) !== undefined) this.#runner.nextOf(key)
+  }
+
+  /** Of a run whose node is gone: keeps what it has said, and ends it. */
+  #salvage (key: SessionKey): void {
+    if (this.#isDraining) return
+    this.#salvaged(key).catch((err: unknown) => {
+      this.#sessions.report({ key, turnId: '' }, err, 'a turn whose node is gone could not be ended')
+    })
+  }
+
+  async #salvaged (key: SessionKey): Promise<void> {
+    const { journal } = this.#sessions.home(true)
+    const run = await journal.salvage(key)
+    if (run === undefined) return
+    await this.#keepAnswer(run)
+    await journal.release(run, failedEnd('TURN_LOST'))
+  }
+
+  async #keepAnswer ({ key, chat, text }: Run): Promise<void> {
+    const { clock, limits, named } = this.#tools
+    const { turnId, message, metadata } = chat
+    const at = clock.date()
+    const question: SessionMessage = { turnId, role: 'user', content: message, at, complete: true }
+    if (metadata !== undefined) question.metadata = metadata
+    const answer: SessionMessage = { turnId, role: 'assistant', content: text.toString(), at, complete: false }
+    try {
+      // What the other node has kept is not kept twice.
+      await within(clock, limits.storeTimeoutMs, 'the session store', named.store.append(key, answer.content === '' ? [question] : [question, answer]))
+    } catch (err) {
+      this.#sessions.report({ key, turnId }, err, 'the session store failed to keep what a lost turn had answered')
+    }
+  }
+
+  /** Another node has taken or ended a chat of ours. */
+  #leave (key: SessionKey, turnId: string): void {
+    const session = this.#sessions.find(key, true)
+    const turn = session?.waiting.find(turnId)
+    if (session !== undefined && turn !== undefined) this.#sessions.withdrawn(session, turn)
+  }
+
+  #stop ({ key, turnId, code }: Extract<JournalNews, { kind: 'lost' }>): void {
+    const running = this.#sessions.find(key, true)?.running
+    if (running?.turn.chat.turnId === turnId) running.run.stop(failedEnd(code), new Error('the right to run this turn is gone'))
+  }
+}

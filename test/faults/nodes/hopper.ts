@@ -1,0 +1,174 @@
+import { WebSocket } from 'ws'
+
+import type { Random } from '../../fuzz/random.js'
+import type { Frame } from '../../helpers/channel-client.js'
+import type { Fleet } from './fleet.js'
+
+export interface Chat {
+  id: string
+  message: string
+  /** All that its turn says if nothing happens to it. */
+  text: string
+}
+
+/** What a hopper knows of a turn. */
+export interface TurnView {
+  text: string
+  /** How it ended; more than one is a fault. */
+  ends: string[]
+  /** It ended behind the hopper's back: the history tells how. */
+  isUnseen: boolean
+}
+
+const RETRY_MS = 50
+const CONNECT_MS = 1_000
+/** Whoever hears nothing for so long goes elsewhere: a node may be stopped. */
+const SILENCE_MS = 2_500
+
+/** A client that follows one session, says its chats there, and goes from node to node. */
+export class Hopper {
+  readonly sessionId: string
+  readonly turns = new Map<string, TurnView>()
+  readonly faults: string[] = []
+  readonly #fleet: Fleet
+  readonly #random: Random
+  readonly #unanswered = new Map<string, Chat>()
+  #ws: WebSocket | undefined
+  #position: { epoch: string, seq: number } | undefined
+  #heardAt = Date.now()
+  #timer: NodeJS.Timeout | undefined
+  /** Acknowledged as a duplicate: its end may be told again. */
+  readonly #retold = new Set<string>()
+  isClosed = false
+
+  constructor (sessionId: string, fleet: Fleet, random: Random) {
+    this.sessionId = sessionId
+    this.#fleet = fleet
+    this.#random = random
+    this.#timer = setInterval(() => { this.#look() }, RETRY_MS)
+    this.#connect()
+  }
+
+  /** All of its chats have their ends. */
+  get isDone (): boolean {
+    return this.#unanswered.size === 0 && [...this.turns.values()].every(({ ends, isUnseen }) => ends.length > 0 || isUnseen)
+  }
+
+  say (chat: Chat): void {
+    this.#unanswered.set(chat.id, chat)
+    this.#send(frameOf(chat, this.sessionId))
+  }
+
+  /** Goes to another node. */
+  hop (): void {
+    this.#ws?.terminate()
+  }
+
+  close (): void {
+    this.isClosed = true
+    clearInterval(this.#timer)
+    this.#ws?.terminate()
+  }
+
+  #connect (): void {
+    const node = this.#fleet.nodes[this.#random.below(this.#fleet.nodes.length)]
+    if (node === undefined) return
+    const ws = this.#ws = new WebSocket(node.url, { handshakeTimeout: CONNECT_MS })
+    this.#heardAt = Date.now()
+    ws.on('error', () => {})
+    ws.on('open', () => {
+      const place = this.#position === undefined ? {} : { epoch: this.#position.epoch, after: this.#position.seq }
+      this.#send({ type: 'subscribe', sessionId: this.sessionId, ...place })
+    })
+    ws.on('message', (data: Buffer) => {
+      if (this.#ws !== ws || this.isClosed) return
+      this.#heardAt = Date.now()
+      this.#take(JSON.parse(data.toString()) as Frame)
+    })
+  }
+
+  #look (): void {
+    const state = this.#ws?.readyState
+    if (state === WebSocket.OPEN && Date.now() - this.#heardAt > SILENCE_MS / 2) this.#send({ type: 'ping' })
+    if (Date.now() - this.#heardAt > SILENCE_MS) this.#ws?.terminate()
+    if (state === WebSocket.CLOSED) this.#connect()
+  }
+
+  #send (frame: object): void {
+    if (this.#ws?.readyState === WebSocket.OPEN) this.#ws.send(JSON.stringify(frame))
+  }
+
+  #take (frame: Frame): void {
+    const { type, id, seq } = frame as Frame & { id?: string, seq?: number }
+    if (type === 'subscribed') return this.#subscribed(frame as unknown as Subscribed)
+    if (type === 'pong') return
+    if (type === 'ack' && id !== undefined) return this.#acknowledged(id, frame)
+    if (type === 'error' && frame['done'] !== true) return this.#refused(id)
+    if (id === undefined || seq === undefined) return this.#fault('unexpected', frame)
+    this.#told(id, seq, frame)
+  }
+
+  #subscribed ({ epoch, seq, recovered, turns }: Subscribed): void {
+    if (!recovered) {
+      const open = new Set(turns.map(({ id }) => id))
+      for (const [id, turn] of this.turns) if (turn.ends.length === 0 && !open.has(id) && !this.#unanswered.has(id)) turn.isUnseen = true
+      for (const { id, content } of turns) this.turns.set(id, { text: content ?? '', ends: [], isUnseen: false })
+    } else if (epoch !== this.#position?.epoch || seq !== this.#position.seq) this.#fault('recovered elsewhere', { epoch, seq })
+    this.#position = { epoch, seq }
+    for (const chat of this.#unanswered.values()) this.#send(frameOf(chat, this.sessionId))
+  }
+
+  #acknowledged (id: string, { status, content, epoch, seq }: Frame): void {
+    this.#unanswered.delete(id)
+    if (this.#position === undefined || epoch !== this.#position.epoch) this.#position = { epoch: String(epoch), seq: Number(seq) }
+    const turn = this.turns.get(id)
+    if (status === 'duplicate') {
+      this.#retold.add(id)
+      if (turn?.ends.length !== 1) this.turns.set(id, { text: typeof content === 'string' ? content : turn?.text ?? '', ends: turn?.ends ?? [], isUnseen: false })
+    } else if (turn === undefined) this.turns.set(id, { text: '', ends: [], isUnseen: false })
+  }
+
+  /** Nothing came of it: it is said again. */
+  #refused (id: string | undefined): void {
+    const chat = id === undefined ? undefined : this.#unanswered.get(id)
+    if (chat !== undefined) setTimeout(() => { if (this.#unanswered.has(chat.id)) this.#send(frameOf(chat, this.sessionId)) }, RETRY_MS * 4)
+    // The session could not be followed.
+    else if (id === undefined) this.hop()
+  }
+
+  #told (id: string, seq: number, frame: Frame): void {
+    const turn = this.turns.get(id) ?? { text: '', ends: [], isUnseen: false }
+    this.turns.set(id, turn)
+    const isRetold = frame['done'] === true && this.#retold.has(id)
+    if (this.#position !== undefined && seq <= this.#position.seq && !isRetold && frame['code'] !== 'STORE_UNAVAILABLE' && frame['code'] !== 'TURN_LOST') {
+      this.#fault(`order, behind ${this.#position.seq}`, frame)
+    }
+    if (this.#position !== undefined) this.#position.seq = Math.max(seq, this.#position.seq)
+    if (frame['done'] === true) {
+      const end = String(frame['code'] ?? frame['finishReason'])
+      // A node that could not write an end has told it to its own readers; the journal has another.
+      const isUnwritten = turn.ends[0] === 'STORE_UNAVAILABLE'
+      if (turn.ends.length > 0 && !this.#retold.delete(id) && !isUnwritten) this.#fault('two ends', frame)
+      if (turn.ends.length === 0) turn.ends.push(end)
+      return
+    }
+    if (frame.type === 'event') turn.text = ''
+    else if (turn.ends.length > 0) this.#fault('told after its end', frame)
+    else turn.text += String(frame['content'])
+  }
+
+  #fault (what: string, frame: object): void {
+    this.faults.push(`${this.sessionId}: ${what}: ${JSON.stringify(frame).slice(0, 300)}`)
+  }
+}
+
+function frameOf ({ id, message }: Chat, sessionId: string): object {
+  return { type: 'chat', id, sessionId, message }
+}
+
+interface Subscribed {
+  epoch: string
+  seq: number
+  recovered: boolean
+  turns: Array<{ id: string, status: string, content?: string }>
+}

@@ -1,0 +1,295 @@
+import type { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+
+import type { Entry, NewEntry, OfferTerms, TurnEnd } from '../../lib/journal/journal.js'
+import { memoryJournal } from '../../lib/journal/memory-journal.js'
+import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
+import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
+import { eventually } from '../helpers/eventually.js'
+import { ManualClock } from '../helpers/manual-clock.js'
+import { Line } from './line.js'
+import { ioredisClient } from './redis-clients.js'
+import { RedisServer } from './redis-server.js'
+import { until } from './until.js'
+
+const S = { owner: 'ann', agentId: 'main', sessionId: 's' }
+const TERMS: OfferTerms = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } }
+const STOP: TurnEnd = { finishReason: 'stop' }
+const PATIENCE_MS = 10_000
+
+/** A Redis, somebody who may look into it, and journals over it. */
+async function open (t: Test) {
+  const server = await RedisServer.start(t)
+  const admin = await ioredisClient(t, server)
+  const make = async (options: Partial<RedisJournalOptions> = {}) => {
+    const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', ...options })
+    t.teardown(async () => { await journal.close() })
+    await journal.ready()
+    return journal
+  }
+  return { server, admin, make, journal: await make() }
+}
+
+type Made = Awaited<ReturnType<typeof open>>['journal']
+
+async function begin (journal: Made, turnId = 't1') {
+  await journal.offer(S, { turnId, message: `${turnId}?`, acceptedAt: 1 }, TERMS)
+  const run = await journal.take(S, () => true)
+  if (run === undefined) throw new Error('nothing was taken')
+  return run
+}
+
+async function follow (journal: Made, mergeUnits = 0) {
+  const followed = await journal.follow(S, {}, () => {})
+  if (followed === undefined) throw new Error('there is no room')
+  return { ...followed, next: () => nextOf(() => followed.cursor.next(mergeUnits)) }
+}
+
+async function nextOf (next: () => Entry | 'lost' | undefined): Promise<Entry | 'lost'> {
+  for (;;) {
+    const entry = next()
+    if (entry !== undefined) return entry
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+}
+
+/** What a cursor tells up to an end. */
+async function all (cursor: { next (mergeUnits: number): Entry | 'lost' | undefined }): Promise<string[]> {
+  const told: string[] = []
+  for (;;) {
+    const entry = await nextOf(() => cursor.next(0))
+    if (entry === 'lost') return [...told, 'lost']
+    told.push(entry.kind === 'text' || entry.kind === 'message' ? entry.content : entry.kind === 'event' ? entry.name : `end ${entry.end.finishReason}`)
+    if (entry.kind === 'end') return told
+  }
+}
+
+const text = (content: string): NewEntry => ({ kind: 'text', content })
+
+/** The hash of the only session. */
+async function stateOf (admin: Redis): Promise<string> {
+  const [key] = (await admin.keys('test:*')).filter((name) => name.endsWith(':s'))
+  if (key === undefined) throw new Error('there is no session')
+  return key
+}
+
+t.test('options that make no sense are refused', async (t) => {
+  const { server, journal } = await open(t)
+  const client = await ioredisClient(t, server)
+  const make = (options: object) => () => redisJournal(client, { prefix: 'test:', ...options })
+  t.throws(make({ prefix: '' }), TypeError)
+  t.throws(make({ prefix: '{a}' }), RangeError)
+  t.throws(make({ leaseMs: 100, journalGraceMs: 200 }), RangeError)
+  t.throws(make({ leaseMS: 100 }), /no option leaseMS/)
+  t.throws(make({ maxAgeMs: 1.5 }), RangeError)
+  t.throws(() => redisJournal({} as never, { prefix: 'test:' }), TypeError)
+  const foreign = memoryJournal()
+  foreign.offer(S, { turnId: 't', message: '', acceptedAt: 1 }, TERMS)
+  const run = await foreign.take(S, () => true)
+  if (run !== undefined) await t.rejects(async () => journal.append(run, 1, []), { message: 'this run is of another journal' })
+  await foreign.close()
+})
+
+t.test('a node that comes to a turn when its beginning is no longer held has all of its text and messages', async (t) => {
+  const { make } = await open(t)
+  const journal = await make({ maxEntries: 4 })
+  const run = await begin(journal)
+  await journal.append(run, 1, [text('a'), { kind: 'event', name: 'x', json: '{}' }, { kind: 'message', content: '[m]' }, text('b')])
+  for (let batch = 2; batch < 12; batch++) await journal.append(run, batch, [text(`${batch};`)])
+  const peer = await make({ maxEntries: 4 })
+  const whole = `ab${Array.from({ length: 10 }, (_, index) => `${index + 2};`).join('')}`
+  const { turns, cursor } = await follow(peer)
+  t.match(turns, [{ status: 'running', text: whole }])
+  const turn = await peer.followTurn(S, 't1', () => {})
+  if (turn === undefined) throw new Error('the turn cannot be followed')
+  await journal.append(run, 12, [text('c'), { kind: 'end', end: STOP }])
+  t.strictSame((await all(cursor)), ['c', 'end stop'])
+  const told = await all(turn)
+  t.equal(told.slice(0, -1).join(''), `a[m]${whole.slice(1)}c`)
+  t.equal(turn.text(), `${whole}c`)
+  // Of a turn that has ended, and whose beginning is not held, nobody knows the text.
+  t.equal(await (await make({ maxEntries: 4 })).followTurn(S, 't1', () => {}), undefined)
+})
+
+t.test('bytes are a bound too: the oldest go, the newest stays', async (t) => {
+  const { make, admin } = await open(t)
+  const journal = await make({ maxBytes: 4_000 })
+  for (let count = 0; count < 30; count++) await journal.publish(S, 'news', JSON.stringify('x'.repeat(300)))
+  const held = await admin.xlen((await stateOf(admin)).replace(/:s$/, ':e'))
+  t.ok(held > 2 && held < 15, `${held} are held`)
+  await journal.publish(S, 'news', JSON.stringify('x'.repeat(9_000)))
+  t.equal(await admin.xlen((await stateOf(admin)).replace(/:s$/, ':e')), 1)
+})
+
+t.test('a run waits for the readers of its node, and for no others', async (t) => {
+  const { make } = await open(t)
+  const [journal, peer] = [await make({ maxEntries: 8 }), await make({ maxEntries: 8 })]
+  const run = await begin(journal)
+  const far = await follow(peer)
+  for (let batch = 1; batch < 10; batch++) await journal.append(run, batch, [text('a')])
+  t.equal(journal.pace(run), undefined)
+  const near = await follow(journal)
+  for (let batch = 10; batch < 20; batch++) await journal.append(run, batch, [text('a')])
+  await eventually(() => journal.pace(run) !== undefined)
+  let isOver = false
+  void journal.pace(run)?.then(() => { isOver = true })
+  await all({ next: () => near.cursor.next(0) ?? { kind: 'end', end: STOP, turnId: 't1', seq: 0 } })
+  await eventually(() => isOver)
+  for (const { cursor } of [near, far]) cursor.close()
+})
+
+t.test('what was published while a subscription was broken is read', async (t) => {
+  const { journal, admin } = await open(t)
+  const { cursor, next } = await follow(journal)
+  for (let round = 0; round < 5; round++) {
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await journal.publish(S, `news ${round}`, '{}')
+    t.match(await next(), { name: `news ${round}`, seq: round + 1 })
+  }
+  cursor.close()
+})
+
+t.test('a publication that was lost is noticed by the next, and by none after a while', async (t) => {
+  const { admin, make } = await open(t)
+  const journal = await make({ maxAgeMs: 1_000 })
+  const { cursor, next } = await follow(journal)
+  // Whoever writes without telling is not there; what is told ahead of its time has to wait.
+  const base = (await stateOf(admin)).replace(/:s$/, '')
+  await admin.publish(base, JSON.stringify([2, cursor.epoch, 2, 1, 0, { e: [['v', 'too early', '{}']] }]))
+  await journal.publish(S, 'first', '{}')
+  await journal.publish(S, 'second', '{}')
+  t.match([await next(), await next()], [{ name: 'first', seq: 1 }, { seq: 2 }])
+  await admin.hincrby(await stateOf(admin), 'v', 1)
+  await admin.xadd(`${base}:e`, '3-0', 'm', JSON.stringify([3, cursor.epoch, 3, 1, 0, { e: [['v', 'untold', '{}']] }]), 'w', '300')
+  await admin.hincrby(await stateOf(admin), 'q', 1)
+  t.match(await next(), { name: 'untold', seq: 3 })
+  cursor.close()
+})
+
+t.test('a session that nobody reads any more is let go, and can be read again', async (t) => {
+  const { server, admin } = await open(t)
+  const clock = new ManualClock()
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*')).length
+  const { cursor } = await follow(journal)
+  t.equal(journal.stats().sessions, 1)
+  clock.advance(60_000)
+  t.equal(journal.stats().sessions, 1)
+  cursor.close()
+  clock.advance(60_000)
+  t.equal(journal.stats().sessions, 0)
+  const again = await follow(journal)
+  t.equal(await channels(), 1)
+  again.cursor.close()
+  clock.advance(60_000)
+  await until('the end of the subscription', PATIENCE_MS, async () => await channels() === 0)
+})
+
+t.test('a session whose keys are gone is lost to its readers', async (t) => {
+  const { make, admin } = await open(t)
+  const journal = await make({ maxAgeMs: 1_000 })
+  const { next } = await follow(journal)
+  await admin.flushall()
+  t.equal(await next(), 'lost')
+})
+
+t.test('a journal that has fallen back behind what a node has seen is another journal, and its turn ends', async (t) => {
+  const { journal, admin } = await open(t)
+  const run = await begin(journal)
+  await journal.append(run, 1, [text('a'), text('b')])
+  const { cursor } = await follow(journal)
+  await admin.hset(await stateOf(admin), 'q', 1)
+  t.equal(await journal.append(run, 2, [text('c')]), false)
+  t.equal(await nextOf(() => cursor.next(0)), 'lost')
+  const again = await follow(journal)
+  t.not(again.cursor.epoch, cursor.epoch)
+  t.strictSame([again.cursor.seq, again.turns], [1, []])
+  const whole = await journal.follow(S, { position: { epoch: again.cursor.epoch, seq: 0 } }, () => {})
+  t.match(await nextOf(() => whole?.cursor.next(0)), { kind: 'end', turnId: 't1', end: { error: { code: 'TURN_LOST' } } })
+})
+
+t.test('a reader that has seen more than there is goes on in another journal', async (t) => {
+  const { journal, admin } = await open(t)
+  for (let count = 0; count < 5; count++) await journal.publish(S, 'news', '{}')
+  const { cursor } = await follow(journal)
+  await admin.hset(await stateOf(admin), 'q', 2)
+  const again = await follow(journal)
+  t.not(again.cursor.epoch, cursor.epoch)
+  t.equal(await nextOf(() => cursor.next(0)), 'lost')
+})
+
+t.test('of a turn whose node is gone after its end only the right to run is left, which is given back', async (t) => {
+  const { make } = await open(t)
+  const options = { leaseMs: 300, sweepMs: 50 }
+  const [journal, peer] = [await make(options), await make(options)]
+  const heard: string[] = []
+  peer.watch?.(({ kind }) => { heard.push(kind) })
+  const run = await begin(journal)
+  await journal.append(run, 1, [{ kind: 'end', end: STOP }])
+  await journal.offer(S, { turnId: 't2', message: 't2?', acceptedAt: 1 }, TERMS)
+  await journal.close()
+  await eventually(() => heard.includes('left'))
+  t.equal(await peer.salvage?.(S), undefined)
+  await eventually(() => heard.includes('free'))
+  t.equal((await peer.take(S, () => true))?.chat.turnId, 't2')
+})
+
+t.test('without a way to Redis no session can be followed, and who follows one goes on when there is one again', async (t) => {
+  const { server, admin } = await open(t)
+  const line = await Line.to(t, server.port)
+  const clock = new ManualClock()
+  const journal = redisJournal(await ioredisClient(t, server, { port: line.port }), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { cursor, next } = await follow(journal)
+  const other = { ...S, sessionId: 'other' }
+  line.cut()
+  await t.rejects(async () => journal.follow(other, {}, () => {}), { name: 'StoreError' })
+  for (let look = 0; look < 3; look++) {
+    clock.advance(look === 0 ? 10_000 : 200)
+    await t.rejects(async () => journal.claimed(S, { turnId: 't', bodyHash: 'h' }))
+  }
+  const base = (await stateOf(admin)).replace(/:s$/, '')
+  line.mend()
+  const news = async (): Promise<boolean> => {
+    clock.advance(200)
+    try {
+      return (await journal.publish(S, 'news', '{}')).seq > 0
+    } catch {
+      return false
+    }
+  }
+  await until('the way to Redis', PATIENCE_MS, news)
+  await until('the subscription', PATIENCE_MS, async () => (await admin.pubsub('CHANNELS', base)).length > 0)
+  t.match(await next(), { name: 'news', seq: 1 })
+  cursor.close()
+  t.ok(await journal.follow(other, {}, () => {}))
+})
+
+t.test('a journal whose Redis lets nobody read its settings warns of nothing', async (t) => {
+  const { server, admin } = await open(t)
+  await admin.call('ACL', 'SETUSER', 'default', '-config')
+  const warnings: string[] = []
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', onWarning: (message) => { warnings.push(message) } })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  t.strictSame(warnings, [])
+})
+
+t.test('every key expires, and what nobody uses does so soon', async (t) => {
+  const { make, admin } = await open(t)
+  const journal = await make({ maxAgeMs: 60_000, dedupWindowMs: 120_000 })
+  const run = await begin(journal)
+  await journal.append(run, 1, [text('a')])
+  await journal.offer(S, { turnId: 't2', message: '', acceptedAt: 1, bodyHash: 'h' }, TERMS)
+  const times = async (): Promise<number[]> => Promise.all((await admin.keys('test:*')).map((name) => admin.pttl(name)))
+  t.ok((await times()).every((ms) => ms > 120_000), 'as long as something runs or waits')
+  await journal.append(run, 2, [{ kind: 'end', end: STOP }])
+  await journal.release(run, STOP)
+  await journal.withdraw(S, 't2', STOP)
+  const left = (await admin.keys('test:*')).filter((name) => name.includes(':live:'))
+  t.ok((await Promise.all(left.map((name) => admin.pttl(name)))).every((ms) => ms > 0 && ms <= 120_000))
+  t.ok((await times()).every((ms) => ms > 0))
+})
