@@ -12,7 +12,9 @@ import { scenarioOf } from './scenario.js'
 import { watched } from './watched.js'
 
 /** Runs one seed in which all clients are the package's own. Reports what it finds, and never rejects. */
-export async function runClientSeed (seed: number, { trace, patienceMs = 30_000, isSse = false }: ClientSeedOptions = {}): Promise<Report> {
+export async function runClientSeed (
+  seed: number, { trace, patienceMs = 30_000, isSse = false }: ClientSeedOptions = {}
+): Promise<Report> {
   return await watched(trace, (report) => run(seed, report, patienceMs, isSse))
 }
 

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 
-import { memoryJournal, memorySessionStore, type Journal, type MemoryJournalOptions, type WsChannelOptions } from '../../lib/index.js'
+import { memoryJournal, memorySessionStore, type MemoryJournalOptions } from '../../lib/index.js'
 import { JournalDouble } from '../faults/journal-double.js'
 import { readableLog, serve, type ServeOptions } from '../helpers/app.js'
 import { eventually } from '../helpers/eventually.js'
