@@ -19,7 +19,9 @@ for (const isSse of [false, true]) {
       fastify: { forceCloseConnections: true }, ...options, after (app) { app.register(channelRest); options.after?.(app) }
     })
 
-    function openClient<Frames extends HostFrames> (t: Test, url: string, options: Partial<ChannelClientOptions> = {}): ChannelClient<Frames> {
+    function openClient<Frames extends HostFrames> (
+      t: Test, url: string, options: Partial<ChannelClientOptions> = {}
+    ): ChannelClient<Frames> {
       const client = createChannelClient<Frames>({ url, WebSocket: transport, minBackOffMs: 5, maxBackOffMs: 20, ...options })
       t.teardown(() => { client.close() })
       return client

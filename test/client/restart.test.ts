@@ -58,8 +58,8 @@ for (const isSse of [false, true]) {
         const gate = deferred()
         t.teardown(() => { gate.resolve() })
         const sessionStore = memorySessionStore()
-        const first = await serve(t, { ...overHttp,  agentExecutor: halting(gate.promise), sessionStore })
-        const second = await serve(t, { ...overHttp,  agentExecutor: ({ message }) => `${message}: anew`, sessionStore })
+        const first = await serve(t, { ...overHttp, agentExecutor: halting(gate.promise), sessionStore })
+        const second = await serve(t, { ...overHttp, agentExecutor: ({ message }) => `${message}: anew`, sessionStore })
         const line = await lineTo(t, first.port)
         const client = openClient(t, line.url, { WebSocket: transport() })
         const subscription = client.subscribe({ sessionId: 'a' })
@@ -97,9 +97,11 @@ for (const isSse of [false, true]) {
         const gate = deferred()
         t.teardown(() => { gate.resolve() })
         const clock = new ManualClock()
-        const host = await serve(t, { ...overHttp,  agentExecutor: halting(gate.promise) })
+        const host = await serve(t, { ...overHttp, agentExecutor: halting(gate.promise) })
         const line = await lineTo(t, host.port)
-        const client = openClient(t, line.url, { WebSocket: transport(clock), clock, turnPatienceMs: 60_000, answerTimeoutMs: 30_000, random: () => 0.5 })
+        const client = openClient(t, line.url, {
+          WebSocket: transport(clock), clock, turnPatienceMs: 60_000, answerTimeoutMs: 30_000, random: () => 0.5
+        })
         const running = client.chat({ message: 'running' })
         t.equal(await firstPiece(running), 'running: one')
         line.isDown = true
@@ -119,7 +121,7 @@ for (const isSse of [false, true]) {
     t.test('a computer that slept finds its answer when it wakes', async (t) => {
       const gate = deferred()
       const clock = new ManualClock()
-      const host = await serve(t, { ...overHttp,  agentExecutor: halting(gate.promise) })
+      const host = await serve(t, { ...overHttp, agentExecutor: halting(gate.promise) })
       const line = await lineTo(t, host.port)
       const client = openClient(t, line.url, { WebSocket: transport(clock), clock, random: () => 0 })
       const turn = client.chat({ message: 'asleep' })

@@ -75,7 +75,9 @@ async function proxyTo (t: Test, port: number, upgrades: Upgrades): Promise<Prox
 /** A pool of connections may have made one for nothing, which a server would wait for. */
 const ENDS_ALL = { fastify: { forceCloseConnections: true } }
 
-async function open (t: Test, upgrades: Upgrades, options: Partial<ChannelClientOptions> = {}, hasRest = true): Promise<{ client: ChannelClient, proxy: Proxy }> {
+async function open (
+  t: Test, upgrades: Upgrades, options: Partial<ChannelClientOptions> = {}, hasRest = true
+): Promise<{ client: ChannelClient, proxy: Proxy }> {
   const agentExecutor: Executor = ({ message }) => ['You said: ', message]
   const { port } = await serve(t, { ...ENDS_ALL, agentExecutor, after (app) { if (hasRest) app.register(channelRest) } })
   const proxy = await proxyTo(t, port, upgrades)

@@ -309,6 +309,36 @@ await app.close()
 `
   },
   {
+    section: 'A client',
+    before: `
+import { createChannelClient } from 'fastify-ws-channel/client'
+import { sseTransport } from 'fastify-ws-channel/client/sse'
+import { channelRest } from 'fastify-ws-channel'
+import { WebSocket } from 'ws'
+${APP}
+let refused = 0
+app.addHook('onRequest', async ({ ws }, reply) => {
+  if (!ws) return
+  refused++
+  await reply.code(501).send()
+})
+app.register(wsChannel, { agentExecutor: ({ message }) => \`You said: \${message}\` })
+app.register(channelRest)
+await app.listen({ port: 9527 })
+const address = app.server.address()
+const url = \`http://127.0.0.1:\${typeof address === 'object' ? address?.port : ''}/api/v1/ws\`
+const written: string[] = []
+const { log } = console
+console.log = (text: string) => { written.push(text) }
+`,
+    after: `
+console.log = log
+client.close()
+if (written.join() !== 'You said: Say hello' || refused !== 2) throw new Error(JSON.stringify({ written, refused }))
+await app.close()
+`
+  },
+  {
     section: 'Bring your front end',
     before: `
 import assert from 'node:assert/strict'

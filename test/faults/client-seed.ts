@@ -12,7 +12,9 @@ import { scenarioOf } from './scenario.js'
 import { watched } from './watched.js'
 
 /** Runs one seed in which all clients are the package's own. Reports what it finds, and never rejects. */
-export async function runClientSeed (seed: number, { trace, patienceMs = 30_000, isSse = false }: ClientSeedOptions = {}): Promise<Report> {
+export async function runClientSeed (
+  seed: number, { trace, patienceMs = 30_000, isSse = false }: ClientSeedOptions = {}
+): Promise<Report> {
   return await watched(trace, (report) => run(seed, report, patienceMs, isSse))
 }
 
@@ -26,7 +28,8 @@ async function run (seed: number, report: Report, patienceMs: number, isSse: boo
   const { clientsPerOwner } = scenario
   const clock = new ManualClock()
   const giveUpAt = performance.now() + patienceMs
-  const bench = await openBench(seed, { ...scenario, clientsPerOwner: 0, hasRest: isSse }, report, {}, clock, () => performance.now() > giveUpAt)
+  const planned = { ...scenario, clientsPerOwner: 0, hasRest: isSse }
+  const bench = await openBench(seed, planned, report, {}, clock, () => performance.now() > giveUpAt)
   const users = OWNERS.flatMap((owner) => Array.from({ length: clientsPerOwner }, (_, index) => (
     new ChannelUser(bench, owner, index, sessionsOf(owner, scenario), clock, isSse))))
   let hasEnded = false

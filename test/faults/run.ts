@@ -1,6 +1,7 @@
 /**
  * Runs seeds of the fault-injection test: `npx tsx test/faults/run.ts --seeds 1000 [--from 1]`, one of them with all its
- * frames: `--seed 17`; `--client` has the package's own client do it, over HTTP with `--sse`; `--bugs` shows in which seed each planted bug is found,
+ * frames: `--seed 17`; `--client` has the package's own client do it, over HTTP with `--sse`;
+ * `--bugs` shows in which seed each planted bug is found,
  * `--kills 1000` cuts off so many clients in the middle of an answer. Loopback only; ends by itself.
  */
 import { parseArgs } from 'node:util'

@@ -1,14 +1,15 @@
 import t, { type Test } from 'tap'
 
-import { memoryJournal, memorySessionStore, type MemoryJournalOptions, type WsChannelOptions } from '../../lib/index.js'
-import { serve } from '../helpers/app.js'
+import { memoryJournal, memorySessionStore, type MemoryJournalOptions } from '../../lib/index.js'
+import { JournalDouble } from '../faults/journal-double.js'
+import { readableLog, serve, type ServeOptions } from '../helpers/app.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
 import { ack, end, failedEnd, piece, refused, subscribed, turnStarted, wholeEnd } from './expected.js'
 import { Stage } from './stage.js'
 
-async function open (t: Test, options: WsChannelOptions & { clock?: ManualClock } = {}) {
+async function open (t: Test, options: ServeOptions = {}) {
   const stage = new Stage()
   const host = await serve(t, { agentExecutor: stage.executor, ...options })
   const connect = () => host.connect({ query: '?sessionId=s' })
@@ -303,4 +304,29 @@ t.test('a journal that does not say whether it knows a chat is STORE_UNAVAILABLE
   stage.act('a').end()
   t.strictSame(await client.next(), end(2))
   await close()
+})
+
+/** A journal in whose round trip a turn ends, and its session is dropped: there is no room to follow it any more. */
+class CrowdedJournal extends JournalDouble {
+  isOver = (): boolean => false
+  #asked = 0
+
+  override async follow (): Promise<undefined> {
+    // The turn begins when this is answered, and ends before it is looked for again.
+    if (this.#asked++ > 0) await eventually(this.isOver)
+    return undefined
+  }
+}
+
+t.test('a turn that is over, and its session dropped, before it could be followed is told to its end; this failed, and was logged as a fault', async (t) => {
+  const { lines, logger } = readableLog()
+  const journal = new CrowdedJournal(memoryJournal())
+  const { app, client, chat, stage, close } = await open(t, { journal, fastify: { logger } })
+  journal.isOver = () => stage.begun.length === 1 && app.channel.stats().turns === 0
+  stage.act('a').returns('all of it')
+  chat()
+  t.match(await client.next(), { type: 'ack', id: 'a', status: 'duplicate', content: '' })
+  t.match(await client.next(), { type: 'message', id: 'a', content: 'all of it', done: true })
+  await close()
+  t.strictSame(lines.filter(({ level }) => Number(level) >= 50), [])
 })

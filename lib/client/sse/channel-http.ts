@@ -73,7 +73,9 @@ export class ChannelHttp {
    * @returns what tells its frames, and settles when there are no more: also when nothing was heard for too long
    * @throws as `facts` does
    */
-  async follow (path: string, headers: Record<string, string>, controller: AbortController): Promise<(tools: FollowTools) => Promise<void>> {
+  async follow (
+    path: string, headers: Record<string, string>, controller: AbortController
+  ): Promise<(tools: FollowTools) => Promise<void>> {
     const { clock, answerTimeoutMs, silenceMs } = this.#tools
     const end = (): void => { controller.abort() }
     this.#keep(controller)
@@ -159,7 +161,7 @@ interface HttpRequest {
   body?: object | undefined
   headers?: Record<string, string> | undefined
   /** What is undefined is left out. */
-  query?: Record<string, unknown> | undefined
+  query?: Record<string, string | number | undefined> | undefined
 }
 
 interface RefusalBody {

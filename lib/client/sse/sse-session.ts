@@ -9,6 +9,10 @@ export interface SessionAsk {
   id: string
   agentId: string
   sessionId: string
+  epoch?: string
+  after?: number
+  limit?: number
+  before?: string
   [field: string]: unknown
 }
 
@@ -80,7 +84,7 @@ export class SseSession {
     const wasOpen = this.#stream !== undefined
     this.#leave()
     try {
-      await this.#follow(wasOpen || epoch === undefined ? undefined : `${String(epoch)}:${String(after)}`, (subscribed) => {
+      await this.#follow(wasOpen || epoch === undefined ? undefined : `${epoch}:${after}`, (subscribed) => {
         this.#isWhole = true
         this.#tools.say({ ...subscribed, id })
       })
@@ -237,7 +241,7 @@ export class SseSession {
     const text = this.#texts.take(frame)
     const isJoined = this.#own.get(id)
     if (this.#ended.has(id) || (isJoined === undefined && !this.#isWhole)) return
-    const isEnd = 'done' in frame && frame.done === true
+    const isEnd = 'done' in frame && frame.done
     if (isEnd) this.#own.delete(id)
     if (frame.type !== 'stream' || isJoined !== true) this.#tools.say(frame)
     else if (isEnd) this.#tools.say(text === undefined ? frame : { ...frame, type: 'message', content: text })

@@ -79,7 +79,8 @@ export class Transcript {
       const known = new Set(groups.map(([id]) => id))
       isClosed ||= groups.some(([id]) => ended.has(id))
       // What runs now comes behind all that the history has.
-      const behind = next === undefined ? [...this.#viewById.values()].find((view) => view.isOpen && !known.has(view.id))?.element ?? null : next
+      const running = [...this.#viewById.values()].find((view) => view.isOpen && !known.has(view.id))
+      const behind = next === undefined ? running?.element ?? null : next
       this.#keepAtEnd(() => { next = this.#insert(groups, behind) })
     }
     let before = await this.#read(undefined, take)
