@@ -44,7 +44,7 @@ export class SessionRunner {
     if (session.isAdvancing) return
     session.isAdvancing = true
     try {
-      while (session.asksAgain && session.taking === undefined) this.#advance(session)
+      while (isToAdvance(session)) this.#advance(session)
     } finally {
       session.isAdvancing = false
     }
@@ -218,6 +218,10 @@ export class SessionRunner {
     if (running?.turn === turn) running.run.stop(ABORTED, new Error('nobody follows the turn any more'))
     else void this.#sessions.drop(session, turn, ABORTED)
   }
+}
+
+function isToAdvance ({ asksAgain, taking }: LiveSession): boolean {
+  return asksAgain && taking === undefined
 }
 
 /** A chat may wait in a journal for longer than its agent is there. */
