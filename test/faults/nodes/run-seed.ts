@@ -102,8 +102,8 @@ async function killed (node: FleetNode): Promise<void> {
 }
 
 function chatOf (id: string, random: Random): Chat {
-  const count = 1 + random.below(random.pick([5, 40, 150]))
-  const pauseMs = random.pick([0, 3, 10])
+  const count = 1 + random.below(random.pick([5, 40, 200]))
+  const pauseMs = random.pick([0, 5, 15])
   return { id, message: `${count} ${pauseMs} ${id}`, text: Array.from({ length: count }, (_, index) => `${id}:${index} `).join('') }
 }
 
