@@ -10,7 +10,7 @@ const MAX_SEEDS = 12
 /** What says that it is there. */
 const SIGNS: Record<string, RegExp> = {
   'the fence is off': /after its end|ends:|text:|order|once/,
-  'what is appended is published before, and a node may die between': /stuck|text:|order|recovered elsewhere/,
+  'what is appended is published before, and a node may die between': /kept:|stuck|text:|order|recovered elsewhere/,
   'nothing is caught up with after a break': /stuck/,
   'a claim is kept for good': /expiry/
 }

@@ -6,7 +6,7 @@ import { until } from '../../redis/until.js'
 import type { RedisServer } from '../../redis/redis-server.js'
 import type { Fleet, FleetNode } from './fleet.js'
 import { Hopper, type Chat } from './hopper.js'
-import { replay } from './replay.js'
+import { answers, replay } from './replay.js'
 
 export interface SeedTools {
   server: RedisServer
@@ -25,7 +25,7 @@ export interface SeedReport {
 
 const SESSIONS = 4
 const CHATS = 5
-const EVENTS = 4
+const EVENTS = 5
 const PATIENCE_MS = 30_000
 const REPLAY_MS = 10_000
 
@@ -67,6 +67,7 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
     hopper.close()
   }
   for (const { sessionId } of hoppers.filter((_, index) => index % 2 === 0)) await checkJournal(sessionId, fleet, chats, report)
+  for (const hopper of hoppers) await checkKept(hopper, fleet, report)
   for (const [turnId, count] of fleet.begun) if (count > 1) report.faults.push(`once: ${turnId} was begun ${count} times`)
   await checkExpiry(server, prefix, report)
   return report
@@ -76,7 +77,7 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
 async function happen (random: Random, server: RedisServer, fleet: Fleet, leaseMs: number, report: SeedReport): Promise<void> {
   const node = fleet.nodes[random.below(fleet.nodes.length)]
   if (node === undefined || !node.isUp) return
-  const what = random.pick(['kill', 'kill', 'stop', 'redis', 'hop'] as const)
+  const what = random.pick(['kill', 'kill', 'stop', 'redis', 'redis', 'hop'] as const)
   report.events.push(what)
   switch (what) {
     case 'kill': return void killed(node)
@@ -148,6 +149,15 @@ async function checkJournal (sessionId: string, fleet: Fleet, chats: Map<string,
       report.faults.push(`${sessionId}: text: in the journal of ${id}: ${differenceOf(text, whole)}`)
       texts.set(id, whole.slice(0, text.length))
     }
+  }
+}
+
+/** What a reader was told is in the history: nothing is told that could be lost. */
+async function checkKept ({ sessionId, turns }: Hopper, fleet: Fleet, { faults }: SeedReport): Promise<void> {
+  const kept = await answers(fleet.nodes[0]?.url ?? '', sessionId)
+  for (const [id, { text }] of turns) {
+    const answer = kept.get(id)
+    if (answer !== undefined && !answer.startsWith(text)) faults.push(`${sessionId}: kept: ${id} was told as ${differenceOf(text, answer)}`)
   }
 }
 
