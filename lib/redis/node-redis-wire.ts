@@ -32,6 +32,8 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
     : { ...withOwn(options), commandOptions: {} })
 
   let isClosed = false
+  // The clusters of redis 5 do not say it themselves.
+  let isClusterReady = false
   let waiting = 0
   let heardAt = 0
   const tried = new Promise<void>((resolve) => {
@@ -45,6 +47,7 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
     for (let attempt = 0; !isClosed && !own.isOpen; attempt++) {
       try {
         await own.connect()
+        isClusterReady = isCluster
       } catch {
         noteTried()
         await setTimeout(backOffMs(attempt), undefined, { ref: false })
@@ -80,7 +83,7 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
   return {
     isCluster,
     tried,
-    isReady: () => own.isReady,
+    isReady: () => own.isOpen && (isClusterReady || own.isReady),
     send: (key, command) => isCluster ? own.sendCommand(key, false, [...command]) : sendToOne(command),
     reconnect,
     close () {

@@ -13,7 +13,6 @@ export interface IoredisClient {
 
 export interface NodeRedisClient {
   readonly isOpen: boolean
-  readonly isReady: boolean
   sendCommand (...given: never[]): Promise<unknown>
   duplicate (...given: never[]): unknown
   destroy (): void

@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+
+import { createCluster } from 'redis'
 import t from 'tap'
 
 import { backOffMs } from '../../lib/redis/back-off.js'
@@ -6,6 +10,7 @@ import { RedisScript } from '../../lib/redis/redis-script.js'
 import { ioredisClient, ioredisCluster, nodeRedisClient, nodeRedisCluster } from './redis-clients.js'
 import { startRedisCluster } from './redis-cluster.js'
 import { RedisServer } from './redis-server.js'
+import { until } from './until.js'
 
 const COUNT = new RedisScript('return { redis.call("INCR", KEYS[1]), ARGV[1], false }')
 
@@ -44,6 +49,21 @@ t.test('the host\'s own client is left alone', async (t) => {
     await t.rejects(link.send('k', ['GET', 'k']), { name: 'StoreError', message: 'it was closed' })
   }
   t.strictSame([await one.get('k'), await other.get('k')], ['v', 'v'])
+})
+
+t.test('a cluster that cannot be reached is looked for again and again, until the link is closed', async (t) => {
+  let attempts = 0
+  const server = createServer((socket) => {
+    attempts++
+    socket.on('error', () => {}).destroy()
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => { server.close() })
+  await once(server, 'listening')
+  const client = createCluster({ rootNodes: [{ url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}` }] })
+  const link = new RedisLink('a test', client, { commandTimeoutMs: 2_000 })
+  await t.rejects(link.send('k', ['GET', 'k']), { message: 'there is no connection to Redis' })
+  await until('more attempts', 20_000, async () => attempts > 3)
+  link.close()
 })
 
 t.test('attempts to connect get rarer, up to one in two seconds', async (t) => {
