@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 
 import type { SessionKey } from '../protocol/session-key.js'
+import type { Ordered } from '../touch-order.js'
 import { EntryRing, type RingLimits } from './entry-ring.js'
 import type { Entry, OpenTurn } from './journal.js'
 import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
@@ -11,7 +12,7 @@ export interface SessionLogLimits extends RingLimits {
 }
 
 /** What a memory journal knows of one session: its entries, who waits, who runs, and who reads. */
-export class SessionLog implements TurnLog {
+export class SessionLog implements TurnLog, Ordered<SessionLog> {
   readonly key: SessionKey
   /** The key as text. */
   readonly text: string
@@ -25,6 +26,9 @@ export class SessionLog implements TurnLog {
   forgottenSeq = 0
   isForgotten = false
   usedAt = 0
+  older: SessionLog | undefined
+  newer: SessionLog | undefined
+  rank = 0
   /** What of `bytes` the journal has counted. */
   countedBytes = 0
   readonly #maxEndedUnits: number

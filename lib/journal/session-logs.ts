@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import { TouchOrder } from '../touch-order.js'
 import { SessionLog, type SessionLogLimits } from './session-log.js'
 
 export interface SessionLogsLimits extends SessionLogLimits {
@@ -15,10 +16,8 @@ const MAX_LOOKS = 64
 export class SessionLogs {
   readonly #limits: SessionLogsLimits
   readonly #clock: Clock
-  /** The one unused for longest first. */
-  readonly #logs = new Map<string, SessionLog>()
-  /** What is asked for is mostly what was asked for last. */
-  #newest: SessionLog | undefined
+  readonly #logByText = new Map<string, SessionLog>()
+  readonly #byUse = new TouchOrder<SessionLog>()
   /** Bytes of all sessions, as they were when each was touched last. */
   #bytes = 0
 
@@ -27,15 +26,14 @@ export class SessionLogs {
     this.#clock = clock
   }
 
-  get size (): number { return this.#logs.size }
+  get size (): number { return this.#logByText.size }
 
   all (): SessionLog[] {
-    return [...this.#logs.values()]
+    return [...this.#logByText.values()]
   }
 
   find (key: SessionKey): SessionLog | undefined {
-    const text = sessionKeyText(key)
-    return this.#newest?.text === text ? this.#newest : this.#logs.get(text)
+    return this.#logByText.get(sessionKeyText(key))
   }
 
   /** Whether there is room for the session, idle ones that could make some gone. */
@@ -50,8 +48,8 @@ export class SessionLogs {
     if (found !== undefined) return found
     this.#makeRoom()
     const log = new SessionLog(key, sessionKeyText(key), this.#limits)
-    this.#logs.set(log.text, log)
-    this.#newest = log
+    this.#logByText.set(log.text, log)
+    this.#byUse.touch(log)
     return log
   }
 
@@ -62,22 +60,29 @@ export class SessionLogs {
   }
 
   drop (log: SessionLog): void {
-    this.#logs.delete(log.text)
-    if (this.#newest === log) this.#newest = undefined
+    this.#logByText.delete(log.text)
+    this.#byUse.delete(log)
     this.#bytes -= log.countedBytes
   }
 
   /** Sessions in use are touched when their turns start and end, so the stale ones are at the front. */
   dropStale (now: number): void {
     const staleAt = now - this.#limits.maxAgeMs
-    for (const log of this.#logs.values()) {
-      if (log.usedAt >= staleAt) break
+    for (const log of this.#unusedSince(staleAt)) {
+      // One that was touched may have pushed another out.
+      if (this.#logByText.get(log.text) !== log) continue
       log.ring.trimOlderThan(staleAt)
       this.#count(log)
       if (log.isIdle) this.drop(log)
       // Whoever only listens is looked at again when so long has passed once more.
       else if (log.running === undefined) this.touch(log)
     }
+  }
+
+  #unusedSince (at: number): SessionLog[] {
+    const unused: SessionLog[] = []
+    for (let log = this.#byUse.oldest(); log !== undefined && log.usedAt < at; log = log.newer) unused.push(log)
+    return unused
   }
 
   #makeRoom (): void {
@@ -92,9 +97,9 @@ export class SessionLogs {
 
   /** Looks at a few: whatever is in use goes to the back, so that the next look finds others. */
   #dropOldestIdle (isEnough: () => boolean): void {
-    let looks = 0
-    for (const log of this.#logs.values()) {
-      if (isEnough() || ++looks > MAX_LOOKS) return
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+      const log = this.#byUse.oldest()
+      if (log === undefined || isEnough()) return
       if (log.isIdle) this.drop(log)
       else this.#moveToBack(log)
     }
@@ -102,9 +107,6 @@ export class SessionLogs {
 
   #moveToBack (log: SessionLog): void {
     log.usedAt = this.#clock.now()
-    if (this.#newest === log) return
-    this.#newest = log
-    this.#logs.delete(log.text)
-    this.#logs.set(log.text, log)
+    this.#byUse.touch(log)
   }
 }

@@ -6,7 +6,7 @@ import { emptySessionBytes, keptOf, MemorySession, type Kept } from './memory-se
 import type {
   MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage, SessionStore
 } from './session-store.js'
-import { TouchOrder, type Ordered } from './touch-order.js'
+import { TouchOrder, type Ordered } from '../touch-order.js'
 
 export interface MemorySessionStoreOptions {
   /** Sessions kept. One more, and the session that was left alone longest is forgotten. @default 10_000 */

@@ -1,7 +1,7 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import { cursorOf, positionOf } from './cursor.js'
 import type { MessagePage, PageRequest, SessionMessage } from './session-store.js'
-import type { Ordered } from './touch-order.js'
+import type { Ordered } from '../touch-order.js'
 
 // Rough costs in V8 on 64 bits, measured over 10,000 sessions of 1 and of 100 short messages. Text is counted with two
 // bytes a unit, which is what it takes unless all of it is Latin-1.

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-import { andThen, attempt, type Awaitable } from '../awaitable.js'
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { ChatFrame } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
@@ -61,7 +61,7 @@ export class PlainChats {
 
   /** @param inOrder runs what it is given after what was asked of the session before */
   start (frame: ChatFrame, agentId: string, inOrder = this.#tools.inOrder): void {
-    const { engine, identity: { owner, context }, outbox, hasRoom, onRequest, retryAfterMs } = this.#tools
+    const { identity: { owner, context }, hasRoom, onRequest, retryAfterMs } = this.#tools
     if (!hasRoom()) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
     const { sessionId } = frame
     const chat = {
@@ -84,15 +84,15 @@ export class PlainChats {
 
   /** Never rejects. */
   #begin (chat: Chat, answer: PlainAnswer): Awaitable<void> {
-    const { engine, onFailure } = this.#tools
-    const { agentId } = chat.key
-    return attempt(() => {
-      const started = engine.startTurn(chat, this.#wake)
-      return andThen(started, (started) => { this.#onStarted(started, agentId, answer) })
-    }, (err) => {
-      onFailure(err, 'a chat could not be started')
-      this.#answerRefused(agentId, answer, 'INTERNAL', {})
-    })
+    try {
+      const started = this.#tools.engine.startTurn(chat, this.#wake)
+      if (!isPromiseLike(started)) return this.#onStarted(started, chat.key.agentId, answer)
+      return started.then(
+        (later) => { this.#onStarted(later, chat.key.agentId, answer) },
+        (err: unknown) => { this.#onNotStarted(err, chat.key.agentId, answer) })
+    } catch (err) {
+      this.#onNotStarted(err, chat.key.agentId, answer)
+    }
   }
 
   /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */
@@ -143,6 +143,11 @@ export class PlainChats {
     this.#tools.onRequest(-1)
     answer.follow(started.follower)
     this.#tools.outbox.wake()
+  }
+
+  #onNotStarted (err: unknown, agentId: string, answer: PlainAnswer): void {
+    this.#tools.onFailure(err, 'a chat could not be started')
+    this.#answerRefused(agentId, answer, 'INTERNAL', {})
   }
 
   #answerRefused (agentId: string, answer: PlainAnswer, code: ErrorCode, extra: ErrorExtra): void {

@@ -1,4 +1,4 @@
-import { andThen, isPromiseLike, type Awaitable } from '../awaitable.js'
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Claimed, EndedTurn, FollowFrom, Offer, Position, TurnCursor, TurnEnd, Wake } from '../journal/journal.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import type { SessionKey } from '../protocol/session-key.js'
@@ -181,7 +181,7 @@ export class Engine {
 
   async #drainSession (session: LiveSession, end: TurnEnd): Promise<void> {
     if (session.taking !== undefined) await session.taking
-    await Promise.all([...session.waiting.values()].map(async (turn) => {
+    await Promise.all(session.waiting.all().map(async (turn) => {
       if (turn.offering !== undefined) await turn.offering
       // Other nodes will run it.
       if (session.home.journal.isShared) this.#sessions.withdrawn(session, turn)
@@ -222,7 +222,7 @@ export class Engine {
   }
 
   #waiting ({ key, isNamed, turnId }: Chat): LiveTurn | undefined {
-    return this.#sessions.find(key, isNamed)?.waiting.get(turnId)
+    return this.#sessions.find(key, isNamed)?.waiting.find(turnId)
   }
 
   #refusal (chat: Chat): Refused | undefined {
@@ -237,7 +237,7 @@ export class Engine {
   #offer<Reader> (turn: LiveTurn, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
     const session = this.#sessions.open(turn.chat.key, turn.chat.isNamed)
     // Before the first tick: a drain that comes meanwhile must find it.
-    session.waiting.set(turn.chat.turnId, turn)
+    session.waiting.add(turn)
     try {
       const answer = this.#accept(session, turn, attach)
       if (!isPromiseLike(answer)) return this.#offered(session, turn, answer)
@@ -264,12 +264,17 @@ export class Engine {
     const { limits, clock } = this.#tools
     const terms = { onBusy: chat.onBusy ?? limits.onBusy, maxQueued: limits.maxQueuedTurns, displacedEnd: ABORTED }
     const offered = session.home.journal.offer(chat.key, storedChat(chat, clock.date()), terms)
-    return andThen(offered, (offer) => {
-      if ('claimed' in offer) return answerOf(offer.claimed)
-      if (!offer.accepted) return this.#noRoom(offer.code)
-      for (const turnId of offer.displaced) this.#displaced(session, turnId)
-      return andThen(attach(turn, offer), (follower) => this.#accepted(session, turn, offer, follower))
-    })
+    if (!isPromiseLike(offered)) return this.#attach(session, turn, offered, attach)
+    return offered.then((offer) => this.#attach(session, turn, offer, attach))
+  }
+
+  #attach<Reader> (session: LiveSession, turn: LiveTurn, offer: Offer, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
+    if ('claimed' in offer) return answerOf(offer.claimed)
+    if (!offer.accepted) return this.#noRoom(offer.code)
+    for (const turnId of offer.displaced) this.#displaced(session, turnId)
+    const follower = attach(turn, offer)
+    if (!isPromiseLike(follower)) return this.#accepted(session, turn, offer, follower)
+    return follower.then((follower) => this.#accepted(session, turn, offer, follower))
   }
 
   #accepted<Reader> (
@@ -310,7 +315,7 @@ export class Engine {
 
   /** A turn that waited here has its end. */
   #displaced (session: LiveSession | undefined, turnId: string): void {
-    const turn = session?.waiting.get(turnId)
+    const turn = session?.waiting.find(turnId)
     if (session !== undefined && turn !== undefined) this.#sessions.withdrawn(session, turn)
   }
 

@@ -7,6 +7,7 @@ import type { SessionStore } from '../sessions/session-store.js'
 import type { TurnFollower } from './follow.js'
 import type { TurnRun, TurnTools } from './run-turn.js'
 import type { TimedJournal } from './timed-journal.js'
+import type { WaitingTurns } from './waiting-turns.js'
 
 /** A chat, as a transport hands it over. */
 export interface Chat {
@@ -58,8 +59,8 @@ export interface LiveSession {
   /** The key as text. */
   readonly text: string
   readonly home: TimedHome
-  /** Accepted turns that do not run yet, by id, in their order. */
-  readonly waiting: Map<string, LiveTurn>
+  /** Accepted turns that do not run yet. */
+  readonly waiting: WaitingTurns<LiveTurn>
   running: RunningTurn | undefined
   /** Settles when it is known whether there was a turn to run, and never rejects; `undefined` while nobody asks. */
   taking: Promise<void> | undefined
@@ -105,7 +106,7 @@ export interface RunningTurn {
 
 /** All turns of a session that this node knows, the running one first. */
 export function turnsOf ({ running, waiting }: LiveSession): LiveTurn[] {
-  return running === undefined ? [...waiting.values()] : [running.turn, ...waiting.values()]
+  return running === undefined ? [...waiting.all()] : [running.turn, ...waiting.all()]
 }
 
 /** A chat that another node has taken. */

@@ -7,6 +7,7 @@ import type { Chat, LiveSession, LiveTurn, TimedHome } from './live-session.js'
 import { LiveTurns } from './live-turns.js'
 import { TimedJournal } from './timed-journal.js'
 import { failedEnd } from './turn-end.js'
+import { WaitingTurns } from './waiting-turns.js'
 import { toError } from './within.js'
 
 /** The sessions that have something to do on this node, and their turns' ways in and out. */
@@ -64,7 +65,7 @@ export class LiveSessions {
         key,
         text,
         home,
-        waiting: new Map(),
+        waiting: new WaitingTurns(),
         running: undefined,
         taking: undefined,
         asksAgain: false,
@@ -103,7 +104,7 @@ export class LiveSessions {
     } catch (err) {
       this.report(turn.chat, err, 'the journal did not withdraw a chat')
     }
-    if (session.waiting.get(turn.chat.turnId) !== turn) return
+    if (session.waiting.find(turn.chat.turnId) !== turn) return
     this.withdrawn(session, turn)
     this.endUnwritten(turn, end)
   }

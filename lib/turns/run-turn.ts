@@ -270,14 +270,15 @@ export class TurnRun {
   }
 
   #end (end: TurnEnd): void {
-    const ended = (unwrittenEnd: TurnEnd | undefined): void => {
-      this.unwrittenEnd = unwrittenEnd
-      this.#advance('end-written')
-      this.ended.come()
-    }
     const ending = this.#ending.write(end)
-    if (isPromiseLike(ending)) void ending.then(ended)
-    else ended(ending)
+    if (isPromiseLike(ending)) void ending.then((unwrittenEnd) => { this.#ended(unwrittenEnd) })
+    else this.#ended(ending)
+  }
+
+  #ended (unwrittenEnd: TurnEnd | undefined): void {
+    this.unwrittenEnd = unwrittenEnd
+    this.#advance('end-written')
+    this.ended.come()
   }
 
   #fail (thrown: unknown): void {

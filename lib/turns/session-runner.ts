@@ -1,5 +1,5 @@
 import { AgentNotFoundError, type Turn } from '../agent/executor.js'
-import { andThen, attempt, isPromiseLike } from '../awaitable.js'
+import { isPromiseLike } from '../awaitable.js'
 import type { Run, TurnEnd } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import { AbandonedTurns } from './abandoned-turns.js'
@@ -62,7 +62,7 @@ export class SessionRunner {
     session.asksAgain = false
     if (session.running !== undefined) return
     stopRetry(session)
-    const first = session.waiting.values().next().value
+    const first = session.waiting.first
     if ((first === undefined && !session.hasGuests) || this.#isDraining) return this.#sessions.closeIfIdle(session)
     session.hasGuests = false
     const taking = this.#take(session, first)
@@ -117,7 +117,7 @@ export class SessionRunner {
       this.#retryLater(session)
       return undefined
     }
-    const turn = session.waiting.get(run.chat.turnId) ?? this.#adopt(session, run)
+    const turn = session.waiting.find(run.chat.turnId) ?? this.#adopt(session, run)
     if (turn === undefined) return this.#discard(session, run)
     session.waiting.delete(run.chat.turnId)
     this.#run(session, turn, run, stopper)
@@ -199,10 +199,21 @@ export class SessionRunner {
       this.#stopWatch = undefined
     }
     const end = run.unwrittenEnd ?? failedEnd('INTERNAL')
-    const released = attempt(() => session.home.journal.release(run.run, end), (err) => {
-      this.#sessions.report(turn.chat, err, 'the journal did not take the right to run back')
-    })
-    void andThen(released, () => { this.#onFree(session, turn) })
+    try {
+      const released = session.home.journal.release(run.run, end)
+      if (isPromiseLike(released)) return this.#freeWhen(released, session, turn)
+    } catch (err) {
+      this.#notFreed(turn, err)
+    }
+    this.#onFree(session, turn)
+  }
+
+  #freeWhen (released: PromiseLike<void>, session: LiveSession, turn: LiveTurn): void {
+    void released.then(undefined, (err: unknown) => { this.#notFreed(turn, err) }).then(() => { this.#onFree(session, turn) })
+  }
+
+  #notFreed (turn: LiveTurn, err: unknown): void {
+    this.#sessions.report(turn.chat, err, 'the journal did not take the right to run back')
   }
 
   #onFree (session: LiveSession, turn: LiveTurn): void {

@@ -79,7 +79,7 @@ export class SharedSessions {
   /** Another node has taken or ended a chat of ours. */
   #leave (key: SessionKey, turnId: string): void {
     const session = this.#sessions.find(key, true)
-    const turn = session?.waiting.get(turnId)
+    const turn = session?.waiting.find(turnId)
     if (session !== undefined && turn !== undefined) this.#sessions.withdrawn(session, turn)
   }
 

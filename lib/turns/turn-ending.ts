@@ -1,4 +1,4 @@
-import { andThen, attempt, type Awaitable } from '../awaitable.js'
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { TurnEnd } from '../journal/journal.js'
 import type { AnswerRecord } from './answer-record.js'
 import type { JournalWriter } from './journal-writer.js'
@@ -24,36 +24,54 @@ export class TurnEnding {
    * @returns how the turn ended, if the journal could not be told
    */
   write (decided: TurnEnd): Awaitable<TurnEnd | undefined> {
-    return attempt<TurnEnd | undefined>(() => {
+    try {
       const rest = this.#record.rest()
       if (rest !== '') this.#writer.add({ kind: 'text', content: rest })
-      return andThen(andThen(this.#writer.settle(), () => this.#keepAnswer(decided)), (end) => this.#writeEnd(end))
-    }, (err) => {
-      this.#onFailure(err, 'a turn could not be ended')
-      return failedEnd('INTERNAL')
-    })
+      const settled = this.#writer.settle()
+      const kept = isPromiseLike(settled) ? settled.then(() => this.#keepAnswer(decided)) : this.#keepAnswer(decided)
+      if (!isPromiseLike(kept)) return this.#writeEnd(kept)
+      return kept.then((end) => this.#writeEnd(end)).then(undefined, (err: unknown) => this.#failed(err))
+    } catch (err) {
+      return this.#failed(err)
+    }
   }
 
   /** @returns how the turn ends: otherwise than was decided where the answer cannot be kept */
   #keepAnswer (decided: TurnEnd): Awaitable<TurnEnd> {
     const [content, metadata] = [this.#record.answer(), this.#record.metadata()]
     if (content === '' && metadata === undefined) return decided
-    const isAsWished = decided.error === undefined && decided.finishReason !== 'aborted'
     // What had gathered when the journal failed is missing in it.
-    const isComplete = isAsWished && !this.#writer.hasFailed
-    return attempt(() => andThen(this.#history.keepAnswer(content, isComplete, metadata), () => decided), (err) => {
-      this.#onFailure(err, 'the session store failed to keep an answer')
-      return isAsWished ? failedEnd('STORE_UNAVAILABLE') : decided
-    })
+    const isComplete = isWellEnded(decided) && !this.#writer.hasFailed
+    try {
+      const kept = this.#history.keepAnswer(content, isComplete, metadata)
+      return isPromiseLike(kept) ? kept.then(() => decided, (err: unknown) => this.#notKept(err, decided)) : decided
+    } catch (err) {
+      return this.#notKept(err, decided)
+    }
+  }
+
+  #notKept (err: unknown, decided: TurnEnd): TurnEnd {
+    this.#onFailure(err, 'the session store failed to keep an answer')
+    return isWellEnded(decided) ? failedEnd('STORE_UNAVAILABLE') : decided
   }
 
   #writeEnd (end: TurnEnd): Awaitable<TurnEnd | undefined> {
     this.#writer.add({ kind: 'end', end })
-    return andThen(this.#writer.settle(), () => this.#unwritten())
+    const settled = this.#writer.settle()
+    return isPromiseLike(settled) ? settled.then(() => this.#unwritten()) : this.#unwritten()
   }
 
   #unwritten (): TurnEnd | undefined {
     if (!this.#writer.hasFailed) return undefined
     return failedEnd(this.#writer.isFenced ? 'TURN_LOST' : 'STORE_UNAVAILABLE')
   }
+
+  #failed (err: unknown): TurnEnd {
+    this.#onFailure(err, 'a turn could not be ended')
+    return failedEnd('INTERNAL')
+  }
+}
+
+function isWellEnded ({ error, finishReason }: TurnEnd): boolean {
+  return error === undefined && finishReason !== 'aborted'
 }
