@@ -24,9 +24,9 @@ export interface SeedReport {
 }
 
 const SESSIONS = 4
-const CHATS = 5
+const CHATS = 8
 const EVENTS = 5
-const PATIENCE_MS = 30_000
+const PATIENCE_MS = 45_000
 const REPLAY_MS = 10_000
 
 /** Some sessions, whose clients go from node to node, while nodes are killed and stopped and Redis is started anew. */
@@ -103,8 +103,9 @@ async function killed (node: FleetNode): Promise<void> {
 }
 
 function chatOf (id: string, random: Random): Chat {
-  const count = 1 + random.below(random.pick([5, 40, 200]))
-  const pauseMs = random.pick([0, 5, 15])
+  // Long enough for a node to be stopped, and to come back, while the session goes on.
+  const count = 1 + random.below(random.pick([10, 60, 250]))
+  const pauseMs = random.pick([0, 6, 15])
   return { id, message: `${count} ${pauseMs} ${id}`, text: Array.from({ length: count }, (_, index) => `${id}:${index} `).join('') }
 }
 
