@@ -157,8 +157,8 @@ async function checkJournal (sessionId: string, fleet: Fleet, chats: Map<string,
 async function checkKept ({ sessionId, turns }: Hopper, fleet: Fleet, { faults }: SeedReport): Promise<void> {
   const kept = await answers(fleet.nodes[0]?.url ?? '', sessionId)
   for (const [id, { text }] of turns) {
-    const answer = kept.get(id)
-    if (answer !== undefined && !answer.startsWith(text)) faults.push(`${sessionId}: kept: ${id} was told as ${differenceOf(text, answer)}`)
+    const answer = kept.get(id) ?? ''
+    if (!answer.startsWith(text)) faults.push(`${sessionId}: kept: ${id} was told as ${differenceOf(text, answer)}`)
   }
 }
 
