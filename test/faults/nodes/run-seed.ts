@@ -66,8 +66,9 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
     check(hopper, chats, report)
     hopper.close()
   }
-  for (const { sessionId } of hoppers.filter((_, index) => index % 2 === 0)) await checkJournal(sessionId, fleet, chats, report)
-  for (const hopper of hoppers) await checkKept(hopper, fleet, report)
+  const unkept = new Set<string>()
+  for (const { sessionId } of hoppers.filter((_, index) => index % 2 === 0)) await checkJournal(sessionId, fleet, chats, report, unkept)
+  for (const hopper of hoppers) await checkKept(hopper, fleet, unkept, report)
   for (const [turnId, count] of fleet.begun) if (count > 1) report.faults.push(`once: ${turnId} was begun ${count} times`)
   await checkExpiry(server, prefix, report)
   return report
@@ -121,7 +122,9 @@ function check ({ turns, sessionId }: Hopper, chats: Map<string, Chat>, { ends, 
 }
 
 /** All that the journal holds, read from its start: each turn has one end, nothing follows it, and nobody else has written into it. */
-async function checkJournal (sessionId: string, fleet: Fleet, chats: Map<string, Chat>, report: SeedReport): Promise<void> {
+async function checkJournal (
+  sessionId: string, fleet: Fleet, chats: Map<string, Chat>, report: SeedReport, unkept: Set<string>
+): Promise<void> {
   let entries: Frame[] = []
   let failure: unknown
   await until('the journal to be read', REPLAY_MS, async () => {
@@ -142,6 +145,8 @@ async function checkJournal (sessionId: string, fleet: Fleet, chats: Map<string,
     seq = Number(frame['seq'])
     if (ended.has(id)) report.faults.push(`${sessionId}: ends: in the journal ${JSON.stringify(frame)} after the end`)
     if (frame['done'] === true) ended.add(id)
+    // The history could not be kept either.
+    if (frame['code'] === 'STORE_UNAVAILABLE') unkept.add(id)
     else if (frame.type === 'stream') texts.set(id, (texts.get(id) ?? '') + String(frame['content']))
     const whole = chats.get(id)?.text ?? ''
     const isWhole = frame['done'] === true && frame['finishReason'] === 'stop'
@@ -154,9 +159,10 @@ async function checkJournal (sessionId: string, fleet: Fleet, chats: Map<string,
 }
 
 /** What a reader was told is in the history: nothing is told that could be lost. */
-async function checkKept ({ sessionId, turns }: Hopper, fleet: Fleet, { faults }: SeedReport): Promise<void> {
+async function checkKept ({ sessionId, turns }: Hopper, fleet: Fleet, unkept: ReadonlySet<string>, { faults }: SeedReport): Promise<void> {
   const kept = await answers(fleet.nodes[0]?.url ?? '', sessionId)
-  for (const [id, { text }] of turns) {
+  for (const [id, { text, ends }] of turns) {
+    if (unkept.has(id) || ends.includes('STORE_UNAVAILABLE')) continue
     const answer = kept.get(id) ?? ''
     if (!answer.startsWith(text)) faults.push(`${sessionId}: kept: ${id} was told as ${differenceOf(text, answer)}`)
   }
