@@ -5,7 +5,7 @@ import { describe, expect, test } from 'tstyche'
 
 import type { SessionStore, WsChannelOptions } from '../../lib/index.js'
 import { migratePostgresSessions, postgresSessionSql, postgresSessionStore } from '../../lib/postgres.js'
-import { redisSessionStore, type StoreError } from '../../lib/redis.js'
+import { redisJournal, redisSessionStore, type RedisJournal, type StoreError } from '../../lib/redis.js'
 
 describe('redisSessionStore', () => {
   test('takes a client of either library, of one Redis or a cluster', () => {
@@ -23,6 +23,23 @@ describe('redisSessionStore', () => {
     expect(redisSessionStore).type.not.toBeCallableWith(new Redis())
     expect(redisSessionStore).type.not.toBeCallableWith(new Redis(), {})
     expect(redisSessionStore).type.not.toBeCallableWith(new Redis(), { prefix: 'app:', ttl: 5 })
+  })
+})
+
+describe('redisJournal', () => {
+  test('takes a client of either library, of one Redis or a cluster', () => {
+    const prefix = 'app:'
+    for (const client of [new Redis(), new Cluster([]), createClient(), createCluster({ rootNodes: [] })]) {
+      expect(redisJournal(client, { prefix, leaseMs: 5_000 })).type.toBe<RedisJournal>()
+    }
+    expect<WsChannelOptions>().type.toBeAssignableFrom({ journal: redisJournal(new Redis(), { prefix }) })
+  })
+
+  test('takes nothing else, and no options without a prefix', () => {
+    expect(redisJournal).type.not.toBeCallableWith('redis://localhost', { prefix: 'app:' })
+    expect(redisJournal).type.not.toBeCallableWith(new Redis())
+    expect(redisJournal).type.not.toBeCallableWith(new Redis(), { leaseMs: 5_000 })
+    expect(redisJournal).type.not.toBeCallableWith(new Redis(), { prefix: 'app:', lease: 5 })
   })
 })
 

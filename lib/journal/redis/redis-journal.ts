@@ -109,7 +109,7 @@ class SharedJournal implements RedisJournal {
   async append (run: Run, batch: number, entries: readonly NewEntry[]): Promise<boolean> {
     const own = runOf(run)
     if (hasEndInside(entries)) return false
-    return await this.#node.inLane(own.key, async (place) => {
+    return await this.#node.inAppendLane(own.place, async (place) => {
       if (batch <= own.lastBatch) return true
       if (own.isOver || own.hasEnd) return false
       const end = entries.at(-1)

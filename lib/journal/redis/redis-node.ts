@@ -95,10 +95,12 @@ export class RedisNode {
 
   inLane<T> (key: SessionKey, task: (place: SessionPlace) => Promise<T>): Promise<T> {
     const place = this.keys.session(key)
-    return this.#lanes.run(place.base, async () => {
-      if (this.#isClosed) throw new Error('the journal is closed')
-      return await task(place)
-    })
+    return this.#inLane(place.base, place, task)
+  }
+
+  /** Appends go beside all else, in their own order: a reader whose subscription takes its time keeps no turn from being written. */
+  inAppendLane<T> (place: SessionPlace, task: (place: SessionPlace) => Promise<T>): Promise<T> {
+    return this.#inLane(`${place.base} appends`, place, task)
   }
 
   run (name: ScriptName, { base, claims }: SessionPlace, args: ReadonlyArray<string | number>): Promise<unknown> {
@@ -187,6 +189,13 @@ export class RedisNode {
     this.#subscriber.close()
     this.#watchers.clear()
     this.#offered.clear()
+  }
+
+  #inLane<T> (lane: string, place: SessionPlace, task: (place: SessionPlace) => Promise<T>): Promise<T> {
+    return this.#lanes.run(lane, async () => {
+      if (this.#isClosed) throw new Error('the journal is closed')
+      return await task(place)
+    })
   }
 
   #tell (news: JournalNews): void {

@@ -59,7 +59,13 @@ export class RedisReplicas {
     let entry = this.#entryByBase.get(place.base)
     if (entry === undefined) {
       entry = {
-        place, replica: undefined, pending: [], subscribed: this.#subscribe(place.base), idleSince: undefined, isResyncing: false, asksAgain: false
+        place,
+        replica: undefined,
+        pending: [],
+        subscribed: this.#subscribe(place.base),
+        idleSince: undefined,
+        isResyncing: false,
+        asksAgain: false
       }
       this.#entryByBase.set(place.base, entry)
     }

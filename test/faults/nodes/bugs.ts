@@ -11,7 +11,7 @@ export interface Bug {
 export const BUGS: Readonly<Record<string, Bug>> = {
   'the fence is off': {
     plant: () => {
-      rewrite('if not isRunOf(epoch, fence) then return {\'gone\'} end\nif tonumber(batch)', 'if not s.r then return {\'gone\'} end\nif tonumber(batch)')
+      rewrite('return s.r ~= nil and s.e == epoch and int(s.f) == fence end', 'return s.r ~= nil end')
       rewrite('if tonumber(batch) <= s.b then', 'if tonumber(batch) == s.b then')
     }
   },

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 import { freePort } from '../../redis/free-port.js'
@@ -64,6 +65,9 @@ export class FleetNode {
   }
 
   async #start (): Promise<void> {
+    // Its port is free when it is gone, and not before.
+    const before = this.#child
+    if (before !== undefined && before.exitCode === null && before.signalCode === null) await once(before, 'exit')
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', process.execPath, '--import', 'tsx', PROGRAM, JSON.stringify(this.config)], {
       stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
     })

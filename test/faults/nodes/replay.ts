@@ -19,6 +19,18 @@ export async function replay (url: string, sessionId: string): Promise<Frame[]> 
   return frames
 }
 
+/** What the history has of the answer of each turn. */
+export async function answers (url: string, sessionId: string): Promise<Map<string, string>> {
+  const client = await connect(url)
+  try {
+    client.send({ type: 'history', sessionId, limit: 200 })
+    const { messages } = await client.next('history')
+    return new Map(messages.filter(({ role }) => role === 'assistant').map(({ turnId, content }) => [turnId, content]))
+  } finally {
+    await client.terminate()
+  }
+}
+
 async function subscribe (url: string, frame: object) {
   const client = await connect(url)
   client.send({ type: 'subscribe', ...frame })

@@ -6,7 +6,7 @@ import { until } from '../../redis/until.js'
 import type { RedisServer } from '../../redis/redis-server.js'
 import type { Fleet, FleetNode } from './fleet.js'
 import { Hopper, type Chat } from './hopper.js'
-import { replay } from './replay.js'
+import { answers, replay } from './replay.js'
 
 export interface SeedTools {
   server: RedisServer
@@ -24,9 +24,9 @@ export interface SeedReport {
 }
 
 const SESSIONS = 4
-const CHATS = 5
-const EVENTS = 4
-const PATIENCE_MS = 30_000
+const CHATS = 8
+const EVENTS = 5
+const PATIENCE_MS = 45_000
 const REPLAY_MS = 10_000
 
 /** Some sessions, whose clients go from node to node, while nodes are killed and stopped and Redis is started anew. */
@@ -66,7 +66,9 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
     check(hopper, chats, report)
     hopper.close()
   }
-  for (const { sessionId } of hoppers.filter((_, index) => index % 2 === 0)) await checkJournal(sessionId, fleet, chats, report)
+  const unkept = new Set<string>()
+  for (const { sessionId } of hoppers.filter((_, index) => index % 2 === 0)) await checkJournal(sessionId, fleet, chats, report, unkept)
+  for (const hopper of hoppers) await checkKept(hopper, fleet, unkept, report)
   for (const [turnId, count] of fleet.begun) if (count > 1) report.faults.push(`once: ${turnId} was begun ${count} times`)
   await checkExpiry(server, prefix, report)
   return report
@@ -76,7 +78,7 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
 async function happen (random: Random, server: RedisServer, fleet: Fleet, leaseMs: number, report: SeedReport): Promise<void> {
   const node = fleet.nodes[random.below(fleet.nodes.length)]
   if (node === undefined || !node.isUp) return
-  const what = random.pick(['kill', 'kill', 'stop', 'redis', 'hop'] as const)
+  const what = random.pick(['kill', 'kill', 'stop', 'redis', 'redis', 'hop'] as const)
   report.events.push(what)
   switch (what) {
     case 'kill': return void killed(node)
@@ -102,8 +104,9 @@ async function killed (node: FleetNode): Promise<void> {
 }
 
 function chatOf (id: string, random: Random): Chat {
-  const count = 1 + random.below(random.pick([5, 40, 150]))
-  const pauseMs = random.pick([0, 3, 10])
+  // Long enough for a node to be stopped, and to come back, while the session goes on.
+  const count = 1 + random.below(random.pick([10, 60, 250]))
+  const pauseMs = random.pick([0, 6, 15])
   return { id, message: `${count} ${pauseMs} ${id}`, text: Array.from({ length: count }, (_, index) => `${id}:${index} `).join('') }
 }
 
@@ -119,7 +122,9 @@ function check ({ turns, sessionId }: Hopper, chats: Map<string, Chat>, { ends, 
 }
 
 /** All that the journal holds, read from its start: each turn has one end, nothing follows it, and nobody else has written into it. */
-async function checkJournal (sessionId: string, fleet: Fleet, chats: Map<string, Chat>, report: SeedReport): Promise<void> {
+async function checkJournal (
+  sessionId: string, fleet: Fleet, chats: Map<string, Chat>, report: SeedReport, unkept: Set<string>
+): Promise<void> {
   let entries: Frame[] = []
   let failure: unknown
   await until('the journal to be read', REPLAY_MS, async () => {
@@ -140,6 +145,8 @@ async function checkJournal (sessionId: string, fleet: Fleet, chats: Map<string,
     seq = Number(frame['seq'])
     if (ended.has(id)) report.faults.push(`${sessionId}: ends: in the journal ${JSON.stringify(frame)} after the end`)
     if (frame['done'] === true) ended.add(id)
+    // The history could not be kept either.
+    if (frame['code'] === 'STORE_UNAVAILABLE') unkept.add(id)
     else if (frame.type === 'stream') texts.set(id, (texts.get(id) ?? '') + String(frame['content']))
     const whole = chats.get(id)?.text ?? ''
     const isWhole = frame['done'] === true && frame['finishReason'] === 'stop'
@@ -148,6 +155,16 @@ async function checkJournal (sessionId: string, fleet: Fleet, chats: Map<string,
       report.faults.push(`${sessionId}: text: in the journal of ${id}: ${differenceOf(text, whole)}`)
       texts.set(id, whole.slice(0, text.length))
     }
+  }
+}
+
+/** What a reader was told is in the history: nothing is told that could be lost. */
+async function checkKept ({ sessionId, turns }: Hopper, fleet: Fleet, unkept: ReadonlySet<string>, { faults }: SeedReport): Promise<void> {
+  const kept = await answers(fleet.nodes[0]?.url ?? '', sessionId)
+  for (const [id, { text, ends }] of turns) {
+    if (unkept.has(id) || ends.includes('STORE_UNAVAILABLE')) continue
+    const answer = kept.get(id) ?? ''
+    if (!answer.startsWith(text)) faults.push(`${sessionId}: kept: ${id} was told as ${differenceOf(text, answer)}`)
   }
 }
 
