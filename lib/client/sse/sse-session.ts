@@ -1,6 +1,5 @@
-import type { ServerFrameOf } from '../../protocol/server-frames.js'
+import type { ServerFrame, ServerFrameOf } from '../../protocol/server-frames.js'
 import type { ChannelHttp, FollowedFrame } from './channel-http.js'
-import type { SaidFrame } from './sse-socket.js'
 import { TurnTexts } from './turn-texts.js'
 
 /** What the client sends, with the agent and the session that it means. */
@@ -263,3 +262,6 @@ export class SseSession {
 }
 
 type OnSubscribed = (frame: ServerFrameOf<'subscribed'>) => void
+
+/** A server's frame, or a refusal with a code of this client's own. */
+export type SaidFrame = ServerFrame | Omit<ServerFrameOf<'error'>, 'code'> & { code: string }

@@ -1,9 +1,9 @@
 import { CLOSE_CODES } from '../../protocol/codes.js'
-import type { ServerFrame, ServerFrameOf } from '../../protocol/server-frames.js'
+import type { ServerFrameOf } from '../../protocol/server-frames.js'
 import { Listeners } from '../listeners.js'
 import { freshId, type ClientWebSocket } from '../options.js'
 import { HttpRefusal, type ChannelHttp } from './channel-http.js'
-import { SseSession, type SessionAsk } from './sse-session.js'
+import { SseSession, type SaidFrame, type SessionAsk } from './sse-session.js'
 
 /** No server has said why. */
 const ABNORMAL = 1006
@@ -163,6 +163,3 @@ export class SseSocket implements ClientWebSocket {
 function pathOf (agentId: string, sessionId: string): string {
   return `agents/${encodeURIComponent(agentId)}/sessions/${encodeURIComponent(sessionId)}`
 }
-
-/** A server's frame, or a refusal with a code of this client's own. */
-export type SaidFrame = ServerFrame | Omit<ServerFrameOf<'error'>, 'code'> & { code: string }
