@@ -8,7 +8,7 @@ import ts from 'typescript'
 import { root, run } from './examples/processes.js'
 
 // The compiler and npm take their time on a busy machine.
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const PACKAGE = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   name: string
@@ -100,8 +100,10 @@ await t.test('the package, packed and installed beside what it needs and nothing
       const link = join(folder, 'node_modules/ai')
       symlinkSync(join(root, 'node_modules', name), link)
       t.teardown(() => { unlinkSync(link) })
-      t.strictSame(faultsIn(folder, CHAT), [])
-      t.match(faultsIn(folder, `${CHAT}\nconst wrong: ChatTransport<UIMessage> = channelChatTransport({ url: 7 })`), [/not assignable/], 'which is seen')
+      // One program, since each takes its time: the only fault is the one that it has on purpose.
+      const faults = faultsIn(folder, `${CHAT}\nexport const wrong: ChatTransport<UIMessage> = channelChatTransport({ url: 7 })`)
+      t.equal(faults.length, 1, faults.join('\n'))
+      t.match(faults[0], /not assignable/)
     })
   }
 })
