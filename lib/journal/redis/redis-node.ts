@@ -199,7 +199,9 @@ export class RedisNode {
   }
 
   async #publish (channel: string, text: string): Promise<number> {
-    return await this.#runner.send(channel, [this.#isSharded ? 'SPUBLISH' : 'PUBLISH', channel, text]) as number
+    const heard = await this.#runner.send(channel, [this.#isSharded ? 'SPUBLISH' : 'PUBLISH', channel, text]) as number
+    // A cluster tells a channel that is not sharded everywhere, but counts those alone who listen where it was told first.
+    return this.#link.isCluster && !this.#isSharded ? Infinity : heard
   }
 
   async #answer (question: Question): Promise<Answer | undefined> {
