@@ -187,6 +187,22 @@ t.test('a session that nobody reads any more is let go, and can be read again', 
   await until('the end of the subscription', PATIENCE_MS, async () => await channels() === 0)
 })
 
+t.test('of a session that there is not, or not any more, nothing is kept', async (t) => {
+  const { server, admin } = await open(t)
+  const clock = new ManualClock()
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*')).length
+  t.equal(await journal.followTurn({ ...S, sessionId: 'none' }, 't', () => {}), undefined)
+  const { next } = await follow(journal)
+  t.equal(await channels(), 2)
+  await journal.forget(S)
+  t.equal(await next(), 'lost')
+  clock.advance(60_000)
+  await until('the end of the subscriptions', PATIENCE_MS, async () => await channels() === 0)
+})
+
 t.test('a session whose keys are gone is lost to its readers', async (t) => {
   const { make, admin } = await open(t)
   const journal = await make({ maxAgeMs: 1_000 })
