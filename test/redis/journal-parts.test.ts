@@ -149,6 +149,17 @@ t.test('what was published while a subscription was broken is read', async (t) =
   cursor.close()
 })
 
+t.test('a prefix that the host puts before its own keys parts no reader from what is told', async (t) => {
+  const { server } = await open(t)
+  const journal = redisJournal(await ioredisClient(t, server, { keyPrefix: 'host:' }), { prefix: 'test:', clock: new ManualClock() })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { cursor, next } = await follow(journal)
+  await journal.publish(S, 'news', '{}')
+  t.match(await next(), { name: 'news', seq: 1 })
+  cursor.close()
+})
+
 t.test('a publication that was lost is noticed by the next, and by none after a while', async (t) => {
   const { admin, make } = await open(t)
   const journal = await make({ maxAgeMs: 1_000 })
