@@ -214,6 +214,23 @@ t.test('of a session that there is not, or not any more, nothing is kept', async
   await until('the end of the subscriptions', PATIENCE_MS, async () => await channels() === 0)
 })
 
+t.test('the id of the journal lives as long as its nodes, and is another when Redis was flushed', async (t) => {
+  const { server, admin } = await open(t)
+  const clock = new ManualClock()
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { id } = journal
+  const [key = ''] = await admin.keys('test:*:journal')
+  await admin.pexpire(key, 60_000)
+  clock.advance(30_000)
+  await until('more time', PATIENCE_MS, async () => await admin.pttl(key) > 60_000)
+  t.equal(journal.id, id)
+  await admin.flushall()
+  clock.advance(30_000)
+  await eventually(() => journal.id !== id)
+})
+
 t.test('a session whose keys are gone is lost to its readers', async (t) => {
   const { make, admin } = await open(t)
   const journal = await make({ maxAgeMs: 1_000 })
