@@ -5,6 +5,11 @@ import type { Entry, NewEntry, OfferTerms, TurnEnd } from '../../lib/journal/jou
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
+import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
+import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
+import { redisScripts } from '../../lib/journal/redis/redis-scripts.js'
+import { RedisSweep } from '../../lib/journal/redis/redis-sweep.js'
+import { RedisLink } from '../../lib/redis/redis-link.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { Line } from './line.js'
@@ -229,6 +234,44 @@ t.test('the id of the journal lives as long as its nodes, and is another when Re
   await admin.flushall()
   clock.advance(30_000)
   await eventually(() => journal.id !== id)
+})
+
+t.test('a session that begins to live while somebody looks at it is looked at again', async (t) => {
+  const { server, admin } = await open(t)
+  const link = new RedisLink('a test', await ioredisClient(t, server), { commandTimeoutMs: PATIENCE_MS })
+  t.teardown(() => { link.close() })
+  const settings = { leaseMs: 10_000, idleMs: 60_000, liveMs: 60_000, dedupWindowMs: 1, maxEntries: 9, maxBytes: 999, isSharded: false }
+  const clock = new ManualClock()
+  const keys = new RedisKeys('look:')
+  const place = keys.session(S)
+  let looks = 0
+  const sweep = new RedisSweep({
+    keys,
+    runner: new class extends RedisScriptRunner {
+      override async run (...asked: Parameters<RedisScriptRunner['run']>): Promise<unknown> {
+        const answer = await super.run(...asked)
+        // It was idle, and now another node has begun a turn in it.
+        if (asked[0] === 'look') {
+          await sweep.add(place)
+          looks++
+        }
+        return answer
+      }
+    }(link, redisScripts(settings), clock),
+    clock,
+    leaseMs: 10_000,
+    sweepMs: 50,
+    parts: 1,
+    onFree: () => {},
+    onLeft: () => {}
+  })
+  t.teardown(() => { sweep.close() })
+  await sweep.add(place, 0)
+  await until('a second look', PATIENCE_MS, async () => {
+    clock.advance(50)
+    return looks > 1
+  })
+  t.equal(await admin.zcard(keys.index(0)), 1)
 })
 
 t.test('a session whose keys are gone is lost to its readers', async (t) => {
