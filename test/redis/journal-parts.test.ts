@@ -222,7 +222,8 @@ t.test('of a session that there is not, or not any more, nothing is kept', async
 t.test('the id of the journal lives as long as its nodes, and is another when Redis was flushed', async (t) => {
   const { server, admin } = await open(t)
   const clock = new ManualClock()
-  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
+  const line = await Line.to(t, server.port)
+  const journal = redisJournal(await ioredisClient(t, server, { port: line.port }), { prefix: 'test:', clock })
   t.teardown(async () => { await journal.close() })
   await journal.ready()
   const { id } = journal
@@ -234,6 +235,9 @@ t.test('the id of the journal lives as long as its nodes, and is another when Re
   await admin.flushall()
   clock.advance(30_000)
   await eventually(() => journal.id !== id)
+  line.cut()
+  clock.advance(30_000)
+  await t.rejects(async () => journal.claimed(S, { turnId: 't', bodyHash: 'h' }), { name: 'StoreError' }, 'and goes on without Redis')
 })
 
 t.test('a session that begins to live while somebody looks at it is looked at again', async (t) => {
