@@ -17,13 +17,16 @@ export function ioredisWire (client: IoredisClient, { silenceMs }: RedisWireOpti
     autoResendUnfulfilledCommands: false,
     socketTimeout: silenceMs,
     connectTimeout: silenceMs,
-    stringNumbers: false
+    stringNumbers: false,
+    // What scripts tell is told under the names of keys, which the host's prefix, put before keys and not before channels, would part.
+    keyPrefix: ''
   }
   // What `isIoredisClient` has found has this method, with these parameters.
   const { duplicate } = client as unknown as { duplicate: (...given: unknown[]) => Duplicate }
   const own = isCluster
     ? duplicate.call(client, [], {
       // The queue is for nodes that are being connected to: each connects when it is first needed, and has one attempt.
+      keyPrefix: '',
       enableOfflineQueue: true,
       lazyConnect: false,
       retryDelayOnFailover: 0,

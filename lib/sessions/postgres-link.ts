@@ -12,6 +12,8 @@ export interface PostgresPool {
 export interface PostgresClient {
   query (text: string, values?: unknown[]): Promise<{ rows: object[], rowCount: number | null }>
   release (isBroken?: boolean): void
+  on (event: 'error', listener: (error: Error) => void): unknown
+  off (event: 'error', listener: (error: Error) => void): unknown
 }
 
 /** One statement of a transaction; its rows, whose columns are all texts. */
@@ -61,12 +63,17 @@ export class PostgresLink {
 
   async #run<T> (mode: string, work: (statement: Statement) => Promise<T>, late: AbortSignal): Promise<T> {
     const client = await this.#pool.connect()
+    // While it is lent the pool does not listen: one that breaks would end the process, though its statements are rejected too.
+    client.on('error', ignore)
     // A connection on which a statement may still be running, or a transaction open, is of no use to anybody else.
     let isBroken = !late.aborted
     let isReleased = false
     const release = (): void => {
-      if (!isReleased) client.release(isBroken)
+      if (isReleased) return
       isReleased = true
+      client.release(isBroken)
+      // From here on the pool listens again.
+      client.off('error', ignore)
     }
     late.addEventListener('abort', release)
     try {

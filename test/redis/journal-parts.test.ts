@@ -5,6 +5,11 @@ import type { Entry, NewEntry, OfferTerms, TurnEnd } from '../../lib/journal/jou
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
+import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
+import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
+import { redisScripts } from '../../lib/journal/redis/redis-scripts.js'
+import { RedisSweep } from '../../lib/journal/redis/redis-sweep.js'
+import { RedisLink } from '../../lib/redis/redis-link.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { Line } from './line.js'
@@ -149,6 +154,17 @@ t.test('what was published while a subscription was broken is read', async (t) =
   cursor.close()
 })
 
+t.test('a prefix that the host puts before its own keys parts no reader from what is told', async (t) => {
+  const { server } = await open(t)
+  const journal = redisJournal(await ioredisClient(t, server, { keyPrefix: 'host:' }), { prefix: 'test:', clock: new ManualClock() })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { cursor, next } = await follow(journal)
+  await journal.publish(S, 'news', '{}')
+  t.match(await next(), { name: 'news', seq: 1 })
+  cursor.close()
+})
+
 t.test('a publication that was lost is noticed by the next, and by none after a while', async (t) => {
   const { admin, make } = await open(t)
   const journal = await make({ maxAgeMs: 1_000 })
@@ -185,6 +201,81 @@ t.test('a session that nobody reads any more is let go, and can be read again', 
   again.cursor.close()
   clock.advance(60_000)
   await until('the end of the subscription', PATIENCE_MS, async () => await channels() === 0)
+})
+
+t.test('of a session that there is not, or not any more, nothing is kept', async (t) => {
+  const { server, admin } = await open(t)
+  const clock = new ManualClock()
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*')).length
+  t.equal(await journal.followTurn({ ...S, sessionId: 'none' }, 't', () => {}), undefined)
+  const { next } = await follow(journal)
+  t.equal(await channels(), 2)
+  await journal.forget(S)
+  t.equal(await next(), 'lost')
+  clock.advance(60_000)
+  await until('the end of the subscriptions', PATIENCE_MS, async () => await channels() === 0)
+})
+
+t.test('the id of the journal lives as long as its nodes, and is another when Redis was flushed', async (t) => {
+  const { server, admin } = await open(t)
+  const clock = new ManualClock()
+  const line = await Line.to(t, server.port)
+  const journal = redisJournal(await ioredisClient(t, server, { port: line.port }), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { id } = journal
+  const [key = ''] = await admin.keys('test:*:journal')
+  await admin.pexpire(key, 60_000)
+  clock.advance(30_000)
+  await until('more time', PATIENCE_MS, async () => await admin.pttl(key) > 60_000)
+  t.equal(journal.id, id)
+  await admin.flushall()
+  clock.advance(30_000)
+  await eventually(() => journal.id !== id)
+  line.cut()
+  clock.advance(30_000)
+  await t.rejects(async () => journal.claimed(S, { turnId: 't', bodyHash: 'h' }), { name: 'StoreError' }, 'and goes on without Redis')
+})
+
+t.test('a session that begins to live while somebody looks at it is looked at again', async (t) => {
+  const { server, admin } = await open(t)
+  const link = new RedisLink('a test', await ioredisClient(t, server), { commandTimeoutMs: PATIENCE_MS })
+  t.teardown(() => { link.close() })
+  const settings = { leaseMs: 10_000, idleMs: 60_000, liveMs: 60_000, dedupWindowMs: 1, maxEntries: 9, maxBytes: 999, isSharded: false }
+  const clock = new ManualClock()
+  const keys = new RedisKeys('look:')
+  const place = keys.session(S)
+  let looks = 0
+  const sweep = new RedisSweep({
+    keys,
+    runner: new class extends RedisScriptRunner {
+      override async run (...asked: Parameters<RedisScriptRunner['run']>): Promise<unknown> {
+        const answer = await super.run(...asked)
+        // It was idle, and now another node has begun a turn in it.
+        if (asked[0] === 'look') {
+          await sweep.add(place)
+          looks++
+        }
+        return answer
+      }
+    }(link, redisScripts(settings), clock),
+    clock,
+    leaseMs: 10_000,
+    sweepMs: 50,
+    parts: 1,
+    onFree: () => {},
+    onLeft: () => {}
+  })
+  t.teardown(() => { sweep.close() })
+  await sweep.add(place, 0)
+  await until('a second look', PATIENCE_MS, async () => {
+    clock.advance(50)
+    return looks > 1
+  })
+  t.equal(await admin.zcard(keys.index(0)), 1)
 })
 
 t.test('a session whose keys are gone is lost to its readers', async (t) => {

@@ -215,6 +215,26 @@ t.test('when PostgreSQL', async (t) => {
     t.strictSame(await contents(store, 's'), ['t1?', 't2?'])
   })
 
+  await t.test('loses a connection in the middle of a statement, it is away, and the host lives on', async (t) => {
+    const own = await PostgresServer.start(t)
+    const pool = own.pool(t)
+    await migratePostgresSessions(pool)
+    const store = open(t, pool, { timeoutMs: 60_000 })
+    const [holder, admin] = [await own.pool(t).connect(), await own.pool(t).connect()]
+    for (const client of [holder, admin]) client.on('error', () => {})
+    await holder.query('BEGIN; LOCK TABLE channel_sessions')
+    const reason = reasonOf(store.append(key('s'), [said('t1')]))
+    let waiting = 0
+    await until('the statement to wait', PATIENCE_MS, async () => {
+      const { rows: [row] } = await admin.query<{ pid: number }>("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+      waiting = row?.pid ?? 0
+      return waiting > 0
+    })
+    process.kill(waiting, 'SIGKILL')
+    t.equal(await reason, 'away')
+    for (const client of [holder, admin]) client.release(true)
+  })
+
   await t.test('is well, and the store is closed, the pool is not', async (t) => {
     const pool = server.pool(t)
     const store = postgresSessionStore(pool)

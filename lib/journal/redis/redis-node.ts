@@ -20,6 +20,8 @@ import { RedisSweep } from './redis-sweep.js'
 
 /** In a cluster what has to be looked at is kept in so many places. */
 const INDEX_PARTS = 16
+/** The journal's id is asked for so often, in milliseconds: it must not expire while there are nodes, and may have been flushed. */
+const IDENTIFY_MS = 30_000
 /** What Redis did not take, and what may be sent again, is sent again after so long, in milliseconds. */
 const RETRY_MS = 100
 
@@ -46,6 +48,7 @@ export class RedisNode {
   readonly #watchers = new Set<(news: JournalNews) => void>()
   readonly #onWarning: (message: string) => void
   #markReady: () => void = () => {}
+  readonly #stopIdentifying: () => void
   #isGreeting = false
   #isWarned = false
   #isClosed = false
@@ -78,6 +81,11 @@ export class RedisNode {
       clock,
       publish: (channel, text) => this.#publish(channel, text),
       answer: (asked) => this.#answer(asked)
+    })
+    this.#stopIdentifying = clock.every(Math.min(IDENTIFY_MS, bounds.liveMs), () => {
+      this.#identify().catch(() => {
+        // The next time, or at the next connection.
+      })
     })
     const onFree = (key: SessionKey): void => { this.#tell({ kind: 'free', key }) }
     this.sweep = new RedisSweep({ keys: this.keys, runner, clock, leaseMs, sweepMs, parts: isCluster ? INDEX_PARTS : 1, onFree, onLeft })
@@ -182,6 +190,7 @@ export class RedisNode {
   close (): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#stopIdentifying()
     this.sweep.close()
     this.runs.close()
     this.replicas.close()
@@ -208,7 +217,9 @@ export class RedisNode {
   }
 
   async #publish (channel: string, text: string): Promise<number> {
-    return await this.#runner.send(channel, [this.#isSharded ? 'SPUBLISH' : 'PUBLISH', channel, text]) as number
+    const heard = await this.#runner.send(channel, [this.#isSharded ? 'SPUBLISH' : 'PUBLISH', channel, text]) as number
+    // A cluster tells a channel that is not sharded everywhere, but counts those alone who listen where it was told first.
+    return this.#link.isCluster && !this.#isSharded ? Infinity : heard
   }
 
   async #answer (question: Question): Promise<Answer | undefined> {
@@ -240,8 +251,12 @@ export class RedisNode {
   async #introduce (): Promise<void> {
     const heard = this.#subscriber.subscribe(this.keys.node(this.nodeId))
     await this.#runner.inTime(this.#bounds.connectTimeoutMs, 'a subscription', heard)
-    this.id = await this.#runner.run('identify', [this.keys.id], [randomUUID()]) as string
+    await this.#identify()
     if (!this.#isWarned) await this.#warn()
+  }
+
+  async #identify (): Promise<void> {
+    this.id = await this.#runner.run('identify', [this.keys.id], [randomUUID()]) as string
   }
 
   async #warn (): Promise<void> {

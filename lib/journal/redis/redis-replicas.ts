@@ -63,6 +63,7 @@ export class RedisReplicas {
         replica: undefined,
         pending: [],
         subscribed: this.#subscribe(place.base),
+        opening: 0,
         idleSince: undefined,
         isResyncing: false,
         asksAgain: false
@@ -70,15 +71,24 @@ export class RedisReplicas {
       this.#entryByBase.set(place.base, entry)
     }
     entry.idleSince = undefined
+    entry.opening++
+    try {
+      await this.#opened(entry, make)
+    } finally {
+      entry.opening--
+    }
+    if (this.#isClosed) entry.replica?.forget()
+    return entry.replica
+  }
+
+  async #opened (entry: ReplicaEntry, make: boolean): Promise<void> {
     try {
       await entry.subscribed
     } catch (err) {
-      if (this.#entryByBase.get(place.base) === entry) this.#entryByBase.delete(place.base)
+      if (this.#entryByBase.get(entry.place.base) === entry) this.#entryByBase.delete(entry.place.base)
       throw err
     }
     await this.#read(entry, make)
-    if (this.#isClosed) entry.replica?.forget()
-    return entry.replica
   }
 
   take (channel: string, text: string): void {
@@ -170,7 +180,8 @@ export class RedisReplicas {
   #check (): void {
     const now = this.#tools.clock.now()
     for (const entry of this.#entryByBase.values()) {
-      if (entry.replica === undefined || isRead(entry.replica)) entry.idleSince = undefined
+      // A session that there is not, or not any more, is read by nobody.
+      if (entry.opening > 0 || (entry.replica !== undefined && isRead(entry.replica))) entry.idleSince = undefined
       else if (now - (entry.idleSince ??= now) >= LINGER_MS) {
         this.#leave(entry)
         continue
@@ -236,6 +247,8 @@ interface ReplicaEntry {
   /** Messages that came before something that precedes them. */
   pending: Message[]
   readonly subscribed: Promise<void>
+  /** How many are about to read it. */
+  opening: number
   idleSince: number | undefined
   isResyncing: boolean
   /** It has to be read once more. */

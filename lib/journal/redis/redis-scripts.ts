@@ -230,9 +230,14 @@ emit('{"z":1}', 0, 0)
 redis.call('DEL', S, E, T, Q)
 return 1
 `,
-  /** KEYS: the index. ARGV: session, how long until somebody has to look at it. */
+  /**
+   * KEYS: the index. ARGV: session, how long until somebody has to look at it. One that is due before is so a moment earlier still:
+   * whoever looks at it now must not strike it off by what it was.
+   */
   indexAdd: `
-redis.call('ZADD', KEYS[1], 'LT', int(now + tonumber(ARGV[2])), ARGV[1])
+local due, known = now + tonumber(ARGV[2]), redis.call('ZSCORE', KEYS[1], ARGV[1])
+if known and tonumber(known) <= due then due = tonumber(known) - 1 end
+redis.call('ZADD', KEYS[1], int(due), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], LIVE * 2)
 return 1
 `,
