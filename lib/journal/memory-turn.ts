@@ -140,7 +140,7 @@ export class MemoryTurnCursor implements TurnCursor {
     if (this.#hasEnd) return undefined
     const entry = turn.start === undefined ? undefined : this.#read(turn)
     turn.resumeIfRead(this.#quarterRing)
-    if (entry === undefined || this.#hasEnd) turn.log.onRead(this.seq)
+    if (entry === undefined || entry.kind === 'end') turn.log.onRead(this.seq)
     if (entry !== undefined) return entry
     if (turn.isForgotten) return 'lost'
     this.#isAsleep = true

@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 import type { ChatFrame } from './client-frames.js'
 
 /** Tells whether two chats of one `id` say the same: by their message and metadata, whatever the order of keys in it. */
 export function bodyHash ({ message, metadata }: Pick<ChatFrame, 'message' | 'metadata'>): string {
-  const hash = createHash('sha256').update(JSON.stringify(message))
-  if (metadata !== undefined) hash.update(JSON.stringify(sorted(metadata)))
-  return hash.digest('base64url')
+  const text = JSON.stringify(message)
+  return hash('sha256', metadata === undefined ? text : text + JSON.stringify(sorted(metadata)), 'base64url')
 }
 
 /** Frames are at most 32 levels deep, so that the recursion is. */

@@ -45,7 +45,7 @@ export class SessionRunner {
     if (session.isAdvancing) return
     session.isAdvancing = true
     try {
-      while (session.asksAgain && session.taking === undefined) this.#advance(session)
+      while (isToAdvance(session)) this.#advance(session)
     } finally {
       session.isAdvancing = false
     }
@@ -242,6 +242,10 @@ export class SessionRunner {
 /** Whose chat it is that other nodes have taken is not known before it runs. */
 function guestOf ({ key }: LiveSession): { key: SessionKey, turnId: string } {
   return { key, turnId: '' }
+}
+
+function isToAdvance ({ asksAgain, taking }: LiveSession): boolean {
+  return asksAgain && taking === undefined
 }
 
 /** A chat may wait in a journal for longer than its agent is there. */

@@ -164,7 +164,7 @@ for (const [kind, makeJournal] of JOURNALS) {
 
     await t.test('can be sent by many at once, and runs once', async (t) => {
       const { one, desk } = bench()
-      const sent = await Promise.all(Array.from({ length: 5 }, () => one.engine.startOnce(CHAT, () => {})))
+      const sent = await Promise.all(Array.from({ length: 5 }, async () => await one.engine.startOnce(CHAT, () => {})))
       t.strictSame(sent.map(({ accepted }) => accepted), [true, false, false, false, false])
       await desk.answer('a', '')
       await finish(t, one)
