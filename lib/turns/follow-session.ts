@@ -41,7 +41,10 @@ export class SessionFollower {
     for (;;) {
       const entry = this.#cursor.next(merge ? MERGE_UNITS : 0)
       if (entry === undefined) return this.#unwritten()
-      if (entry === 'lost' || entry.kind !== 'end' || entry.turnId === undefined) return entry
+      if (entry === 'lost' || entry.turnId === undefined) return entry
+      // What a journal that was away tells of a turn after its end was told without it.
+      if (entry.kind !== 'end' && this.#told.has(entry.turnId)) continue
+      if (entry.kind !== 'end') return entry
       this.#unwrittenEnds.delete(entry.turnId)
       // A journal that failed to say that it had written the end has one too.
       if (!this.#told.delete(entry.turnId)) return entry

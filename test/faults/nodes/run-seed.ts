@@ -133,6 +133,7 @@ async function checkJournal (
       return true
     } catch (err) {
       failure = err
+      await fleet.nodes[0]?.start()
       return false
     }
   }).catch(() => { report.faults.push(`${sessionId}: stuck: the journal cannot be read: ${String(failure)}`) })
@@ -160,7 +161,16 @@ async function checkJournal (
 
 /** What a reader was told is in the history: nothing is told that could be lost. */
 async function checkKept ({ sessionId, turns }: Hopper, fleet: Fleet, unkept: ReadonlySet<string>, { faults }: SeedReport): Promise<void> {
-  const kept = await answers(fleet.nodes[0]?.url ?? '', sessionId)
+  let kept = new Map<string, string>()
+  await until('the history to be read', REPLAY_MS, async () => {
+    try {
+      kept = await answers(fleet.nodes[0]?.url ?? '', sessionId)
+      return true
+    } catch {
+      await fleet.nodes[0]?.start()
+      return false
+    }
+  })
   for (const [id, { text, ends }] of turns) {
     if (unkept.has(id) || ends.includes('STORE_UNAVAILABLE')) continue
     const answer = kept.get(id) ?? ''
