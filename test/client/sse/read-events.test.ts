@@ -12,7 +12,7 @@ async function read (...pieces: Array<string | Uint8Array>): Promise<unknown[]> 
   })
   await readEvents(body, {
     onData: (data) => { told.push(data) }, onComment: () => { told.push(null) }, onBytes: () => { told.push('bytes') }
-  })
+  }, new AbortController().signal)
   return told
 }
 
@@ -44,8 +44,26 @@ t.test('an event that does not end is none', async (t) => {
 t.test('an answer that breaks off is an error, and what is thrown at an event too', async (t) => {
   const broken = new ReadableStream<Uint8Array>({ start (controller) { controller.error(new Error('gone')) } })
   const tools = { onData: () => { throw new Error('no frame') }, onComment () {}, onBytes () {} }
-  await t.rejects(readEvents(broken, tools), { message: 'gone' })
+  const { signal } = new AbortController()
+  await t.rejects(readEvents(broken, tools, signal), { message: 'gone' })
   const body = new Response('data:x\n\n').body
   if (body === null) throw new Error('a response with text has a body')
-  await t.rejects(readEvents(body, tools), { message: 'no frame' })
+  await t.rejects(readEvents(body, tools, signal), { message: 'no frame' })
+})
+
+// What used to happen: Node left the body of a fetch open that was aborted with its last bytes, and nobody noticed for as
+// long as a server may be silent, in a process that could not end meanwhile.
+t.test('aborted, it settles, whatever becomes of the answer', async (t) => {
+  const tools = { onData: () => { controller.abort() }, onComment () {}, onBytes () {} }
+  const controller = new AbortController()
+  const open = new ReadableStream<Uint8Array>({ start (stream) { stream.enqueue(new TextEncoder().encode('data:1\n\n')) } })
+  await readEvents(open, tools, controller.signal)
+  await t.rejects(readEvents(new ReadableStream(), tools, controller.signal), { name: 'AbortError' })
+
+  const breaking = new AbortController()
+  let body: ReadableStreamDefaultController<Uint8Array> | undefined
+  const read = readEvents(new ReadableStream({ start (stream) { body = stream } }), tools, breaking.signal)
+  body?.error(new Error('gone'))
+  breaking.abort()
+  await t.rejects(read, { message: 'gone' })
 })
