@@ -41,7 +41,7 @@ function ask (socket, message) {
 
     function onMessage (data) {
       const frame = JSON.parse(data)
-      if (frame.type === 'error') return end(reject, new Error(`The agent did not answer: ${frame.code}: ${frame.message}`))
+      if (frame.type === 'error') return end(reject, new Error(`The agent did not answer: ${frame.code}: ${frame.message}${about(frame)}`))
       if (frame.type !== 'stream' && frame.type !== 'message') return
       process.stdout.write(frame.content)
       if (frame.done) end(resolve)
@@ -58,6 +58,11 @@ function ask (socket, message) {
       settle(value)
     }
   })
+}
+
+/** Which field was wrong, and how, where that was it. */
+function about ({ details }) {
+  return details ? ` (${details.path}: ${details.rule})` : ''
 }
 
 async function talk (socket) {

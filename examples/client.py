@@ -34,7 +34,8 @@ def ask(socket, message):
             sys.exit(f"The server closed the connection: {int.from_bytes(data[:2], 'big')} {data[2:].decode()}")
         frame = json.loads(data)
         if frame["type"] == "error":
-            sys.exit(f"The agent did not answer: {frame['code']}: {frame['message']}")
+            details = " ({path}: {rule})".format(**frame["details"]) if "details" in frame else ""
+            sys.exit(f"The agent did not answer: {frame['code']}: {frame['message']}{details}")
         if frame["type"] in ("stream", "message"):
             print(frame["content"], end="", flush=True)
             if frame["done"]:

@@ -298,3 +298,86 @@ t.test('woken', async (t) => {
     bench.connection.close()
   })
 })
+
+t.test('a fallback', async (t) => {
+  /** A client that has one: attempts with either are told apart by what they were made of. */
+  function openWithFallback (options: Partial<ChannelClientOptions> = {}) {
+    const fallbacks = new FakeSockets()
+    return { ...open({ fallback: fallbacks.WebSocket, ...options }), fallbacks }
+  }
+
+  await t.test('takes the place of a WebSocket that comes to nothing again and again', async (t) => {
+    const bench = openWithFallback()
+    for (const number of [1, 2]) {
+      const socket = await bench.sockets.nth(number)
+      socket.closes(1006)
+      await eventually(() => bench.clock.pending === 1)
+      t.equal(bench.fallbacks.made.length, 0)
+      bench.clock.advance(2_000)
+    }
+    const fallback = await bench.fallbacks.nth(1)
+    bench.take()
+    fallback.isReady()
+    t.strictSame(bench.take(), ['open', { journal: 'j1' }])
+
+    fallback.closes(1008)
+    bench.clock.advance(8_000)
+    const next = await bench.fallbacks.nth(2)
+    next.isReady()
+    next.closes(1008)
+    await eventually(() => bench.clock.pending === 1)
+    bench.clock.advance(8_000)
+    const failing = await bench.fallbacks.nth(3)
+    failing.closes(1006)
+    await eventually(() => bench.clock.pending === 1)
+    bench.clock.advance(8_000)
+    await bench.sockets.nth(3)
+    t.equal(bench.fallbacks.made.length, 3, 'that comes to nothing in its turn is left')
+    bench.connection.close()
+  })
+
+  await t.test('is not asked for as long as a WebSocket gets through now and then', async (t) => {
+    const bench = openWithFallback()
+    for (const [number, isReady] of [[1, false], [2, true], [3, false]] as const) {
+      const socket = await bench.sockets.nth(number)
+      if (isReady) socket.isReady()
+      socket.closes(1006)
+      await eventually(() => bench.clock.pending === 1)
+      bench.clock.advance(8_000)
+    }
+    await bench.sockets.nth(4)
+    t.equal(bench.fallbacks.made.length, 0)
+    bench.connection.close()
+  })
+
+  await t.test('is taken at once where there is no WebSocket, and is the end where there is nothing else either', async (t) => {
+    const bench = openWithFallback({ fetch: answers(404), fallbackAfter: 5 })
+    const socket = await bench.sockets.nth(1)
+    socket.closes(1006)
+    t.equal(await pauseOf({ ...bench, sockets: bench.fallbacks }), 100, 'at once')
+    const fallback = await bench.fallbacks.nth(1)
+    bench.take()
+    fallback.closes(404)
+    await eventually(() => bench.connection.state === 'closed')
+    t.strictSame(bench.take(), ['closed', { ended: 'CONNECTION_REFUSED', status: 404 }])
+  })
+
+  await t.test('says itself with which status it was refused', async (t) => {
+    const asked: string[] = []
+    const bench = openWithFallback({
+      fallbackAfter: 0, token: ({ isRejected }) => isRejected ? 'new' : 'old', fetch: async (input) => { asked.push(input as string); return new Response() }
+    })
+    const first = await bench.fallbacks.nth(1)
+    first.closes(401)
+    await eventually(() => bench.clock.pending === 1)
+    bench.clock.advance(100)
+    // With so few attempts as that no WebSocket is tried in between.
+    const second = await bench.fallbacks.nth(2)
+    t.strictSame(second.protocols, ['agent-channel.v1', 'bearer', 'new'])
+    second.says({ type: 'reconnect', reason: 'x', afterMs: 6_000 })
+    second.closes(503)
+    t.equal(await pauseOf({ ...bench, sockets: bench.fallbacks }), 6_000)
+    t.strictSame(asked, [])
+    bench.connection.close()
+  })
+})

@@ -52,7 +52,10 @@ async function proxyTo (t: Test, port: number, upgrades: Upgrades): Promise<Prox
       const lines = Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}\r\n`)
       far.write(`GET ${url ?? ''} HTTP/1.1\r\n${lines.join('')}\r\n`)
     })
-    far.on('error', () => { socket.destroy() })
+    far.on('error', () => { /* 'close' comes too */ })
+    // Also in the middle of a closing handshake, the rest of which its ends would wait for.
+    far.on('close', () => { socket.destroy() })
+    socket.on('close', () => { far.destroy() })
     far.pipe(socket).pipe(far)
     t.teardown(() => { far.destroy() })
   })

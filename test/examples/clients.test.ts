@@ -68,6 +68,13 @@ for (const [name, command, file] of [['Node', process.execPath, 'client.mjs'], [
       t.notMatch(stdout + stderr, /sk-secret-1|Traceback/)
     })
 
+    await t.test('says what was wrong with what it has sent', async (t) => {
+      const url = await listen(await server(t))
+      const { code, stderr } = await runClient(t, url, ['hi'], { CHANNEL_AGENT: 'x'.repeat(129) })
+      t.equal(code, 1)
+      t.match(stderr, /^The agent did not answer: VALIDATION_FAILED: .+ \(\/agentId: .+\)\n$/)
+    })
+
     await t.test('says when there is no server', async (t) => {
       const { code, stderr } = await runClient(t, 'ws://127.0.0.1:1/api/v1/ws', ['hi'])
       t.equal(code, 1)

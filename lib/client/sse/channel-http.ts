@@ -92,7 +92,7 @@ export class ChannelHttp {
         // An answer with such a status has one.
         await readEvents(body as ReadableStream<Uint8Array>, {
           onData: (data) => { onFrame(JSON.parse(data) as FollowedFrame) }, onComment: onSilence, onBytes: watch
-        })
+        }, controller.signal)
       } finally {
         stopWatch()
         end()

@@ -7,11 +7,16 @@ export interface EventTools {
 }
 
 /**
- * Reads an answer of server-sent events, and settles with its end.
- * @throws when it breaks off, and whatever `tools` throw
+ * Reads an answer of server-sent events, and settles with its end, or when it is aborted.
+ * @throws when it breaks off, was aborted before, and whatever `tools` throw
  */
-export async function readEvents (body: ReadableStream<Uint8Array>, { onData, onComment, onBytes }: EventTools): Promise<void> {
+export async function readEvents (
+  body: ReadableStream<Uint8Array>, { onData, onComment, onBytes }: EventTools, signal: AbortSignal
+): Promise<void> {
+  signal.throwIfAborted()
   const reader = body.getReader()
+  // A fetch that is aborted while its last bytes are being taken may leave its body open for ever, as Node's does.
+  signal.addEventListener('abort', () => { reader.cancel().catch(() => { /* It has broken off. */ }) })
   const decoder = new TextDecoder()
   let rest = ''
   for (;;) {

@@ -26,6 +26,8 @@ export class Transcript {
   readonly #viewById = new Map<string, TurnView>()
   #before: string | undefined
   #isReading = false
+  /** Something that has not been read. */
+  #isMissed = false
   #isAtEnd = true
   #room = ''
 
@@ -69,8 +71,18 @@ export class Transcript {
 
   /** Something was missed. */
   async refresh (): Promise<void> {
+    this.#isMissed = true
     if (this.#isReading) return
     this.#isReading = true
+    // What is told meanwhile to be missed may be behind the pages that were read.
+    while (this.#isMissed) {
+      this.#isMissed = false
+      await this.#closeGap()
+    }
+    this.#isReading = false
+  }
+
+  async #closeGap (): Promise<void> {
     // A gap may be longer than a page: it begins behind what has ended here.
     const ended = new Set([...this.#viewById.values()].filter(({ isOpen }) => !isOpen).map(({ id }) => id))
     let isClosed = ended.size === 0
@@ -85,7 +97,6 @@ export class Transcript {
     }
     let before = await this.#read(undefined, take)
     while (!isClosed && before !== undefined) before = await this.#read(before, take)
-    this.#isReading = false
   }
 
   async #readOlder (): Promise<void> {
