@@ -5,7 +5,8 @@ import { runKills } from './kills.js'
 import { Report } from './report.js'
 import { runSeed } from './run-seed.js'
 
-/** More are run by hand: `npx tsx test/faults/run.ts --seeds 1000`, with `--client` those of the package's own client, with `--sse` over HTTP. */
+/** More are run by hand: `npx tsx test/faults/run.ts --seeds 1000`,
+ * with `--client` those of the package's own client, with `--sse` over HTTP. */
 const MAX_SEEDS = 40
 const MAX_CLIENT_SEEDS = 8
 const MAX_SSE_SEEDS = 6
