@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import { andThen, attempt, type Awaitable } from '../awaitable.js'
 import type { ChatFrame } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
@@ -84,15 +84,10 @@ export class PlainChats {
 
   /** Never rejects. */
   #begin (chat: Chat, answer: PlainAnswer): Awaitable<void> {
-    try {
-      const started = this.#tools.engine.startTurn(chat, this.#wake)
-      if (!isPromiseLike(started)) return this.#onStarted(started, chat.key.agentId, answer)
-      return started.then(
-        (later) => { this.#onStarted(later, chat.key.agentId, answer) },
-        (err: unknown) => { this.#onNotStarted(err, chat.key.agentId, answer) })
-    } catch (err) {
-      this.#onNotStarted(err, chat.key.agentId, answer)
-    }
+    const { engine } = this.#tools
+    const { agentId } = chat.key
+    const begun = (): Awaitable<void> => andThen(engine.startTurn(chat, this.#wake), (started) => { this.#onStarted(started, agentId, answer) })
+    return attempt(begun, (err) => { this.#onNotStarted(err, agentId, answer) })
   }
 
   /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */

@@ -205,24 +205,20 @@ export class SessionRunner {
     } catch (err) {
       this.#notFreed(turn, err)
     }
-    this.#onFree(session, turn)
+    this.#onFree(session)
   }
 
   #freeWhen (released: PromiseLike<void>, session: LiveSession, turn: LiveTurn): void {
-    void released.then(undefined, (err: unknown) => { this.#notFreed(turn, err) }).then(() => { this.#onFree(session, turn) })
+    void released.then(undefined, (err: unknown) => { this.#notFreed(turn, err) }).then(() => { this.#onFree(session) })
   }
 
   #notFreed (turn: LiveTurn, err: unknown): void {
     this.#sessions.report(turn.chat, err, 'the journal did not take the right to run back')
   }
 
-  #onFree (session: LiveSession, turn: LiveTurn): void {
+  #onFree (session: LiveSession): void {
     session.running = undefined
-    try {
-      this.next(session)
-    } catch (err) {
-      this.#sessions.report(turn.chat, err, 'a turn could not go on')
-    }
+    this.next(session)
     if (--this.#unsettled === 0) for (const settle of this.#onSettled.splice(0)) settle()
   }
 

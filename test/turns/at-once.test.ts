@@ -1,6 +1,7 @@
 import t from 'tap'
 
 import { andFinally, andThen, attempt } from '../../lib/awaitable.js'
+import type { Journal, JournalNews } from '../../lib/journal/journal.js'
 import { memoryJournal, unsharedJournal } from '../../lib/journal/memory-journal.js'
 import { unsharedSessionStore } from '../../lib/sessions/memory-session-store.js'
 import { TouchOrder, type Ordered } from '../../lib/touch-order.js'
@@ -8,6 +9,8 @@ import { Moment } from '../../lib/turns/moment.js'
 import { hasSurrogates, utf8Length } from '../../lib/turns/utf8-length.js'
 import { WaitingTurns } from '../../lib/turns/waiting-turns.js'
 import { deferred } from '../helpers/deferred.js'
+import { eventually } from '../helpers/eventually.js'
+import { ManualClock } from '../helpers/manual-clock.js'
 import { KEY, TurnBench } from '../helpers/turn-bench.js'
 
 t.test('a turn whose executor, store and journal answer at once is over when its chat is accepted', async (t) => {
@@ -35,6 +38,41 @@ t.test('turns that waited run one after another, however many, and not one insid
   t.strictSame(readers.slice(1).map(({ ends }) => ends[0]?.content), Array.from({ length: 80 }, (_, i) => `${i}`))
   t.ok(depth <= 2, `${depth} at most`)
   await one.finish(t)
+})
+
+t.test('what a journal throws at once is no worse than what it rejects with', async (t) => {
+  await t.test('when it is to take a right to run back', async (t) => {
+    const clock = new ManualClock()
+    const journal = memoryJournal({ clock })
+    const release = journal.release.bind(journal)
+    let count = 0
+    journal.release = (...given) => {
+      void release(...given)
+      if (count++ === 0) throw new Error('no disk')
+    }
+    const one = new TurnBench(() => 'done', { journal, clock })
+    for (const reader of [await one.start(), await one.start()]) t.match(await reader.ended.promise, { content: 'done' })
+    t.match(one.log.lines, [{ fields: { err: /no disk/ }, text: 'the journal did not take the right to run back' }])
+    await one.finish(t)
+  })
+
+  await t.test('when it is to start a chat that another node has taken', async (t) => {
+    const clock = new ManualClock()
+    let hear: (news: JournalNews) => void = () => {}
+    const journal: Journal = Object.assign(memoryJournal({ clock }), {
+      isShared: true,
+      watch: (listener: (news: JournalNews) => void) => {
+        hear = listener
+        return () => {}
+      },
+      take: (): never => { throw new Error('no disk') }
+    })
+    const one = new TurnBench(() => 'done', { journal, clock })
+    hear({ kind: 'free', key: KEY })
+    await eventually(() => one.log.lines.length > 0)
+    t.match(one.log.lines, [{ fields: { err: /no disk/, turnId: '' }, text: 'the journal did not start a turn' }])
+    await one.finish(t)
+  })
 })
 
 t.test('a journal that nobody shares forgets what its reader has read; one that is shared does not', (t) => {
