@@ -86,8 +86,8 @@ export class PlainChats {
   #begin (chat: Chat, answer: PlainAnswer): Awaitable<void> {
     const { engine } = this.#tools
     const { agentId } = chat.key
-    const begun = (): Awaitable<void> => andThen(engine.startTurn(chat, this.#wake), (started) => { this.#onStarted(started, agentId, answer) })
-    return attempt(begun, (err) => { this.#onNotStarted(err, agentId, answer) })
+    const onStarted = (started: Started): void => { this.#onStarted(started, agentId, answer) }
+    return attempt(() => andThen(engine.startTurn(chat, this.#wake), onStarted), (err) => { this.#onNotStarted(err, agentId, answer) })
   }
 
   /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */
