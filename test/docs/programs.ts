@@ -403,7 +403,7 @@ const app = Fastify()
     async attempt (t, { origin }) {
       const body = { id: 'q1', sessionId: 'tea', message: 'hello' }
       t.match((await askOverHttp(`${origin}/api/v1/agents/main/chat`, { body })).body, { id: 'q1', content: 'You said: hello' })
-      t.strictSame((await askOverHttp(`${origin}/api/v1/agents`)).body, { agents: [{ agentId: 'main' }] })
+      t.match((await askOverHttp(`${origin}/api/v1/agents`)).body, { agents: [{ agentId: 'main' }], channel: { protocol: 'agent-channel.v1' } })
     }
   },
   {
