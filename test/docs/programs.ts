@@ -317,8 +317,8 @@ import { channelRest } from 'fastify-ws-channel'
 import { WebSocket } from 'ws'
 ${APP}
 let refused = 0
-app.addHook('onRequest', async ({ ws }, reply) => {
-  if (!ws) return
+app.addHook('onRequest', async ({ headers }, reply) => {
+  if (headers.upgrade === undefined) return
   refused++
   await reply.code(501).send()
 })
