@@ -317,8 +317,8 @@ import { channelRest } from 'fastify-ws-channel'
 import { WebSocket } from 'ws'
 ${APP}
 let refused = 0
-app.addHook('onRequest', async ({ ws }, reply) => {
-  if (!ws) return
+app.addHook('onRequest', async ({ headers }, reply) => {
+  if (headers.upgrade === undefined) return
   refused++
   await reply.code(501).send()
 })
@@ -403,7 +403,7 @@ const app = Fastify()
     async attempt (t, { origin }) {
       const body = { id: 'q1', sessionId: 'tea', message: 'hello' }
       t.match((await askOverHttp(`${origin}/api/v1/agents/main/chat`, { body })).body, { id: 'q1', content: 'You said: hello' })
-      t.strictSame((await askOverHttp(`${origin}/api/v1/agents`)).body, { agents: [{ agentId: 'main' }] })
+      t.match((await askOverHttp(`${origin}/api/v1/agents`)).body, { agents: [{ agentId: 'main' }], channel: { protocol: 'agent-channel.v1' } })
     }
   },
   {

@@ -144,6 +144,7 @@ const PATHS = {
   'fastify-ws-channel/adapters/*': [join(root, 'lib/adapters/*.ts')],
   'fastify-ws-channel/ai-sdk': [join(root, 'lib/chat-transport/index.ts')],
   'fastify-ws-channel/client': [join(root, 'lib/client/index.ts')],
+  'fastify-ws-channel/client/sse': [join(root, 'lib/client/sse/index.ts')],
   'fastify-ws-channel/conformance': [join(root, 'lib/conformance/index.ts')],
   'fastify-ws-channel/postgres': [join(root, 'lib/postgres.ts')],
   'fastify-ws-channel/redis': [join(root, 'lib/redis.ts')]

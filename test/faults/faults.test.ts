@@ -5,8 +5,7 @@ import { runKills } from './kills.js'
 import { Report } from './report.js'
 import { runSeed } from './run-seed.js'
 
-/** More are run by hand: `npx tsx test/faults/run.ts --seeds 1000`,
- * with `--client` those of the package's own client, with `--sse` over HTTP. */
+/** More are run by hand: `npx tsx test/faults/run.ts --seeds 1000`; with `--client` the package's own client, with `--sse` over HTTP. */
 const MAX_SEEDS = 40
 const MAX_CLIENT_SEEDS = 8
 const MAX_SSE_SEEDS = 6
@@ -46,8 +45,9 @@ t.test('the package\'s own client gives each text once and exact, or says what w
 t.test('so it does over server-sent events', { timeout: 120_000 }, async (t) => {
   const totals = await runSeeds(t, MAX_SSE_SEEDS, async (seed) => await runClientSeed(seed, { isSse: true }))
   // Else the run says nothing.
-  const { cuts, cancelled, completed, failed: failures } = totals
-  for (const [what, count] of Object.entries({ cuts, cancelled, completed, failures })) t.ok(count > 0, what)
+  const { cuts, subscribes, notRecovered, duplicates, cancelled, completed, failed: failures } = totals
+  const happened = { cuts, subscribes, notRecovered, duplicates, cancelled, completed, failures }
+  for (const [what, count] of Object.entries(happened)) t.ok(count > 0, what)
 })
 
 t.test('a client that is cut off in the middle of an answer has the exact text in the end', { timeout: 120_000 }, async (t) => {
