@@ -41,7 +41,8 @@ function ask (socket, message) {
 
     function onMessage (data) {
       const frame = JSON.parse(data)
-      if (frame.type === 'error') return end(reject, new Error(`The agent did not answer: ${frame.code}: ${frame.message}${about(frame)}`))
+      const field = frame.details ? ` (${frame.details.path}: ${frame.details.rule})` : ''
+      if (frame.type === 'error') return end(reject, new Error(`The agent did not answer: ${frame.code}: ${frame.message}${field}`))
       if (frame.type !== 'stream' && frame.type !== 'message') return
       process.stdout.write(frame.content)
       if (frame.done) end(resolve)
@@ -60,11 +61,6 @@ function ask (socket, message) {
   })
 }
 
-/** Which field was wrong, and how, where that was it. */
-function about ({ details }) {
-  return details ? ` (${details.path}: ${details.rule})` : ''
-}
-
 async function talk (socket) {
   const heartbeat = setInterval(() => socket.send(JSON.stringify({ type: 'ping' })), 30_000)
   const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: process.stdin.isTTY })
@@ -74,7 +70,6 @@ async function talk (socket) {
     closed = new Error(`The server closed the connection: ${code} ${reason}`)
     lines.close()
   })
-
   prompt()
   for await (const line of lines) {
     if (line.trim() !== '') await ask(socket, line)
