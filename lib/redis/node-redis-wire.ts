@@ -35,7 +35,7 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
   // The clusters of redis 5 do not say it themselves.
   let isClusterReady = false
   let waiting = 0
-  let heardAt = 0
+  let heardAt = systemClock.now()
   const tried = new Promise<void>((resolve) => {
     // Without a listener, an error would end the process.
     own.on('error', () => { resolve() })
@@ -80,17 +80,37 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
     }
   }
 
+  /** A cluster whose nodes were all away at once may look for them in vain for long: then it is made anew. */
+  async function sendToCluster (key: string, command: readonly string[]): Promise<unknown> {
+    try {
+      const reply = await own.sendCommand(key, false, [...command])
+      heardAt = systemClock.now()
+      return reply
+    } catch (error) {
+      const now = systemClock.now()
+      const isSilent = !isReply(error) && now - heardAt > silenceMs
+      if (isSilent) reconnect()
+      if (isSilent || isReply(error)) heardAt = now
+      throw error
+    }
+  }
+
   return {
     isCluster,
     tried,
     isReady: () => own.isOpen && (isClusterReady || own.isReady),
-    send: (key, command) => isCluster ? own.sendCommand(key, false, [...command]) : sendToOne(command),
+    send: (key, command) => isCluster ? sendToCluster(key, command) : sendToOne(command),
     reconnect,
     close () {
       isClosed = true
       disconnect()
     }
   }
+}
+
+/** What Redis refuses it has heard. */
+function isReply (error: unknown): boolean {
+  return error instanceof Error && /^[A-Z]{2,} /.test(error.message)
 }
 
 function ignore (): void {

@@ -7,6 +7,7 @@ import t from 'tap'
 import { backOffMs } from '../../lib/redis/back-off.js'
 import { RedisLink } from '../../lib/redis/redis-link.js'
 import { RedisScript } from '../../lib/redis/redis-script.js'
+import { linedCluster } from './journal-suites.js'
 import { ioredisClient, ioredisCluster, nodeRedisClient, nodeRedisCluster } from './redis-clients.js'
 import { startRedisCluster } from './redis-cluster.js'
 import { RedisServer } from './redis-server.js'
@@ -70,5 +71,24 @@ t.test('attempts to connect get rarer, up to one in two seconds', async (t) => {
   for (const [attempt, longest] of [[0, 50], [1, 100], [5, 1_600], [6, 2_000], [1_000, 2_000]] as const) {
     const ms = backOffMs(attempt)
     t.ok(ms >= longest / 2 && ms <= longest, `${ms} ms before attempt ${attempt}`)
+  }
+})
+
+t.test('a cluster whose nodes were all away is found again, by either library', async (t) => {
+  const { cluster, lines, addresses } = await linedCluster(t)
+  const clients = {
+    ioredis: await ioredisCluster(t, cluster, { natMap: addresses }),
+    redis: await nodeRedisCluster(t, cluster, { nodeAddressMap: addresses })
+  }
+  for (const [name, client] of Object.entries(clients)) {
+    const link = new RedisLink('a test', client, { commandTimeoutMs: 100 })
+    t.teardown(() => { link.close() })
+    const answers = async (): Promise<boolean> => await link.send('{a}', ['INCR', '{a}']).then(() => true, () => false)
+    await until(`${name} to be there`, 20_000, answers)
+    for (const line of lines) line.cut()
+    const longerThanSilence = performance.now() + 700
+    await until('silence', 20_000, async () => !await answers() && performance.now() > longerThanSilence)
+    for (const line of lines) line.mend()
+    await t.resolves(until(`${name} to be back`, 20_000, answers))
   }
 })
