@@ -6,6 +6,7 @@ import { memoryJournal } from '../../lib/journal/memory-journal.js'
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
+import { RedisPeers } from '../../lib/journal/redis/redis-peers.js'
 import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
 import { redisScripts } from '../../lib/journal/redis/redis-scripts.js'
 import { RedisSweep } from '../../lib/journal/redis/redis-sweep.js'
@@ -383,4 +384,18 @@ t.test('every key expires, and what nobody uses does so soon', async (t) => {
   const left = (await admin.keys('test:*')).filter((name) => name.includes(':live:'))
   t.ok((await Promise.all(left.map((name) => admin.pttl(name)))).every((ms) => ms > 0 && ms <= 120_000))
   t.ok((await times()).every((ms) => ms > 0))
+})
+
+t.test('a node that cannot say what it is asked says nothing: who asked does not wait for ever', async (t) => {
+  const clock = new ManualClock()
+  const said: string[] = []
+  const peers = new RedisPeers({
+    channel: 'mine', clock, publish: async (_channel, text) => said.push(text), answer: async () => { throw new Error('Redis is away') }
+  })
+  peers.hear(JSON.stringify({ ask: 'readers', base: 'b', turnId: 't', id: '1', from: 'theirs' }))
+  const asked = peers.ask('theirs', { ask: 'readers', base: 'b', turnId: 't' }, 1_000, 1)
+  await eventually(() => said.length === 1)
+  clock.advance(1_000)
+  t.strictSame(await asked, [])
+  t.match(JSON.parse(said[0] ?? ''), { ask: 'readers', from: 'mine' }, 'the question, and no answer')
 })

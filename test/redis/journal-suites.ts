@@ -33,7 +33,7 @@ export function redisJournalSuite (way: NodeWay, other: RedisClient): Conformanc
         way.cut()
         return async () => {
           way.mend()
-          await until('the way to Redis', 30_000, () => answersEverywhere(journal))
+          await until('the way to Redis', 20_000, () => answersEverywhere(journal))
         }
       }
     }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { emitWarning } from 'node:process'
 
 import { systemClock, type Clock } from '../../clock.js'
 import type { SessionKey } from '../../protocol/session-key.js'
@@ -47,7 +48,7 @@ export class RedisNode {
   readonly #offered = new Map<string, Set<string>>()
   readonly #watchers = new Set<(news: JournalNews) => void>()
   readonly #onWarning: (message: string) => void
-  #markReady: () => void = () => {}
+  #markReady: (() => void) | undefined
   readonly #stopIdentifying: () => void
   #isGreeting = false
   #isWarned = false
@@ -60,7 +61,7 @@ export class RedisNode {
     const { isCluster } = link
     const isSharded = this.#isSharded = options.sharded ?? isCluster
     this.#bounds = bounds
-    this.#onWarning = options.onWarning ?? ((message) => { process.emitWarning(message) })
+    this.#onWarning = options.onWarning ?? emitWarning
     this.ready = new Promise((resolve) => { this.#markReady = resolve })
     this.keys = new RedisKeys(options.prefix)
     const runner = this.#runner = new RedisScriptRunner(link, redisScripts({ ...bounds, idleMs: maxAgeMs, isSharded }), clock)
@@ -243,7 +244,7 @@ export class RedisNode {
     this.runs.renewAll()
     if (this.#isGreeting) return
     this.#isGreeting = true
-    this.persist(() => this.#introduce(), Infinity).then(this.#markReady, () => {
+    this.persist(() => this.#introduce(), Infinity).then(() => this.#markReady?.(), () => {
       // It is closed.
     }).finally(() => { this.#isGreeting = false })
   }

@@ -26,8 +26,6 @@ export class RedisRuns {
     this.#stopRenewal = tools.clock.every(tools.leaseMs / RENEWALS, () => { this.#renew() })
   }
 
-  get size (): number { return this.#runByBase.size }
-
   add (run: RedisRun): void {
     this.#runByBase.set(run.place.base, run)
   }
