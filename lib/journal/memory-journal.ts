@@ -11,7 +11,7 @@ import type {
 import { MemoryClaims } from './memory-claims.js'
 import { MemorySessionCursor } from './memory-session-cursor.js'
 import { MemoryTurn, MemoryTurnCursor, type Distance } from './memory-turn.js'
-import type { SessionLog } from './session-log.js'
+import { statsOf, type SessionLog } from './session-log.js'
 import { SessionLogs } from './session-logs.js'
 
 export interface MemoryJournalOptions {
@@ -247,7 +247,7 @@ class MemoryJournal implements Journal {
     if (log === undefined) return
     this.#logs.drop(log)
     log.isForgotten = true
-    for (const turn of log.running === undefined ? log.queue : [log.running, ...log.queue]) {
+    for (const turn of log.liveTurns) {
       if (turn.end === undefined) this.#endClaim(turn, { finishReason: 'aborted' })
       turn.isForgotten = true
       turn.isRunning = false
@@ -259,14 +259,7 @@ class MemoryJournal implements Journal {
   }
 
   stats (): JournalStats {
-    const stats = { sessions: this.#logs.size, entries: 0, bytes: 0, cursors: 0, claims: this.#claims.size }
-    for (const { ring, bytes, running, queue, cursors } of this.#logs.all()) {
-      stats.entries += ring.size
-      stats.bytes += bytes
-      stats.cursors += cursors.size
-      for (const turn of running === undefined ? queue : [running, ...queue]) stats.cursors += turn.cursors.length
-    }
-    return stats
+    return statsOf(this.#logs.all(), this.#claims.size)
   }
 
   close (): void {

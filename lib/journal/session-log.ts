@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Ordered } from '../touch-order.js'
 import { EntryRing, type RingLimits } from './entry-ring.js'
-import type { Entry, OpenTurn } from './journal.js'
+import type { Entry, JournalStats, OpenTurn } from './journal.js'
 import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
 
 export interface SessionLogLimits extends RingLimits {
@@ -53,6 +53,9 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   get isIdle (): boolean {
     return this.running === undefined && this.queue.length === 0 && this.cursors.size === 0
   }
+
+  /** What runs, and what waits, in their order. */
+  get liveTurns (): readonly MemoryTurn[] { return this.running === undefined ? this.queue : [this.running, ...this.queue] }
 
   /** A turn that runs, waits, or has ended and is still kept. */
   find (turnId: string): MemoryTurn | undefined {
@@ -115,6 +118,19 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   #dropEnded (turn: MemoryTurn): void {
     if (this.#endedById.delete(turn.chat.turnId)) this.#endedUnits -= turn.units
   }
+}
+
+/** What journals say of the sessions that they hold. */
+export function statsOf (logs: Iterable<SessionLog>, claims: number): JournalStats {
+  const stats = { sessions: 0, entries: 0, bytes: 0, cursors: 0, claims }
+  for (const { ring, bytes, cursors, liveTurns } of logs) {
+    stats.sessions++
+    stats.entries += ring.size
+    stats.bytes += bytes
+    stats.cursors += cursors.size
+    for (const turn of liveTurns) stats.cursors += turn.cursors.length
+  }
+  return stats
 }
 
 /** Copied: `randomUUID` joins it of pieces, which V8 keeps until something reads it: 490 bytes instead of 60 (Node 20). */

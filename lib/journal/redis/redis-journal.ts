@@ -7,7 +7,7 @@ import type {
 } from '../journal.js'
 import { MemorySessionCursor } from '../memory-session-cursor.js'
 import { MemoryTurnCursor, type Distance } from '../memory-turn.js'
-import { newEpoch } from '../session-log.js'
+import { newEpoch, statsOf } from '../session-log.js'
 import { decodeClaim, decodeKept, encodeEnded, encodeEntries, encodeKept, encodePublished, textUnits } from './redis-entries.js'
 import { redisBounds, type RedisJournalOptions } from './redis-journal-options.js'
 import { RedisNode, type RunnerAnswer } from './redis-node.js'
@@ -234,15 +234,7 @@ class SharedJournal implements RedisJournal {
   }
 
   stats (): JournalStats {
-    const stats = { sessions: 0, entries: 0, bytes: 0, cursors: 0, claims: 0 }
-    for (const { log: { ring, bytes, running, queue, cursors } } of this.#node.replicas.all) {
-      stats.sessions++
-      stats.entries += ring.size
-      stats.bytes += bytes
-      stats.cursors += cursors.size
-      for (const turn of running === undefined ? queue : [running, ...queue]) stats.cursors += turn.cursors.length
-    }
-    return stats
+    return statsOf(this.#node.replicas.all.map(({ log }) => log), 0)
   }
 
   close (): void {

@@ -61,7 +61,7 @@ export class RedisReplica {
   forget (): void {
     const { log } = this
     log.isForgotten = true
-    for (const turn of log.running === undefined ? log.queue : [log.running, ...log.queue]) this.#forgetTurn(turn)
+    for (const turn of log.liveTurns) this.#forgetTurn(turn)
     log.wake()
   }
 
