@@ -1,8 +1,6 @@
-import { setTimeout } from 'node:timers/promises'
-
 import { systemClock } from '../clock.js'
-import { backOffMs } from './back-off.js'
 import { has } from './ioredis-wire.js'
+import { connectAtLast, duplicateOf, isNodeRedisCluster } from './node-redis-duplicate.js'
 import type { NodeRedisClient, RedisWire, RedisWireOptions } from './redis-client.js'
 
 /** Not what `createSentinel` and `createClientPool` make: those take commands otherwise, and lend connections. */
@@ -10,26 +8,16 @@ export function isNodeRedisClient (client: object): client is NodeRedisClient {
   return has(client, 'sendCommand', 'duplicate', 'connect', 'destroy') && (has(client, 'createPool') || isNodeRedisCluster(client))
 }
 
-function isNodeRedisCluster (client: object): boolean {
-  return has(client, 'getSlotRandomNode')
-}
-
 /** A duplicate of a client of node-redis that never queues what it cannot send at once, and never stops trying to connect. */
 export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWireOptions): RedisWire {
   const isCluster = isNodeRedisCluster(client)
-  const withOwn = (host: ConnectionOptions = {}): ConnectionOptions => ({
-    ...host,
+  const own = duplicateOf(client, {
     disableOfflineQueue: true,
     // It knows silence only, not whether somebody waits: so there is a ping well before.
     pingInterval: silenceMs / 2,
-    socket: { ...host.socket, socketTimeout: silenceMs, connectTimeout: silenceMs, reconnectStrategy: backOffMs }
-  })
-  // What `isNodeRedisClient` has found has these members. How replies are to be mapped is the host's affair, for its own commands.
-  const { duplicate, options, _options } = client as unknown as Host
-  const own = duplicate.call(client, isCluster
+    socket: { socketTimeout: silenceMs, connectTimeout: silenceMs }
     // A node that is away must not keep those that are there from being used.
-    ? { commandOptions: {}, minimizeConnections: true, defaults: withOwn(_options?.defaults) }
-    : { ...withOwn(options), commandOptions: {} })
+  }, { minimizeConnections: true })
 
   let isClosed = false
   // The clusters of redis 5 do not say it themselves.
@@ -42,17 +30,8 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
     void connect(resolve)
   })
 
-  /** A client tries again by itself, but a cluster that was never reached does not. */
   async function connect (noteTried: () => void): Promise<void> {
-    for (let attempt = 0; !isClosed && !own.isOpen; attempt++) {
-      try {
-        await own.connect()
-        isClusterReady = isCluster
-      } catch {
-        noteTried()
-        await setTimeout(backOffMs(attempt), undefined, { ref: false })
-      }
-    }
+    if (await connectAtLast(own, () => isClosed, noteTried)) isClusterReady = isCluster
     noteTried()
   }
 
@@ -115,25 +94,4 @@ function isReply (error: unknown): boolean {
 
 function ignore (): void {
   // Only the first attempt is waited for.
-}
-
-interface Host {
-  duplicate: (overrides: object) => Duplicate
-  options?: ConnectionOptions
-  /** Of a cluster. */
-  _options?: { defaults?: ConnectionOptions }
-}
-
-interface ConnectionOptions {
-  socket?: object
-  [option: string]: unknown
-}
-
-interface Duplicate {
-  readonly isOpen: boolean
-  readonly isReady: boolean
-  connect (): Promise<unknown>
-  sendCommand (...given: unknown[]): Promise<unknown>
-  destroy (): void
-  on (event: 'error', listener: () => void): unknown
 }

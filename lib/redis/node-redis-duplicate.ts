@@ -1,0 +1,72 @@
+import { setTimeout } from 'node:timers/promises'
+
+import { backOffMs } from './back-off.js'
+import type { NodeRedisClient } from './redis-client.js'
+
+/** A client or a cluster of node-redis, as far as it is used here. */
+export interface NodeRedisDuplicate {
+  readonly isOpen: boolean
+  readonly isReady: boolean
+  connect (): Promise<unknown>
+  destroy (): void
+  on (event: string, listener: () => void): unknown
+  sendCommand (...given: unknown[]): Promise<unknown>
+  subscribe (channel: string, listener: ChannelListener): Promise<unknown>
+  sSubscribe (channel: string, listener: ChannelListener): Promise<unknown>
+  unsubscribe (channel: string): Promise<unknown>
+  sUnsubscribe (channel: string): Promise<unknown>
+}
+
+type ChannelListener = (message: string, channel: string) => void
+
+interface ConnectionOptions {
+  socket?: object
+  [option: string]: unknown
+}
+
+/** Whether a client of node-redis stands for a cluster. */
+export function isNodeRedisCluster (client: object): boolean {
+  return 'getSlotRandomNode' in client
+}
+
+/**
+ * A client of its own with the host's address, credentials and encryption, which never stops trying to connect.
+ * @param connection options of each connection
+ * @param cluster options beside those, where it stands for a cluster
+ */
+export function duplicateOf (
+  client: NodeRedisClient, { socket, ...connection }: ConnectionOptions, cluster: object = {}
+): NodeRedisDuplicate {
+  // What `isNodeRedisClient` has found has these members.
+  const { duplicate, options, _options } = client as unknown as Host
+  const withOwn = (host: ConnectionOptions = {}): ConnectionOptions => ({
+    ...host, ...connection, socket: { ...host.socket, ...socket, reconnectStrategy: backOffMs }
+  })
+  // How replies are to be mapped is the host's affair, for its own commands.
+  const own = isNodeRedisCluster(client) ? { ...cluster, defaults: withOwn(_options?.defaults) } : withOwn(options)
+  return duplicate.call(client, { ...own, commandOptions: {} })
+}
+
+/**
+ * Connects, however long that takes. A client tries again by itself, but a cluster that was never reached does not.
+ * @returns `false`: it was closed, or somebody else connects it
+ */
+export async function connectAtLast (own: NodeRedisDuplicate, isClosed: () => boolean, onFailed: () => void): Promise<boolean> {
+  for (let attempt = 0; !isClosed() && !own.isOpen; attempt++) {
+    try {
+      await own.connect()
+      return true
+    } catch {
+      onFailed()
+      await setTimeout(backOffMs(attempt), undefined, { ref: false })
+    }
+  }
+  return false
+}
+
+interface Host {
+  duplicate: (overrides: object) => NodeRedisDuplicate
+  options?: ConnectionOptions
+  /** Of a cluster. */
+  _options?: { defaults?: ConnectionOptions }
+}
