@@ -7,8 +7,9 @@ import { runtimeOf } from './runtimes.js'
 import { registerAgUiRoute } from './transports/ag-ui-routes.js'
 import { CompletionHandlers } from './transports/completion-handlers.js'
 import { registerCompletionRoutes } from './transports/completion-routes.js'
+import type { HttpRoutesOptions } from './transports/http-route.js'
 import { RestHandlers, type RestHandlersTools } from './transports/rest-handlers.js'
-import { registerRestRoutes, type RestRoutesOptions } from './transports/rest-routes.js'
+import { registerRestRoutes } from './transports/rest-routes.js'
 import type { ChannelRouteOptions } from './transports/route-options.js'
 import { SseTellings } from './transports/sse-tellings.js'
 
@@ -44,7 +45,7 @@ const rest: FastifyPluginAsync<ChannelRestOptions> = async (fastify, options) =>
   // Fastify has put the option `prefix` behind the scope's already.
   const prefix = options.prefix === undefined && fastify.prefix === '' ? DEFAULT_PREFIX : ''
   const { routeOptions, openAi = false, agUi = false } = options
-  const routes: RestRoutesOptions = { prefix, operationSuffix: operationSuffix(fastify), originRule, limits, routeOptions }
+  const routes: HttpRoutesOptions = { prefix, operationSuffix: operationSuffix(fastify), originRule, limits, routeOptions }
   registerRestRoutes(fastify, new RestHandlers(tools), routes)
   if (agUi) registerAgUiRoute(fastify, tools, routes)
   if (openAi) registerCompletionRoutes(fastify, new CompletionHandlers(tools, runtime.clock.date()), routes)

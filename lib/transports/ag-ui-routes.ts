@@ -1,40 +1,24 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 import { AgUiEvents } from './ag-ui-events.js'
 import { runReader, type ReadRun } from './ag-ui-request.js'
 import { RUN_EVENT, RUN_INPUT } from './ag-ui-schemas.js'
-import { refuseForeignOrigin } from './origin-gate.js'
-import { compileSerializer } from './refusal.js'
-import { answerRestError, forbidStoring } from './rest-errors.js'
+import { httpRoute, type HttpRoutesOptions } from './http-route.js'
 import type { RestHandlersTools } from './rest-handlers.js'
-import type { RestRoutesOptions } from './rest-routes.js'
 import { AGENT_PARAMS, refusals } from './rest-schemas.js'
-import { compileRestValidator } from './rest-validator.js'
-import { hookList } from './route-options.js'
 import { streamAnswer } from './stream-answer.js'
 
 /** Adds the route by which clients of AG-UI run the agents. Call it while the given scope is loading. */
-export function registerAgUiRoute (fastify: FastifyInstance, tools: RestHandlersTools, options: RestRoutesOptions): void {
-  const { prefix, operationSuffix, originRule, limits, routeOptions = {} } = options
+export function registerAgUiRoute (fastify: FastifyInstance, tools: RestHandlersTools, options: HttpRoutesOptions): void {
   const read = runReader()
-  fastify.route({
-    ...routeOptions,
+  fastify.route(httpRoute({
     method: 'POST',
-    url: `${prefix}/agents/:agentId/ag-ui`,
-    bodyLimit: limits.maxPayload,
-    schema: { tags: ['agent channel'], ...routeOptions.schema, ...SCHEMA, operationId: `runAgent${operationSuffix}` } as FastifySchema,
-    config: { swaggerTransform: false, ...routeOptions.config },
-    validatorCompiler: compileRestValidator,
-    serializerCompiler: compileSerializer,
-    errorHandler: answerRestError,
-    exposeHeadRoute: false,
-    onRequest: [forbidStoring, ...hookList(routeOptions.onRequest)],
-    preHandler: [
-      ...hookList(routeOptions.preHandler), async (request: FastifyRequest) => { await refuseForeignOrigin(request, originRule) }
-    ],
-    // The path is checked before.
-    handler: async (request, reply) => await run(tools, read, request as AgentRequest, reply)
-  })
+    url: '/agents/:agentId/ag-ui',
+    operationId: 'runAgent',
+    bodyLimit: options.limits.maxPayload,
+    schema: SCHEMA,
+    handler: async (request: AgentRequest, reply) => await run(tools, read, request, reply)
+  }, options))
 }
 
 async function run (tools: RestHandlersTools, read: ReadRun, request: AgentRequest, reply: FastifyReply): Promise<FastifyReply> {

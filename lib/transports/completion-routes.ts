@@ -1,41 +1,20 @@
 import type { TSchema } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 
 import { answerCompletionError } from './completion-errors.js'
 import type { CompletionHandlers } from './completion-handlers.js'
 import { COMPLETION, COMPLETION_CHUNK, COMPLETION_ERROR, COMPLETION_REQUEST, MODELS } from './completion-schemas.js'
-import { refuseForeignOrigin } from './origin-gate.js'
-import { compileSerializer } from './refusal.js'
-import { forbidStoring } from './rest-errors.js'
-import type { RestRoutesOptions } from './rest-routes.js'
-import { hookList } from './route-options.js'
-
-const TAGS = ['agent channel']
+import { httpRoute, type HttpRoute, type HttpRoutesOptions } from './http-route.js'
 
 /** Adds the routes by which clients of OpenAI's API talk to the agents. Call it while the given scope is loading. */
-export function registerCompletionRoutes (fastify: FastifyInstance, handlers: CompletionHandlers, options: RestRoutesOptions): void {
-  const { prefix, operationSuffix, originRule, limits, routeOptions = {} } = options
-  for (const { operationId, url, schema, ...route } of routesOf(handlers, limits.maxPayload)) {
-    fastify.route({
-      ...routeOptions,
-      ...route,
-      url: prefix + url,
-      schema: { tags: TAGS, ...routeOptions.schema, ...schema, operationId: operationId + operationSuffix } as FastifySchema,
-      config: { swaggerTransform: false, ...routeOptions.config },
-      // The handler reads the body, to say in the way of that API what is wrong.
-      validatorCompiler: () => () => true,
-      serializerCompiler: compileSerializer,
-      errorHandler: answerCompletionError,
-      exposeHeadRoute: false,
-      onRequest: [forbidStoring, ...hookList(routeOptions.onRequest)],
-      preHandler: [
-        ...hookList(routeOptions.preHandler), async (request: FastifyRequest) => { await refuseForeignOrigin(request, originRule) }
-      ]
-    })
+export function registerCompletionRoutes (fastify: FastifyInstance, handlers: CompletionHandlers, options: HttpRoutesOptions): void {
+  for (const route of routesOf(handlers, options.limits.maxPayload)) {
+    // The handler reads the body, to say in the way of that API what is wrong.
+    fastify.route(httpRoute({ ...route, validatorCompiler: () => () => true, errorHandler: answerCompletionError }, options))
   }
 }
 
-function routesOf (handlers: CompletionHandlers, bodyLimit: number): CompletionRoute[] {
+function routesOf (handlers: CompletionHandlers, bodyLimit: number): HttpRoute[] {
   return [
     {
       method: 'POST',
@@ -79,12 +58,3 @@ function failures (byStatus: Readonly<Record<number, string>>): Record<string, T
 }
 
 const REFUSED = 'Refused by a hook, or by the channel'
-
-interface CompletionRoute {
-  method: 'GET' | 'POST'
-  url: string
-  operationId: string
-  bodyLimit?: number
-  schema: object
-  handler: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
-}

@@ -1,58 +1,25 @@
 import { Type, type TObject } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 
-import type { FrameLimits } from '../protocol/client-frames.js'
-import { refuseForeignOrigin } from './origin-gate.js'
-import type { OriginRule } from './origin.js'
-import { compileSerializer } from './refusal.js'
-import { answerRestError, forbidStoring } from './rest-errors.js'
+import { httpRoute, type HttpRoute, type HttpRoutesOptions } from './http-route.js'
 import type { RestHandlers } from './rest-handlers.js'
 import {
   ACCEPTED, AGENT_PARAMS, AGENTS, ANSWER, answers, CANCELLED, cancelBody, CHAT_HEADERS, chatBody, EVENTS_HEADERS, EVENTS_QUERY, FORGOTTEN,
   JOURNAL_HEADERS, MESSAGES, JOURNAL_REFUSED, PAGE_QUERY, refusals, SESSION_PARAMS, SESSIONS
 } from './rest-schemas.js'
-import { compileRestValidator } from './rest-validator.js'
-import { checkRouteOptions, hookList, type ChannelRouteOptions } from './route-options.js'
-
-export interface RestRoutesOptions {
-  /** Put before each path, within the given scope. */
-  prefix: string
-  /** Makes the operation ids differ from those of other channels in one document. */
-  operationSuffix: string
-  originRule: OriginRule
-  limits: FrameLimits & { maxPayload: number }
-  routeOptions?: ChannelRouteOptions | undefined
-}
+import { checkRouteOptions } from './route-options.js'
 
 const INVALID = 'A field is wrong'
-const TAGS = ['agent channel']
 
 /** Adds the routes, each with its schemas. Call it while the given scope is loading. */
-export function registerRestRoutes (fastify: FastifyInstance, handlers: RestHandlers, options: RestRoutesOptions): void {
+export function registerRestRoutes (fastify: FastifyInstance, handlers: RestHandlers, options: HttpRoutesOptions): void {
   checkRouteOptions(options.routeOptions ?? {})
-  const gate = async (request: FastifyRequest): Promise<void> => { await refuseForeignOrigin(request, options.originRule) }
-  for (const { operationId, url, schema, ...route } of routesOf(handlers, options)) {
-    const { routeOptions = {}, operationSuffix } = options
-    fastify.route({
-      ...routeOptions,
-      ...route,
-      url: options.prefix + url,
-      // What a host says there is for people, and of the types that documents want.
-      schema: { tags: TAGS, ...routeOptions.schema, ...withJournal(schema), operationId: operationId + operationSuffix } as FastifySchema,
-      // A host's compilers and transforms may know only their own kind of schema.
-      config: { swaggerTransform: false, ...routeOptions.config },
-      validatorCompiler: compileRestValidator,
-      serializerCompiler: compileSerializer,
-      errorHandler: answerRestError,
-      // One that follows would never end.
-      exposeHeadRoute: false,
-      onRequest: [forbidStoring, ...hookList(routeOptions.onRequest)],
-      preHandler: [...hookList(routeOptions.preHandler), gate, handlers.requireJournal]
-    })
+  for (const { schema, ...route } of routesOf(handlers, options)) {
+    fastify.route(httpRoute({ ...route, schema: withJournal(schema), preHandler: handlers.requireJournal }, options))
   }
 }
 
-function routesOf (handlers: RestHandlers, { limits }: RestRoutesOptions): RestRoute[] {
+function routesOf (handlers: RestHandlers, { limits }: HttpRoutesOptions): RestRoute[] {
   return [
     {
       method: 'GET',
@@ -163,12 +130,6 @@ function withJournal ({ headers, response, ...schema }: RestRoute['schema']): ob
   }
 }
 
-interface RestRoute {
-  method: 'GET' | 'POST' | 'DELETE'
-  url: string
-  operationId: string
-  bodyLimit?: number
+interface RestRoute extends HttpRoute {
   schema: { headers?: TObject, response: object, [part: string]: unknown }
-  // Each knows what its route's schemas have made of the request.
-  handler: (request: FastifyRequest<any>, reply: FastifyReply) => Promise<unknown> // eslint-disable-line @typescript-eslint/no-explicit-any
 }
