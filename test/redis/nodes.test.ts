@@ -7,7 +7,7 @@ import { double } from '../conformance/subjects.js'
 import { readableLog } from '../helpers/app.js'
 import { eventually } from '../helpers/eventually.js'
 import { ack, end, failedEnd, piece, queued, subscribed, running, turnStarted } from '../transports/expected.js'
-import { chat, quiet, startNodes, untilEnd, type Node } from './nodes.js'
+import { chat, LEASE_MS, quiet, startNodes, SWEEP_MS, untilEnd, type Node } from './nodes.js'
 
 const KEY = { owner: 'anonymous', agentId: 'main', sessionId: 's' }
 
@@ -80,8 +80,10 @@ t.test('the turn of a node that is gone ends with TURN_LOST, its answer is kept,
   const { turns } = await watcher.next('subscribed')
   t.match(turns, [{ id: 'a', status: 'running', content: 'part' }, { id: 'b', status: 'queued' }])
   b.stage.act('b').say('from b').end()
+  const cutAt = performance.now()
   a.line.cut()
   t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 3))
+  t.ok(performance.now() - cutAt < LEASE_MS + SWEEP_MS + 2_000, 'in the time that the README gives')
   t.match(await untilEnd(watcher, 'b'), { text: 'from b', end: { finishReason: 'stop' } })
   t.strictSame([a.stage.begun, b.stage.begun], [['a'], ['b']])
   t.match((await b.store.messages(KEY, { limit: 9 })).messages, [

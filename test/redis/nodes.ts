@@ -33,6 +33,7 @@ export interface NodesOptions {
 
 /** Short, so that tests need not wait; long enough for a machine that is busy. */
 export const LEASE_MS = 600
+export const SWEEP_MS = 50
 
 /** Nodes with one Redis and one history. They end with the test. */
 export async function startNodes (t: Test, count: number, options: NodesOptions = {}) {
@@ -43,7 +44,7 @@ export async function startNodes (t: Test, count: number, options: NodesOptions 
   for (let index = 0; index < count; index++) {
     const line = await Line.to(t, server.port)
     const client = await ioredisClient(t, server, { port: line.port })
-    const own = redisJournal(client, { prefix: 'test:', leaseMs: LEASE_MS, sweepMs: 50, stopTimeoutMs: 200, ...journal })
+    const own = redisJournal(client, { prefix: 'test:', leaseMs: LEASE_MS, sweepMs: SWEEP_MS, stopTimeoutMs: 200, ...journal })
     t.teardown(async () => { await own.close() })
     await own.ready()
     const stage = new Stage()
