@@ -82,6 +82,7 @@ export const SHARED: readonly JournalCase[] = [
       const run = await bench.begin('t1')
       for (const turnId of ['t2', 't3', 't4']) await bench.accepted(turnId, { on: bench.peer })
       assert.equal(await bench.peer.take(S, () => true), undefined)
+      assert.equal(news.count('gone'), 0, 'a chat that waits is told to be gone')
       await bench.journal.withdraw(S, 't3', ABORTED)
       await bench.finish(run)
       await bench.take()
@@ -160,6 +161,11 @@ class News {
       this.#heard.push(news)
       this.#onNews()
     })
+  }
+
+  /** How many of a kind were heard, and not asked for yet. */
+  count (kind: JournalNews['kind']): number {
+    return this.#heard.filter((news) => news.kind === kind).length
   }
 
   next (kind: JournalNews['kind']): Promise<JournalNews> {

@@ -36,6 +36,16 @@ export function double (inner: Journal, changes: Partial<Journal>): Journal {
   }
 }
 
+/** The same of a journal that nodes share. */
+export function sharedDouble (inner: Journal, changes: Partial<Journal>): Journal {
+  return double(inner, {
+    graceMs: inner.graceMs,
+    watch: (onNews) => inner.watch?.(onNews) ?? (() => {}),
+    salvage: (key) => inner.salvage?.(key),
+    ...changes
+  })
+}
+
 /** What the tests of a suite reject with, by name. They are independent, and run side by side. */
 export async function failuresOf (suite: readonly ConformanceTest[]): Promise<Map<string, unknown>> {
   const failureByName = new Map<string, unknown>()

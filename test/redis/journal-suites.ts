@@ -18,16 +18,26 @@ export interface NodeWay {
   mend: () => void
 }
 
-/** The suite over two nodes; each of its tests has a prefix of its own. */
-export function redisJournalSuite (way: NodeWay, other: RedisClient): ConformanceTest[] {
-  let count = 0
+/** Names the journals apart that share a Redis. */
+let count = 0
+
+/**
+ * The suite over two nodes; each of its tests has a prefix of its own.
+ * @param around made for each journal: what stands before each of its nodes
+ */
+export function redisJournalSuite (
+  way: NodeWay, other: RedisClient, { windowMs = WINDOW_MS, patienceMs = 30_000, around = () => (node: Journal) => node } = {}
+): ConformanceTest[] {
   return journalSuite(async ({ maxSessions, ...limits }: JournalLimits) => {
+    // A test that failed may have left it cut.
+    way.mend()
     const options = { prefix: `suite${++count}:`, sweepMs: 200, stopTimeoutMs: 1_000, ...limits }
     const [journal, peer] = [redisJournal(way.client, options), redisJournal(other, options)]
     await Promise.all([journal.ready(), peer.ready()])
+    const before = around()
     return {
-      journal,
-      peer,
+      journal: before(journal),
+      peer: before(peer),
       advance: (ms) => new Promise((resolve) => { setTimeout(resolve, ms) }),
       cutOff () {
         way.cut()
@@ -37,11 +47,11 @@ export function redisJournalSuite (way: NodeWay, other: RedisClient): Conformanc
         }
       }
     }
-  }, { windowMs: WINDOW_MS, isShared: true, patienceMs: 30_000 })
+  }, { windowMs, isShared: true, patienceMs })
 }
 
 /** The first sentence that speaks of nodes: their tests cut the way that all others have too. One of a window has little time. */
-const FIRST_SHARED = 21
+export const FIRST_SHARED = 21
 const AT_ONCE = 4
 
 /** Passes the suite; what has nothing to do with the way to Redis, several tests at once. */
