@@ -20,6 +20,16 @@ export interface TurnView {
   isUnseen: boolean
 }
 
+/** One entry as a hopper was told it: where, and what it knew of the turn's text then. */
+export interface Told {
+  epoch: string
+  seq: number
+  id: string
+  /** `end …`, or the frame's type. */
+  what: string
+  text: string
+}
+
 const RETRY_MS = 50
 const CONNECT_MS = 1_000
 /** Whoever hears nothing for so long goes elsewhere: a node may be stopped. */
@@ -29,16 +39,20 @@ const SILENCE_MS = 2_500
 export class Hopper {
   readonly sessionId: string
   readonly turns = new Map<string, TurnView>()
+  /** All that came with a place in the journal. */
+  readonly told: Told[] = []
+  readonly epochs = new Set<string>()
   readonly faults: string[] = []
   readonly #fleet: Fleet
   readonly #random: Random
   readonly #unanswered = new Map<string, Chat>()
+  readonly #answered: Chat[] = []
   #ws: WebSocket | undefined
   #position: { epoch: string, seq: number } | undefined
   #heardAt = Date.now()
   #timer: NodeJS.Timeout | undefined
-  /** Acknowledged as a duplicate: its end may be told again. */
-  readonly #retold = new Set<string>()
+  /** How often it was acknowledged as a duplicate: as often its end may be told again. */
+  readonly #retold = new Map<string, number>()
   isClosed = false
 
   constructor (sessionId: string, fleet: Fleet, random: Random) {
@@ -115,15 +129,23 @@ export class Hopper {
       for (const { id, content } of turns) this.turns.set(id, { text: content ?? '', ends: [], isUnseen: false })
     } else if (epoch !== this.#position?.epoch || seq !== this.#position.seq) this.#fault('recovered elsewhere', { epoch, seq })
     this.#position = { epoch, seq }
+    this.epochs.add(epoch)
     for (const chat of this.#unanswered.values()) this.#send(frameOf(chat, this.sessionId))
+    // As if its acknowledgement had been lost.
+    const again = this.#random.perMille(300) ? this.#answered.at(-1) : undefined
+    if (again !== undefined) this.#send(frameOf(again, this.sessionId))
   }
 
   #acknowledged (id: string, { status, content, epoch, seq }: Frame): void {
+    const chat = this.#unanswered.get(id)
+    if (chat !== undefined) this.#answered.push(chat)
     this.#unanswered.delete(id)
+    this.epochs.add(String(epoch))
     if (this.#position === undefined || epoch !== this.#position.epoch) this.#position = { epoch: String(epoch), seq: Number(seq) }
     const turn = this.turns.get(id)
     if (status === 'duplicate') {
-      this.#retold.add(id)
+      this.#retold.set(id, (this.#retold.get(id) ?? 0) + 1)
+      if (turn?.ends[0] === 'stop' && content !== turn.text) this.#fault('another text', { id, content })
       if (turn?.ends.length !== 1) this.turns.set(id, { text: typeof content === 'string' ? content : turn?.text ?? '', ends: turn?.ends ?? [], isUnseen: false })
     } else if (turn === undefined) this.turns.set(id, { text: '', ends: [], isUnseen: false })
   }
@@ -139,21 +161,28 @@ export class Hopper {
   #told (id: string, seq: number, frame: Frame): void {
     const turn = this.turns.get(id) ?? { text: '', ends: [], isUnseen: false }
     this.turns.set(id, turn)
-    const isRetold = frame['done'] === true && this.#retold.has(id)
-    if (this.#position !== undefined && seq <= this.#position.seq && !isRetold && frame['code'] !== 'STORE_UNAVAILABLE' && frame['code'] !== 'TURN_LOST') {
-      this.#fault(`order, behind ${this.#position.seq}`, frame)
-    }
+    const end = frame['done'] === true ? String(frame['code'] ?? frame['finishReason']) : undefined
+    const isBehind = this.#position !== undefined && seq <= this.#position.seq
+    const retold = end === undefined ? 0 : this.#retold.get(id) ?? 0
+    // A node that could not write an end tells it to its own readers, at the place where they are.
+    const mayBeUnwritten = end === 'STORE_UNAVAILABLE' || end === 'TURN_LOST'
+    if (isBehind && retold === 0 && !mayBeUnwritten) this.#fault(`order, behind ${this.#position?.seq}`, frame)
     if (this.#position !== undefined) this.#position.seq = Math.max(seq, this.#position.seq)
-    if (frame['done'] === true) {
-      const end = String(frame['code'] ?? frame['finishReason'])
-      // A node that could not write an end has told it to its own readers; the journal has another.
-      const isUnwritten = turn.ends[0] === 'STORE_UNAVAILABLE'
-      if (turn.ends.length > 0 && !this.#retold.delete(id) && !isUnwritten) this.#fault('two ends', frame)
-      if (turn.ends.length === 0) turn.ends.push(end)
-      return
-    }
     if (frame.type === 'event') turn.text = ''
-    else if (turn.ends.length > 0) this.#fault('told after its end', frame)
+    else if (end === undefined) this.#say(turn, frame)
+    if (!isBehind || !mayBeUnwritten) {
+      const what = end === undefined ? frame.type : `end ${end}`
+      this.told.push({ epoch: this.#position?.epoch ?? '', seq, id, what, text: turn.text })
+    }
+    if (end === undefined) return
+    if (turn.ends.length === 0) turn.ends.push(end)
+    else if (retold > 0) this.#retold.set(id, retold - 1)
+    // The journal has another than what a node could not write.
+    else if (turn.ends[0] !== 'STORE_UNAVAILABLE') this.#fault('two ends', frame)
+  }
+
+  #say (turn: TurnView, frame: Frame): void {
+    if (turn.ends.length > 0) this.#fault('told after its end', frame)
     else turn.text += String(frame['content'])
   }
 

@@ -2,21 +2,26 @@ import { WebSocket } from 'ws'
 
 import { connect, type Frame } from '../../helpers/channel-client.js'
 
+export interface Replayed {
+  epoch: string
+  entries: Frame[]
+}
+
 /**
  * All that the journal holds of a session in which nothing runs, from its first entry on.
  * @throws when the first entry is not held any more
  */
-export async function replay (url: string, sessionId: string): Promise<Frame[]> {
+export async function replay (url: string, sessionId: string): Promise<Replayed> {
   const first = await subscribe(url, { sessionId })
   const { epoch, seq: top } = first.subscribed as unknown as { epoch: string, seq: number }
   await first.client.terminate()
-  if (top === 0) return []
+  if (top === 0) return { epoch, entries: [] }
   const { client, subscribed } = await subscribe(url, { sessionId, epoch, after: 0 })
   if (!subscribed.recovered) throw new Error(`there are ${top} entries, and the first is not held`)
-  const frames: Frame[] = []
-  while (Number(frames.at(-1)?.['seq'] ?? 0) < top) frames.push(await client.next())
+  const entries: Frame[] = []
+  while (Number(entries.at(-1)?.['seq'] ?? 0) < top) entries.push(await client.next())
   if (client.ws.readyState === WebSocket.OPEN) await client.terminate()
-  return frames
+  return { epoch, entries }
 }
 
 /** What the history has of the answer of each turn. */

@@ -5,8 +5,8 @@ import type { Frame } from '../../helpers/channel-client.js'
 import { until } from '../../redis/until.js'
 import type { RedisServer } from '../../redis/redis-server.js'
 import type { Fleet, FleetNode } from './fleet.js'
-import { Hopper, type Chat } from './hopper.js'
-import { answers, replay } from './replay.js'
+import { Hopper, type Chat, type Told } from './hopper.js'
+import { answers, replay, type Replayed } from './replay.js'
 
 export interface SeedTools {
   server: RedisServer
@@ -24,10 +24,11 @@ export interface SeedReport {
 }
 
 const SESSIONS = 4
-const CHATS = 8
+const CHATS_AT_ONCE = 3
 const EVENTS = 5
 const PATIENCE_MS = 45_000
 const REPLAY_MS = 10_000
+const DEAF_MS = 40
 
 /** Some sessions, whose clients go from node to node, while nodes are killed and stopped and Redis is started anew. */
 export async function runNodesSeed (seed: number, { server, fleet, prefix, leaseMs }: SeedTools): Promise<SeedReport> {
@@ -35,21 +36,30 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
   const report: SeedReport = { seed, faults: [], ends: {}, events: [] }
   const chats = new Map<string, Chat>()
   const hoppers: Hopper[] = []
+  const says: Array<() => void> = []
   for (let index = 0; index < SESSIONS; index++) {
     const sessionId = `s${seed}-${index}`
     // One who speaks, and one who listens.
     const speaker = new Hopper(sessionId, fleet, new Random(seed * 100 + index))
     hoppers.push(speaker, new Hopper(sessionId, fleet, new Random(seed * 100 + 50 + index)))
-    for (let number = 0; number < CHATS; number++) {
-      const chat = chatOf(`${sessionId}-${number}`, random)
+    let said = 0
+    says.push(() => {
+      const chat = chatOf(`${sessionId}-${said++}`, random)
       chats.set(chat.id, chat)
       speaker.say(chat)
-    }
+    })
   }
+  for (const say of says) for (let number = 0; number < CHATS_AT_ONCE; number++) say()
   for (let event = 0; event < EVENTS; event++) {
     await pause(random.below(leaseMs))
     for (const hopper of hoppers) if (random.perMille(300)) hopper.hop()
-    await happen(random, server, fleet, leaseMs, report)
+    await happen(random, { server, fleet, leaseMs }, report)
+    for (const say of says) say()
+  }
+  // Also when what is published last is missed, it is told.
+  if (random.perMille(500)) {
+    report.events.push('deaf')
+    await deafen(server, random.below(2 * leaseMs))
   }
   const isQuiet = async (): Promise<boolean> => {
     for (const node of fleet.nodes) await node.start()
@@ -67,7 +77,7 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
     hopper.close()
   }
   const unkept = new Set<string>()
-  for (const { sessionId } of hoppers.filter((_, index) => index % 2 === 0)) await checkJournal(sessionId, fleet, chats, report, unkept)
+  for (let index = 0; index < hoppers.length; index += 2) await checkJournal(hoppers.slice(index, index + 2), fleet, chats, report, unkept)
   for (const hopper of hoppers) await checkKept(hopper, fleet, unkept, report)
   for (const [turnId, count] of fleet.begun) if (count > 1) report.faults.push(`once: ${turnId} was begun ${count} times`)
   await checkExpiry(server, prefix, report)
@@ -75,38 +85,68 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
 }
 
 /** Something that happens to the service. */
-async function happen (random: Random, server: RedisServer, fleet: Fleet, leaseMs: number, report: SeedReport): Promise<void> {
-  const node = fleet.nodes[random.below(fleet.nodes.length)]
-  if (node === undefined || !node.isUp) return
-  const what = random.pick(['kill', 'kill', 'stop', 'redis', 'redis', 'hop'] as const)
+async function happen (random: Random, { server, fleet, leaseMs }: Omit<SeedTools, 'prefix'>, report: SeedReport): Promise<void> {
+  const what = random.pick(['kill', 'kill two', 'stop', 'stop', 'stop without redis', 'redis', 'redis', 'slow redis', 'deaf', 'hop'] as const)
+  const first = random.below(fleet.nodes.length)
+  const [ms, leases] = [random.below(leaseMs), 1.5 * leaseMs + random.below(leaseMs)]
+  const [node, other] = [fleet.nodes[first], fleet.nodes[(first + 1) % fleet.nodes.length]]
   report.events.push(what)
   switch (what) {
-    case 'kill': return void killed(node)
+    case 'kill': return await killed(node)
+    case 'kill two':
+      await Promise.all([killed(node), killed(other)])
+      return
     case 'stop':
-      node.pause()
-      await pause(leaseMs * 1.5 + random.below(leaseMs))
-      return node.resume()
-    case 'redis':
-      await server.kill()
-      await pause(random.below(leaseMs / 2))
-      return await server.launch()
+      node?.pause()
+      await pause(leases)
+      return node?.resume()
+    case 'stop without redis':
+      // What the node hears first when it goes on is that its connections are gone.
+      node?.pause()
+      await restarted(server, ms / 2)
+      await pause(leases)
+      return node?.resume()
+    case 'redis': return await restarted(server, ms / 2)
+    case 'slow redis':
+      // What it was told meanwhile it does when it goes on, or never.
+      server.pause()
+      await pause(ms)
+      if (ms % 2 === 0) return server.resume()
+      return await restarted(server, 0)
+    case 'deaf': return await deafen(server, ms)
     case 'hop':
   }
 }
 
+async function restarted (server: RedisServer, afterMs: number): Promise<void> {
+  await server.kill()
+  await pause(afterMs)
+  await server.launch()
+}
+
+/** For so long nodes are cut off again and again from what is published, and from that alone. */
+async function deafen ({ port }: RedisServer, ms: number): Promise<void> {
+  const client = new Redis(port, '127.0.0.1')
+  try {
+    for (const until = Date.now() + ms; Date.now() < until; await pause(DEAF_MS)) await client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  } finally {
+    client.disconnect()
+  }
+}
+
 /** It comes back when its program has started again. */
-async function killed (node: FleetNode): Promise<void> {
-  node.kill()
+async function killed (node: FleetNode | undefined): Promise<void> {
+  node?.kill()
   await pause(50)
-  await node.start().catch(() => {
+  await node?.start().catch(() => {
     // It died again: it is started when all is quiet.
   })
 }
 
 function chatOf (id: string, random: Random): Chat {
   // Long enough for a node to be stopped, and to come back, while the session goes on.
-  const count = 1 + random.below(random.pick([10, 60, 250]))
-  const pauseMs = random.pick([0, 6, 15])
+  const count = 1 + random.below(random.pick([20, 100, 300]))
+  const pauseMs = random.pick([0, 8, 15])
   return { id, message: `${count} ${pauseMs} ${id}`, text: Array.from({ length: count }, (_, index) => `${id}:${index} `).join('') }
 }
 
@@ -121,15 +161,19 @@ function check ({ turns, sessionId }: Hopper, chats: Map<string, Chat>, { ends, 
   }
 }
 
-/** All that the journal holds, read from its start: each turn has one end, nothing follows it, and nobody else has written into it. */
+/**
+ * All that the journal holds, read from its start: each turn has one end, nothing follows it, nobody else has written into it,
+ * and all that readers were told is there.
+ */
 async function checkJournal (
-  sessionId: string, fleet: Fleet, chats: Map<string, Chat>, report: SeedReport, unkept: Set<string>
+  readers: readonly Hopper[], fleet: Fleet, chats: Map<string, Chat>, report: SeedReport, unkept: Set<string>
 ): Promise<void> {
-  let entries: Frame[] = []
+  const sessionId = readers[0]?.sessionId ?? ''
+  let replayed: Replayed = { epoch: '', entries: [] }
   let failure: unknown
   await until('the journal to be read', REPLAY_MS, async () => {
     try {
-      entries = await replay(fleet.nodes[0]?.url ?? '', sessionId)
+      replayed = await replay(fleet.nodes[0]?.url ?? '', sessionId)
       return true
     } catch (err) {
       failure = err
@@ -139,8 +183,9 @@ async function checkJournal (
   }).catch(() => { report.faults.push(`${sessionId}: stuck: the journal cannot be read: ${String(failure)}`) })
   const texts = new Map<string, string>()
   const ended = new Set<string>()
+  const whatBySeq = new Map<number, Omit<Told, 'epoch'>>()
   let seq = 0
-  for (const frame of entries) {
+  for (const frame of replayed.entries) {
     const id = String(frame['id'])
     if (Number(frame['seq']) <= seq) report.faults.push(`${sessionId}: order: in the journal ${JSON.stringify(frame)} after ${seq}`)
     seq = Number(frame['seq'])
@@ -152,11 +197,36 @@ async function checkJournal (
     const whole = chats.get(id)?.text ?? ''
     const isWhole = frame['done'] === true && frame['finishReason'] === 'stop'
     const text = texts.get(id) ?? ''
+    whatBySeq.set(seq, { seq, id, what: frame['done'] === true ? `end ${String(frame['code'] ?? frame['finishReason'])}` : frame.type, text })
     if (isWhole ? text !== whole : !whole.startsWith(text)) {
       report.faults.push(`${sessionId}: text: in the journal of ${id}: ${differenceOf(text, whole)}`)
       texts.set(id, whole.slice(0, text.length))
     }
   }
+  for (const reader of readers) checkTold(reader, replayed.epoch, whatBySeq, texts, report)
+}
+
+/** No entry was told that the journal does not hold. One that keeps all that it has confirmed is never made anew. */
+function checkTold (
+  { sessionId, told, epochs }: Hopper, epoch: string, whatBySeq: Map<number, Omit<Told, 'epoch'>>, texts: Map<string, string>, { faults }: SeedReport
+): void {
+  const top = [...whatBySeq.keys()].at(-1) ?? 0
+  for (const each of epochs) if (each !== epoch) faults.push(`${sessionId}: told: a reader was in the journal ${each}, there is ${epoch}`)
+  for (const { epoch: toldIn, ...entry } of told) {
+    if (toldIn !== epoch) continue
+    const { seq, id, what, text } = entry
+    const held = whatBySeq.get(seq)
+    // Neighbouring pieces may have been read as one.
+    const isHeld = held === undefined ? what === 'stream' && seq < top : held.id === id && held.what === what
+    const isTextRight = what !== 'stream' || (held === undefined ? texts.get(id)?.startsWith(text) === true : held.text === text)
+    if (!isHeld || !isTextRight) {
+      return void faults.push(`${sessionId}: told: ${quoted(entry)}, the journal has ${quoted(held)} of ${top}`)
+    }
+  }
+}
+
+function quoted (entry: object | undefined): string {
+  return String(JSON.stringify(entry)).slice(0, 300)
 }
 
 /** What a reader was told is in the history: nothing is told that could be lost. */
