@@ -21,6 +21,8 @@ export class Fleet {
   readonly nodes: FleetNode[]
   /** How often the executor was called for a turn. */
   readonly begun = new Map<string, number>()
+  /** Nodes that ended by themselves, and how. */
+  readonly crashes: string[] = []
 
   constructor (nodes: FleetNode[]) {
     this.nodes = nodes
@@ -32,7 +34,7 @@ export class Fleet {
     for (let index = 0; index < count; index++) {
       nodes.push(new FleetNode({ ...config, port: await freePort() }, (turnId) => {
         fleet.begun.set(turnId, (fleet.begun.get(turnId) ?? 0) + 1)
-      }))
+      }, (how) => { fleet.crashes.push(`node ${index}: ${how}`) }))
     }
     await Promise.all(nodes.map((node) => node.start()))
     return fleet
@@ -46,13 +48,15 @@ export class Fleet {
 export class FleetNode {
   readonly config: NodeConfig
   readonly #onBegun: (turnId: string) => void
+  readonly #onCrash: (how: string) => void
   #child: ChildProcess | undefined
   #starting: Promise<void> | undefined
   isUp = false
 
-  constructor (config: NodeConfig, onBegun: (turnId: string) => void) {
+  constructor (config: NodeConfig, onBegun: (turnId: string) => void, onCrash: (how: string) => void) {
     this.config = config
     this.#onBegun = onBegun
+    this.#onCrash = onCrash
   }
 
   get url (): string { return `ws://127.0.0.1:${this.config.port}/api/v1/ws` }
@@ -75,8 +79,10 @@ export class FleetNode {
     let printed = ''
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => { reject(new Error('a node did not start in time')) }, START_MS)
-      child.once('exit', () => {
+      child.once('exit', (code) => {
         clearTimeout(timer)
+        // Whoever was killed has no code.
+        if (code !== null) this.#onCrash(`ended with ${code}`)
         // Also of a bug that was planted.
         if (this.#child === child) this.isUp = false
         reject(new Error('a node ended before it listened'))

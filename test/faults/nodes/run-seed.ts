@@ -80,6 +80,7 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
   for (let index = 0; index < hoppers.length; index += 2) await checkJournal(hoppers.slice(index, index + 2), fleet, chats, report, unkept)
   for (const hopper of hoppers) await checkKept(hopper, fleet, unkept, report)
   for (const [turnId, count] of fleet.begun) if (count > 1) report.faults.push(`once: ${turnId} was begun ${count} times`)
+  report.faults.push(...fleet.crashes.splice(0).map((crash) => `crash: ${crash}`))
   await checkExpiry(server, prefix, report)
   return report
 }
