@@ -53,7 +53,8 @@ t.test('a way that breaks again while channels are subscribed to again harms nob
     let onConnected = (): void => {}
     const connected = new Promise<void>((resolve) => { onConnected = resolve })
     const onMessage = (_channel: string, text: string): void => { heard.add(text) }
-    const subscriber = redisSubscriber(client, { isSharded: false, connectTimeoutMs: 5_000, onMessage, onConnected: () => { onConnected() } })
+    const options = { isSharded: false, connectTimeoutMs: 5_000, onMessage, onConnected }
+    const subscriber = redisSubscriber(client, options)
     t.teardown(() => { subscriber.close() })
     await connected
     await subscriber.subscribe('a')

@@ -1,7 +1,6 @@
 import { Redis } from 'ioredis'
 
 import { Random } from '../../fuzz/random.js'
-import type { Frame } from '../../helpers/channel-client.js'
 import { until } from '../../redis/until.js'
 import type { RedisServer } from '../../redis/redis-server.js'
 import type { Fleet, FleetNode } from './fleet.js'
@@ -24,7 +23,7 @@ export interface SeedReport {
 }
 
 const SESSIONS = 4
-const CHATS_AT_ONCE = 3
+const CHATS_AT_ONCE = 2
 const EVENTS = 5
 const PATIENCE_MS = 45_000
 const REPLAY_MS = 10_000
@@ -79,7 +78,7 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
   const unkept = new Set<string>()
   for (let index = 0; index < hoppers.length; index += 2) await checkJournal(hoppers.slice(index, index + 2), fleet, chats, report, unkept)
   for (const hopper of hoppers) await checkKept(hopper, fleet, unkept, report)
-  for (const [turnId, count] of fleet.begun) if (count > 1) report.faults.push(`once: ${turnId} was begun ${count} times`)
+  for (const [turnId, count] of fleet.begun) if (count > 1 && chats.has(turnId)) report.faults.push(`once: ${turnId} was begun ${count} times`)
   report.faults.push(...fleet.crashes.splice(0).map((crash) => `crash: ${crash}`))
   await checkExpiry(server, prefix, report)
   return report
@@ -89,14 +88,14 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
 async function happen (random: Random, { server, fleet, leaseMs }: Omit<SeedTools, 'prefix'>, report: SeedReport): Promise<void> {
   const what = random.pick(['kill', 'kill two', 'stop', 'stop', 'stop without redis', 'redis', 'redis', 'slow redis', 'deaf', 'hop'] as const)
   const first = random.below(fleet.nodes.length)
-  const [ms, leases] = [random.below(leaseMs), 1.5 * leaseMs + random.below(leaseMs)]
+  const [ms, leases] = [random.below(leaseMs), 1.3 * leaseMs + random.below(leaseMs * 0.7)]
   const [node, other] = [fleet.nodes[first], fleet.nodes[(first + 1) % fleet.nodes.length]]
   report.events.push(what)
   switch (what) {
-    case 'kill': return await killed(node)
+    case 'kill': return killed(node)
     case 'kill two':
-      await Promise.all([killed(node), killed(other)])
-      return
+      killed(node)
+      return killed(other)
     case 'stop':
       node?.pause()
       await pause(leases)
@@ -135,11 +134,10 @@ async function deafen ({ port }: RedisServer, ms: number): Promise<void> {
   }
 }
 
-/** It comes back when its program has started again. */
-async function killed (node: FleetNode | undefined): Promise<void> {
+/** It comes back when its program has started again, while more happens. */
+function killed (node: FleetNode | undefined): void {
   node?.kill()
-  await pause(50)
-  await node?.start().catch(() => {
+  void node?.start().catch(() => {
     // It died again: it is started when all is quiet.
   })
 }
@@ -163,31 +161,40 @@ function check ({ turns, sessionId }: Hopper, chats: Map<string, Chat>, { ends, 
 }
 
 /**
- * All that the journal holds, read from its start: each turn has one end, nothing follows it, nobody else has written into it,
- * and all that readers were told is there.
+ * All that the journal holds, read from its start: turns run one after another, each has one end, nothing follows it, nobody else
+ * has written into it, and all that readers were told is there.
  */
 async function checkJournal (
   readers: readonly Hopper[], fleet: Fleet, chats: Map<string, Chat>, report: SeedReport, unkept: Set<string>
 ): Promise<void> {
   const sessionId = readers[0]?.sessionId ?? ''
+  const own = [...chats.keys()].filter((id) => id.startsWith(`${sessionId}-`))
   let replayed: Replayed = { epoch: '', entries: [] }
   let failure: unknown
   await until('the journal to be read', REPLAY_MS, async () => {
     try {
       replayed = await replay(fleet.nodes[0]?.url ?? '', sessionId)
-      return true
+      // What a node could not end is ended when its lease has run out.
+      const ended = new Set(replayed.entries.filter((frame) => frame['done'] === true).map((frame) => frame['id']))
+      failure = own.filter((id) => !ended.has(id))
+      return ended.size === own.length
     } catch (err) {
       failure = err
       await fleet.nodes[0]?.start()
       return false
     }
-  }).catch(() => { report.faults.push(`${sessionId}: stuck: the journal cannot be read: ${String(failure)}`) })
+  }).catch(() => { report.faults.push(`${sessionId}: stuck: the journal cannot be read, or has turns without an end: ${String(failure)}`) })
   const texts = new Map<string, string>()
   const ended = new Set<string>()
   const whatBySeq = new Map<number, Omit<Told, 'epoch'>>()
   let seq = 0
+  let running: string | undefined
   for (const frame of replayed.entries) {
     const id = String(frame['id'])
+    if (frame.type === 'event') {
+      if (running !== undefined) report.faults.push(`${sessionId}: order: in the journal ${id} starts while ${running} runs`)
+      running = id
+    } else if (running === id && frame['done'] === true) running = undefined
     if (Number(frame['seq']) <= seq) report.faults.push(`${sessionId}: order: in the journal ${JSON.stringify(frame)} after ${seq}`)
     seq = Number(frame['seq'])
     if (ended.has(id)) report.faults.push(`${sessionId}: ends: in the journal ${JSON.stringify(frame)} after the end`)
@@ -227,7 +234,7 @@ function checkTold (
 }
 
 function quoted (entry: object | undefined): string {
-  return String(JSON.stringify(entry)).slice(0, 300)
+  return JSON.stringify(entry ?? null).slice(0, 300)
 }
 
 /** What a reader was told is in the history: nothing is told that could be lost. */
