@@ -6,6 +6,7 @@
 import { parseArgs } from 'node:util'
 
 import { BUGS } from './nodes/bugs.js'
+import { runNodesSeed } from './nodes/run-seed.js'
 import { withNodes } from './nodes/with-nodes.js'
 
 const { values } = parseArgs({
@@ -23,9 +24,9 @@ for (const bug of values.bugs ? Object.keys(BUGS) : [values.bug]) {
   const ends: Record<string, number> = {}
   const failing: number[] = []
   let first = ''
-  await withNodes({ bug }, async (runSeed) => {
+  await withNodes({ bug }, async (tools) => {
     for (let seed = from; seed < from + count; seed++) {
-      const report = await runSeed(seed)
+      const report = await runNodesSeed(seed, tools)
       for (const [end, times] of Object.entries(report.ends)) ends[end] = (ends[end] ?? 0) + times
       if (report.faults.length === 0) continue
       failing.push(seed)

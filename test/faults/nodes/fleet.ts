@@ -64,8 +64,8 @@ export class FleetNode {
   /** Resolves when it listens; at once if it does. */
   async start (): Promise<void> {
     if (this.isUp) return
-    this.#starting ??= this.#start().finally(() => { this.#starting = undefined })
-    await this.#starting
+    const starting = this.#starting ??= this.#start().finally(() => { if (this.#starting === starting) this.#starting = undefined })
+    await starting
   }
 
   async #start (): Promise<void> {
@@ -103,6 +103,8 @@ export class FleetNode {
 
   kill (): void {
     this.isUp = false
+    // Whoever starts it from now on starts it anew.
+    this.#starting = undefined
     this.#child?.kill('SIGKILL')
   }
 

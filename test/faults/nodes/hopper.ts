@@ -43,7 +43,7 @@ export class Hopper {
   readonly told: Told[] = []
   readonly epochs = new Set<string>()
   readonly faults: string[] = []
-  readonly #fleet: Fleet
+  readonly #fleet: Pick<Fleet, 'nodes'>
   readonly #random: Random
   readonly #unanswered = new Map<string, Chat>()
   readonly #answered: Chat[] = []
@@ -55,7 +55,7 @@ export class Hopper {
   readonly #retold = new Map<string, number>()
   isClosed = false
 
-  constructor (sessionId: string, fleet: Fleet, random: Random) {
+  constructor (sessionId: string, fleet: Pick<Fleet, 'nodes'>, random: Random) {
     this.sessionId = sessionId
     this.#fleet = fleet
     this.#random = random

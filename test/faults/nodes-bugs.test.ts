@@ -1,0 +1,30 @@
+import t from 'tap'
+
+import { BUGS } from './nodes/bugs.js'
+import { play, SCRIPTS } from './nodes/scripted.js'
+import { withNodes } from './nodes/with-nodes.js'
+
+/** What the run is to say of each. */
+const FAULTS: Readonly<Record<string, RegExp>> = {
+  'the fence is off': /: ends: in the journal .* after the end/,
+  'what is appended is published before, and a node may die between': /: told: .*, the journal has /,
+  'nothing is caught up with after a break': /: stuck: /,
+  'a claim is kept for good': /expiry: .* stays for good/
+}
+
+const timeout = 300_000
+// Side by side, since each mostly waits.
+const found = Object.fromEntries(Object.keys(BUGS).map((bug) => [bug, withNodes({ bug, count: 2 }, (tools) => play(bug, tools))]))
+for (const faults of Object.values(found)) faults.catch(() => {})
+
+t.test('nothing is found where there is no bug', { timeout }, async (t) => {
+  await withNodes({ count: 2 }, async (tools) => {
+    for (const script of Object.keys(SCRIPTS)) t.strictSame(await play(script, tools), [], script)
+  })
+})
+
+for (const [bug, faults] of Object.entries(found)) {
+  t.test(`a planted bug is found: ${bug}`, { timeout }, async (t) => {
+    t.ok((await faults).some((fault) => FAULTS[bug]?.test(fault)), (await faults).join('\n') || 'nothing was found')
+  })
+}
