@@ -399,3 +399,38 @@ t.test('a node that cannot say what it is asked says nothing: who asked does not
   t.strictSame(await asked, [])
   t.match(JSON.parse(said[0] ?? ''), { ask: 'readers', from: 'mine' }, 'the question, and no answer')
 })
+
+t.test('a Redis that is full keeps nothing of the chats that it refuses, and takes chats again once it has room', async (t) => {
+  const { journal, admin } = await open(t)
+  const used = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await admin.info('memory'))?.[1])
+  const chat = (turnId: string) => ({ turnId, message: 'x'.repeat(2_000), acceptedAt: 1, bodyHash: 'h' })
+  const refusals = async (sessionId: string, count: number, onBusy: OfferTerms['onBusy']): Promise<number> => {
+    let refused = 0
+    // One by one: what waits in the buffers of a connection takes memory too.
+    for (let index = 0; index < count; index++) {
+      const name = `${sessionId}${index}`
+      try {
+        await journal.offer({ ...S, sessionId: name }, chat(name), { ...TERMS, onBusy })
+      } catch {
+        refused++
+      }
+    }
+    return refused
+  }
+  await journal.offer({ ...S, sessionId: 'kept0' }, chat('waits'), TERMS)
+  // One that is over: what has expired may be dropped by a chat that is refused, but nothing written behind that.
+  const [claims = ''] = (await admin.keys('test:*')).filter((name) => name.endsWith(':claims'))
+  t.not(claims, '', 'the claims of the owner')
+  await admin.zadd(claims, 1, 'over')
+  await admin.config('SET', 'maxmemory', '1')
+  const [before, names] = [await used(), (await admin.keys('test:*')).sort()]
+  t.equal(await refusals('new', 1_000, 'queue'), 1_000)
+  t.equal(await refusals('kept', 1, 'interrupt'), 1, 'one that would displace another')
+  await t.rejects(async () => journal.take({ ...S, sessionId: 'kept0' }, () => true), { name: 'StoreError', reason: 'full' })
+  t.strictSame((await admin.keys('test:*')).sort(), names)
+  t.ok(await used() - before < 1_000_000, 'of 2 MB that were offered')
+  t.ok(await admin.zscore(claims, 'over'))
+  await admin.config('SET', 'maxmemory', '0')
+  t.equal(await refusals('new', 3, 'queue'), 0)
+  t.equal((await journal.take({ ...S, sessionId: 'kept0' }, () => true))?.chat.turnId, 'waits')
+})

@@ -39,10 +39,11 @@ local waiting, isFree = redis.call('LRANGE', Q, 0, -1), s.r == nil
 if onBusy == 'reject' and not (isFree and #waiting == 0) then return {'SESSION_BUSY', runner()} end
 if onBusy ~= 'interrupt' and #waiting >= tonumber(maxQueued) + (isFree and 1 or 0) then return {'QUEUE_FULL', runner()} end
 if hash ~= '' and maxClaims ~= '' then
-  redis.call('ZREMRANGEBYSCORE', claims, '-inf', int(now))
-  if redis.call('ZCARD', claims) >= tonumber(maxClaims) then return {'RATE_LIMITED', runner()} end
+  if redis.call('ZCOUNT', claims, '(' .. int(now), '+inf') >= tonumber(maxClaims) then return {'RATE_LIMITED', runner()} end
 end
 open(epoch, text)
+needRoom()
+if hash ~= '' and maxClaims ~= '' then redis.call('ZREMRANGEBYSCORE', claims, '-inf', int(now)) end
 local displaced = {}
 if onBusy == 'interrupt' then
   displaced = waiting
@@ -66,8 +67,9 @@ return redis.call('GET', claimOf(ARGV[1]))
   take: `
 if s.r and s.x == ARGV[2] then return {'run', redis.call('HGET', S, 'c:' .. s.r), s.e, int(s.f), int(s.q)} end
 if s.r then return {'busy', runner(), redis.call('LRANGE', Q, 0, -1)} end
+if redis.call('LLEN', Q) == 0 then return {'none', {}, {}} end
+needRoom()
 local turn = redis.call('LPOP', Q)
-if not turn then return {'none', {}, {}} end
 local chat = redis.call('HGET', S, 'c:' .. turn)
 s.f, s.r, s.n, s.x, s.l, s.g, s.b, s.u, s.d = s.f + 1, turn, ARGV[1], ARGV[2], now + LEASE, s.q, 0, 0, '0'
 save('f', 'r', 'n', 'x', 'l', 'g', 'b', 'u', 'd')
