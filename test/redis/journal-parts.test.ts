@@ -434,3 +434,47 @@ t.test('a Redis that is full keeps nothing of the chats that it refuses, and tak
   t.equal(await refusals('new', 3, 'queue'), 0)
   t.equal((await journal.take({ ...S, sessionId: 'kept0' }, () => true))?.chat.turnId, 'waits')
 })
+
+t.test('a Redis that has lost its last chat, and nothing that has a number, leaves no reader behind', async (t) => {
+  type Opened = Awaited<ReturnType<typeof open>> & { base: string, epoch: string }
+  const lose = ({ admin, base }: Opened) => (
+    admin.multi().hincrby(`${base}:s`, 'v', -1).hdel(`${base}:s`, 'c:t1').del(`${base}:q`, `${base}:c:t1`))
+  const rounds: Record<string, (opened: Opened) => Promise<unknown>> = {
+    'that hears what is published then': async (opened) => {
+      await lose(opened).exec()
+      await opened.journal.publish(S, 'news', '{}')
+    },
+    'whose connection breaks, too': async (opened) => {
+      await lose(opened).exec()
+      await opened.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+      await opened.journal.publish(S, 'news', '{}')
+    },
+    'when somebody begins to read': async (opened) => {
+      await lose(opened).exec()
+      await opened.journal.follow(S, {}, () => {})
+    },
+    'when nothing happens': async (opened) => lose(opened).exec(),
+    'that is not told of what is written then': async (opened) => {
+      const { base, epoch } = opened
+      const message = JSON.stringify([2, epoch, 2, 1, 0, { e: [['v', 'untold', '{}']] }])
+      await lose(opened).hincrby(`${base}:s`, 'v', 1).hincrby(`${base}:s`, 'q', 1).xadd(`${base}:e`, '2-0', 'm', message, 'w', '300').exec()
+    }
+  }
+  for (const [name, happen] of Object.entries(rounds)) {
+    await t.test(name, async (t) => {
+      const opened = await open(t)
+      const journal = await opened.make({ maxAgeMs: 1_000 })
+      await journal.publish(S, 'before', '{}')
+      const { cursor, next } = await follow(journal)
+      await journal.offer(S, { turnId: 't1', message: '', acceptedAt: 1 }, TERMS)
+      t.ok(await journal.followTurn(S, 't1', () => {}), 'the chat is known')
+      await happen({ ...opened, journal, base: (await stateOf(opened.admin)).replace(/:s$/, ''), epoch: cursor.epoch })
+      t.equal(await next(), 'lost')
+      const again = await follow(journal)
+      t.strictSame(again.turns, [])
+      await journal.publish(S, 'after', '{}')
+      t.match(await again.next(), { name: 'after' })
+      again.cursor.close()
+    })
+  }
+})

@@ -123,14 +123,20 @@ export class RedisReplicas {
 
   async #read (entry: ReplicaEntry, make: boolean): Promise<void> {
     const { place } = entry
-    const known = entry.replica?.log
+    const known = entry.replica
     const answer = await this.#tools.runner.run('read', [place.base, place.claims], [
-      newEpoch(), place.text, make ? 1 : 0, known?.epoch ?? '', known?.ring.top ?? 0
+      newEpoch(), place.text, make ? 1 : 0, known?.log.epoch ?? '', known?.log.ring.top ?? 0, known?.version ?? 0
     ])
     const read = readAnswer(answer)
     if (read === undefined) {
       entry.replica?.forget()
       return this.#forgetIfGone(entry)
+    }
+    if (entry.replica?.isOutlivedBy(read.snapshot) === true) {
+      // What was asked for is only what follows: all of it is needed.
+      entry.replica.forget()
+      entry.replica = undefined
+      return await this.#read(entry, make)
     }
     this.#adopt(entry, read.snapshot)
     if (read.isLeft) this.#tools.onLeft(place)
@@ -193,8 +199,11 @@ export class RedisReplicas {
   async #checkOne (entry: ReplicaEntry, replica: RedisReplica): Promise<void> {
     const { runner, checkMs, clock } = this.#tools
     const { base, claims } = entry.place
-    const answer = await runner.run('check', [base, claims], [3 * checkMs]) as [string, number] | []
-    const isBehind = (): boolean => entry.replica === replica && (answer[0] !== replica.log.epoch || (answer[1] ?? 0) > replica.version)
+    const { version: seen } = replica
+    const answer = await runner.run('check', [base, claims], [3 * checkMs]) as [string, number, number] | []
+    const [version, seq] = [answer[1] ?? 0, answer[2] ?? 0]
+    const isOther = (): boolean => answer[0] !== replica.log.epoch || version < seen || version > replica.version || seq > replica.log.ring.top
+    const isBehind = (): boolean => entry.replica === replica && isOther()
     if (isBehind()) clock.after(PUBLICATION_MS, () => { if (isBehind()) this.#resync(entry) })
   }
 

@@ -186,12 +186,12 @@ saveWritten()
 keep()
 return {s.e, int(s.q)}
 `,
-  /** ARGV: epoch if new, key text, whether to make it, epoch known, seq known. All there is, or what follows a known place. */
+  /** ARGV: epoch if new, key text, whether to make it, epoch known, seq known, version known. All there is, or what follows a known place. */
   read: `
-local epoch, text, make, knownEpoch, known = unpack(ARGV)
+local epoch, text, make, knownEpoch, known, knownVersion = unpack(ARGV)
 known = tonumber(known)
 if not s.e and make ~= '1' then return {} end
-if s.e and s.e == knownEpoch and s.q < known then renumber(epoch) end
+if s.e and s.e == knownEpoch and (s.q < known or s.v < tonumber(knownVersion)) then renumber(epoch) end
 open(epoch, text)
 keep()
 local first = redis.call('XRANGE', E, '-', '+', 'COUNT', 1)[1]
@@ -213,7 +213,7 @@ if isLive() then
 else
   for _, key in ipairs({S, E}) do redis.call('PEXPIRE', key, math.max(IDLE, tonumber(ARGV[1]))) end
 end
-return {s.e, s.v}
+return {s.e, s.v, s.q}
 `,
   /** Whether anything waits or runs, and until when the lease is. */
   look: `
