@@ -478,3 +478,23 @@ t.test('a Redis that has lost its last chat, and nothing that has a number, leav
     })
   }
 })
+
+t.test('what others publish on the channels of a journal is ignored, and reported once', async (t) => {
+  const server = await RedisServer.start(t)
+  const admin = await ioredisClient(t, server)
+  const warnings: string[] = []
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', onWarning: (message) => { warnings.push(message) } })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { cursor, next } = await follow(journal)
+  const channels = await admin.pubsub('CHANNELS', 'test:*') as string[]
+  t.equal(channels.length, 2, 'of the node, and of the session')
+  for (const garbage of ['{', '{}', '', 'x', 'null', '[]', '[1,"e",1,1,0]', '["1","e",1,1,0,{}]']) {
+    for (const channel of channels) t.equal(await admin.publish(channel, garbage), 1)
+  }
+  await journal.publish(S, 'news', '{}')
+  t.match(await next(), { name: 'news', seq: 1 })
+  t.equal(warnings.length, 1)
+  t.match(warnings[0], /is of no journal and was ignored/)
+  cursor.close()
+})

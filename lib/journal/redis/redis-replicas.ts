@@ -91,10 +91,21 @@ export class RedisReplicas {
     await this.#read(entry, make)
   }
 
-  take (channel: string, text: string): void {
+  /** @returns whether it is a message, or nobody wants to know */
+  take (channel: string, text: string): boolean {
     const entry = this.#entryByBase.get(channel)
-    if (entry === undefined) return
-    const message = decodeMessage(text)
+    if (entry === undefined) return true
+    let message: Message
+    try {
+      message = decodeMessage(text)
+    } catch {
+      return false
+    }
+    this.#takeMessage(entry, message)
+    return true
+  }
+
+  #takeMessage (entry: ReplicaEntry, message: Message): void {
     const { replica } = entry
     const isNext = replica !== undefined && message.epoch === replica.log.epoch && replica.apply(message)
     if (isNext) return this.#forgetIfGone(entry)
