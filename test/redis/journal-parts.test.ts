@@ -7,6 +7,7 @@ import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
 import { RedisPeers } from '../../lib/journal/redis/redis-peers.js'
+import { RedisReplicas } from '../../lib/journal/redis/redis-replicas.js'
 import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
 import { redisScripts } from '../../lib/journal/redis/redis-scripts.js'
 import { RedisSweep } from '../../lib/journal/redis/redis-sweep.js'
@@ -497,4 +498,46 @@ t.test('what others publish on the channels of a journal is ignored, and reporte
   t.equal(warnings.length, 1)
   t.match(warnings[0], /is of no journal and was ignored/)
   cursor.close()
+})
+
+t.test('a subscription that is had too late is left, unless somebody wants it by then', async (t) => {
+  const clock = new ManualClock()
+  const place = new RedisKeys('late:').session(S)
+  const sent: Array<() => void> = []
+  const left: string[] = []
+  // There is no session: all that is run is a script that reads.
+  const runner = new class extends RedisScriptRunner {
+    override async run (): Promise<unknown> { return [] }
+  }({} as never, {} as never, clock)
+  const replicas = new RedisReplicas({
+    subscriber: {
+      subscribe: async () => new Promise<void>((resolve) => { sent.push(resolve) }),
+      unsubscribe: async (channel) => { left.push(channel) },
+      close () {}
+    },
+    timeoutMs: 1_000,
+    runner,
+    clock,
+    limits: { maxEntries: 9, maxBytes: 999, forgetsRead: false },
+    checkMs: 60_000,
+    onLeft: () => {}
+  })
+  t.teardown(() => { replicas.close() })
+  const tooLate = async (): Promise<void> => {
+    const count = sent.length
+    const opened = t.rejects(replicas.open(place, false), { name: 'StoreError', reason: 'late' })
+    await eventually(() => sent.length > count)
+    clock.advance(1_000)
+    await opened
+  }
+  await tooLate()
+  sent[0]?.()
+  await eventually(() => left.length === 1)
+  t.strictSame(left, [place.base])
+  await tooLate()
+  const wanted = replicas.open(place, false)
+  await eventually(() => sent.length === 3)
+  for (const resolve of sent) resolve()
+  await wanted
+  t.equal(left.length, 1, 'it is wanted')
 })

@@ -129,7 +129,20 @@ export class RedisReplicas {
   async #subscribe (channel: string): Promise<void> {
     await this.#leaving.get(channel)
     const { runner, subscriber, timeoutMs } = this.#tools
-    await runner.inTime(timeoutMs, 'a subscription', subscriber.subscribe(channel))
+    const sent = subscriber.subscribe(channel)
+    try {
+      await runner.inTime(timeoutMs, 'a subscription', sent)
+    } catch (err) {
+      sent.then(() => { this.#leaveIfUnwanted(channel) }, () => {
+        // There is none to leave.
+      })
+      throw err
+    }
+  }
+
+  /** It was had when nobody waited for it any more; somebody else may. */
+  #leaveIfUnwanted (channel: string): void {
+    if (!this.#isClosed && !this.#entryByBase.has(channel)) this.#unsubscribe(channel)
   }
 
   async #read (entry: ReplicaEntry, make: boolean): Promise<void> {
@@ -220,6 +233,10 @@ export class RedisReplicas {
 
   #leave ({ place: { base } }: ReplicaEntry): void {
     this.#entryByBase.delete(base)
+    this.#unsubscribe(base)
+  }
+
+  #unsubscribe (base: string): void {
     const { runner, subscriber, timeoutMs } = this.#tools
     const left = runner.inTime(timeoutMs, 'the end of a subscription', subscriber.unsubscribe(base)).catch(() => {
       // A connection that is gone has no subscriptions; a channel that nobody wants is told nothing.
