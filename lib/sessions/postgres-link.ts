@@ -78,8 +78,10 @@ export class PostgresLink {
     late.addEventListener('abort', release)
     try {
       late.throwIfAborted()
-      // Nothing is left running in the database that nobody waits for any more.
-      await client.query(`BEGIN ISOLATION LEVEL READ COMMITTED ${mode}; SET LOCAL statement_timeout = ${this.#timeoutMs}`)
+      // Nothing is left running in the database that nobody waits for any more, and a node that stands still holds no lock for ever.
+      const ms = this.#timeoutMs
+      await client.query(`BEGIN ISOLATION LEVEL READ COMMITTED ${mode};
+        SET LOCAL statement_timeout = ${ms}; SET LOCAL idle_in_transaction_session_timeout = ${ms}`)
       // All that is selected is cast to text: numbers and dates are as the host's type parsers make them.
       const result = await work(async (text, values) => (await client.query(text, values)).rows as Row[])
       await client.query('COMMIT')

@@ -7,6 +7,7 @@ import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
 import { RedisPeers } from '../../lib/journal/redis/redis-peers.js'
+import { RedisReplicas } from '../../lib/journal/redis/redis-replicas.js'
 import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
 import { redisScripts } from '../../lib/journal/redis/redis-scripts.js'
 import { RedisSweep } from '../../lib/journal/redis/redis-sweep.js'
@@ -398,4 +399,145 @@ t.test('a node that cannot say what it is asked says nothing: who asked does not
   clock.advance(1_000)
   t.strictSame(await asked, [])
   t.match(JSON.parse(said[0] ?? ''), { ask: 'readers', from: 'mine' }, 'the question, and no answer')
+})
+
+t.test('a Redis that is full keeps nothing of the chats that it refuses, and takes chats again once it has room', async (t) => {
+  const { journal, admin } = await open(t)
+  const used = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await admin.info('memory'))?.[1])
+  const chat = (turnId: string) => ({ turnId, message: 'x'.repeat(2_000), acceptedAt: 1, bodyHash: 'h' })
+  const refusals = async (sessionId: string, count: number, onBusy: OfferTerms['onBusy']): Promise<number> => {
+    let refused = 0
+    // One by one: what waits in the buffers of a connection takes memory too.
+    for (let index = 0; index < count; index++) {
+      const name = `${sessionId}${index}`
+      try {
+        await journal.offer({ ...S, sessionId: name }, chat(name), { ...TERMS, onBusy })
+      } catch {
+        refused++
+      }
+    }
+    return refused
+  }
+  await journal.offer({ ...S, sessionId: 'kept0' }, chat('waits'), TERMS)
+  // One that is over: what has expired may be dropped by a chat that is refused, but nothing written behind that.
+  const [claims = ''] = (await admin.keys('test:*')).filter((name) => name.endsWith(':claims'))
+  t.not(claims, '', 'the claims of the owner')
+  await admin.zadd(claims, 1, 'over')
+  await admin.config('SET', 'maxmemory', '1')
+  const [before, names] = [await used(), (await admin.keys('test:*')).sort()]
+  t.equal(await refusals('new', 1_000, 'queue'), 1_000)
+  t.equal(await refusals('kept', 1, 'interrupt'), 1, 'one that would displace another')
+  await t.rejects(async () => journal.take({ ...S, sessionId: 'kept0' }, () => true), { name: 'StoreError', reason: 'full' })
+  t.strictSame((await admin.keys('test:*')).sort(), names)
+  t.ok(await used() - before < 1_000_000, 'of 2 MB that were offered')
+  t.ok(await admin.zscore(claims, 'over'))
+  await admin.config('SET', 'maxmemory', '0')
+  t.equal(await refusals('new', 3, 'queue'), 0)
+  t.equal((await journal.take({ ...S, sessionId: 'kept0' }, () => true))?.chat.turnId, 'waits')
+})
+
+t.test('a Redis that has lost its last chat, and nothing that has a number, leaves no reader behind', async (t) => {
+  type Opened = Awaited<ReturnType<typeof open>> & { base: string, epoch: string }
+  const lose = ({ admin, base }: Opened) => (
+    admin.multi().hincrby(`${base}:s`, 'v', -1).hdel(`${base}:s`, 'c:t1').del(`${base}:q`, `${base}:c:t1`))
+  const rounds: Record<string, (opened: Opened) => Promise<unknown>> = {
+    'that hears what is published then': async (opened) => {
+      await lose(opened).exec()
+      await opened.journal.publish(S, 'news', '{}')
+    },
+    'whose connection breaks, too': async (opened) => {
+      await lose(opened).exec()
+      await opened.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+      await opened.journal.publish(S, 'news', '{}')
+    },
+    'when somebody begins to read': async (opened) => {
+      await lose(opened).exec()
+      await opened.journal.follow(S, {}, () => {})
+    },
+    'when nothing happens': async (opened) => lose(opened).exec(),
+    'that is not told of what is written then': async (opened) => {
+      const { base, epoch } = opened
+      const message = JSON.stringify([2, epoch, 2, 1, 0, { e: [['v', 'untold', '{}']] }])
+      await lose(opened).hincrby(`${base}:s`, 'v', 1).hincrby(`${base}:s`, 'q', 1).xadd(`${base}:e`, '2-0', 'm', message, 'w', '300').exec()
+    }
+  }
+  for (const [name, happen] of Object.entries(rounds)) {
+    await t.test(name, async (t) => {
+      const opened = await open(t)
+      const journal = await opened.make({ maxAgeMs: 1_000 })
+      await journal.publish(S, 'before', '{}')
+      const { cursor, next } = await follow(journal)
+      await journal.offer(S, { turnId: 't1', message: '', acceptedAt: 1 }, TERMS)
+      t.ok(await journal.followTurn(S, 't1', () => {}), 'the chat is known')
+      await happen({ ...opened, journal, base: (await stateOf(opened.admin)).replace(/:s$/, ''), epoch: cursor.epoch })
+      t.equal(await next(), 'lost')
+      const again = await follow(journal)
+      t.strictSame(again.turns, [])
+      await journal.publish(S, 'after', '{}')
+      t.match(await again.next(), { name: 'after' })
+      again.cursor.close()
+    })
+  }
+})
+
+t.test('what others publish on the channels of a journal is ignored, and reported once', async (t) => {
+  const server = await RedisServer.start(t)
+  const admin = await ioredisClient(t, server)
+  const warnings: string[] = []
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', onWarning: (message) => { warnings.push(message) } })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { cursor, next } = await follow(journal)
+  const channels = await admin.pubsub('CHANNELS', 'test:*') as string[]
+  t.equal(channels.length, 2, 'of the node, and of the session')
+  for (const garbage of ['{', '{}', '', 'x', 'null', '[]', '[1,"e",1,1,0]', '["1","e",1,1,0,{}]']) {
+    for (const channel of channels) t.equal(await admin.publish(channel, garbage), 1)
+  }
+  await journal.publish(S, 'news', '{}')
+  t.match(await next(), { name: 'news', seq: 1 })
+  t.equal(warnings.length, 1)
+  t.match(warnings[0], /is of no journal and was ignored/)
+  cursor.close()
+})
+
+t.test('a subscription that is had too late is left, unless somebody wants it by then', async (t) => {
+  const clock = new ManualClock()
+  const place = new RedisKeys('late:').session(S)
+  const sent: Array<() => void> = []
+  const left: string[] = []
+  // There is no session: all that is run is a script that reads.
+  const runner = new class extends RedisScriptRunner {
+    override async run (): Promise<unknown> { return [] }
+  }({} as never, {} as never, clock)
+  const replicas = new RedisReplicas({
+    subscriber: {
+      subscribe: async () => new Promise<void>((resolve) => { sent.push(resolve) }),
+      unsubscribe: async (channel) => { left.push(channel) },
+      close () {}
+    },
+    timeoutMs: 1_000,
+    runner,
+    clock,
+    limits: { maxEntries: 9, maxBytes: 999, forgetsRead: false },
+    checkMs: 60_000,
+    onLeft: () => {}
+  })
+  t.teardown(() => { replicas.close() })
+  const tooLate = async (): Promise<void> => {
+    const count = sent.length
+    const opened = t.rejects(replicas.open(place, false), { name: 'StoreError', reason: 'late' })
+    await eventually(() => sent.length > count)
+    clock.advance(1_000)
+    await opened
+  }
+  await tooLate()
+  sent[0]?.()
+  await eventually(() => left.length === 1)
+  t.strictSame(left, [place.base])
+  await tooLate()
+  const wanted = replicas.open(place, false)
+  await eventually(() => sent.length === 3)
+  for (const resolve of sent) resolve()
+  await wanted
+  t.equal(left.length, 1, 'it is wanted')
 })

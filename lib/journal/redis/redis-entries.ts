@@ -35,8 +35,10 @@ export function encodePublished (name: string, json: string): string {
   return JSON.stringify({ e: [packed({ kind: 'event', name, json })] })
 }
 
+/** @throws SyntaxError, TypeError for what no script has told */
 export function decodeMessage (text: string): Message {
   const [version, epoch, seq, , textBefore, body] = JSON.parse(text) as [number, string, number, number, number, PackedBody]
+  if (![version, seq, textBefore].every(Number.isSafeInteger)) throw new TypeError('a message has no place')
   return { version, epoch, seq, textBefore, body: bodyOf(body) }
 }
 

@@ -59,12 +59,13 @@ class SharedJournal implements RedisJournal {
     return this.#node.inLane(key, async (place) => {
       const { turnId, bodyHash = '' } = chat
       const maxClaims = key.owner === ANONYMOUS ? '' : this.#bounds.maxClaimsPerOwner
-      const [answer] = await Promise.all([
+      // First the index: where that finds no room, the chat right behind it finds none either.
+      const [, answer] = await Promise.all([
+        this.#node.sweep.add(place),
         this.#node.run('offer', place, [
           newEpoch(), place.text, turnId, bodyHash, JSON.stringify(chat), onBusy, maxQueued, maxClaims,
           JSON.stringify(displacedEnd), encodeEnded(displacedEnd)
-        ]),
-        this.#node.sweep.add(place)
+        ])
       ])
       const [kind, more, position, epoch, seq, displaced] = answer as OfferAnswer
       if (kind === 'claimed') return { accepted: false, claimed: claimedOf(more, bodyHash) }
@@ -88,10 +89,11 @@ class SharedJournal implements RedisJournal {
   take (key: SessionKey, onStop: () => boolean): Promise<Run | undefined> {
     return this.#node.inLane(key, async (place) => {
       const nonce = newNonce()
-      const [answer] = await Promise.all([
-        this.#node.persist(() => this.#node.run('take', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs),
-        this.#node.sweep.add(place)
-      ])
+      // Both are tried again together: who is rejected must not be given the right afterwards.
+      const answer = await this.#node.persist(async () => {
+        const [, taken] = await Promise.all([this.#node.sweep.add(place), this.#node.run('take', place, [this.#node.nodeId, nonce])])
+        return taken
+      }, this.#bounds.commandTimeoutMs)
       const [kind, ...more] = answer as TakeAnswer
       if (kind !== 'run') {
         const [runner, waiting] = more as [RunnerAnswer, string[]]

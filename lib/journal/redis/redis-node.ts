@@ -52,6 +52,7 @@ export class RedisNode {
   readonly #stopIdentifying: () => void
   #isGreeting = false
   #isWarned = false
+  #isToldOfOthers = false
   #isClosed = false
 
   constructor (client: RedisClient, options: RedisJournalOptions, bounds: ReturnType<typeof redisBounds>) {
@@ -213,8 +214,10 @@ export class RedisNode {
   }
 
   #hear (channel: string, text: string): void {
-    if (isSaidByPeer(text)) this.peers.hear(text)
-    else this.replicas.take(channel, text)
+    const isUnderstood = isSaidByPeer(text) ? this.peers.hear(text) : this.replicas.take(channel, text)
+    if (isUnderstood || this.#isToldOfOthers) return
+    this.#isToldOfOthers = true
+    this.#onWarning(`what came on the channel ${channel} of Redis is of no journal and was ignored: does anything else use its prefix?`)
   }
 
   async #publish (channel: string, text: string): Promise<number> {

@@ -62,23 +62,39 @@ export class RedisPeers {
     return answers
   }
 
-  /** What was said to this node, or to all who listen to a session. */
-  hear (text: string): void {
-    // Written by a peer.
-    const said = JSON.parse(text) as Asked | Answered
-    if ('answer' in said) return this.#asked.get(said.id)?.(said.answer)
+  /**
+   * What was said to this node, or to all who listen to a session.
+   * @returns whether a peer can have said it
+   */
+  hear (text: string): boolean {
+    const said = saidBy(text)
+    if (said === undefined) return false
+    if ('answer' in said) {
+      this.#asked.get(said.id)?.(said.answer)
+      return true
+    }
     const { id, from, ...question } = said
     this.#tools.answer(question).then((answer) => {
       return answer === undefined ? undefined : this.#tools.publish(from, JSON.stringify({ id, answer }))
     }).catch(() => {
       // Whoever asked does not wait for ever.
     })
+    return true
   }
 }
 
 /** Questions are objects; what scripts tell is none. */
 export function isSaidByPeer (text: string): boolean {
   return text.startsWith('{')
+}
+
+function saidBy (text: string): Asked | Answered | undefined {
+  try {
+    const said = JSON.parse(text) as Asked | Answered
+    return 'answer' in said || 'ask' in said ? said : undefined
+  } catch {
+    return undefined
+  }
 }
 
 type Asked = Question & { id: string, from: string }

@@ -43,14 +43,19 @@ export class RedisReplica {
     this.#catchUp(snapshot)
   }
 
+  /** Redis had lost what this replica has seen, and has written on since: entries have come, and no version that is new. */
+  isOutlivedBy ({ epoch, version, seq }: Snapshot): boolean {
+    return epoch === this.log.epoch && version <= this.version && seq > this.log.ring.top
+  }
+
   /** Takes what it lacks of a snapshot that is newer. */
   take (snapshot: Snapshot): void {
     if (snapshot.version > this.version) this.#catchUp(snapshot)
   }
 
-  /** Takes the message that is next; `false`: something between is missing. */
+  /** Takes the message that is next; `false`: something between is missing, or Redis has lost what this replica has seen. */
   apply (message: Message): boolean {
-    if (message.version <= this.version) return true
+    if (message.version <= this.version) return !hasNumber(message) || message.seq <= this.log.ring.top
     if (message.version > this.version + 1) return false
     this.version = message.version
     this.#enter(message)
@@ -168,4 +173,8 @@ export class RedisReplica {
     turn.wakeCursors()
     turn.resumeIfRead({ entries: Infinity, bytes: Infinity })
   }
+}
+
+function hasNumber ({ body: { kind } }: Message): boolean {
+  return kind === 'entries' || kind === 'started'
 }

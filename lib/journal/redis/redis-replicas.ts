@@ -91,10 +91,21 @@ export class RedisReplicas {
     await this.#read(entry, make)
   }
 
-  take (channel: string, text: string): void {
+  /** @returns whether it is a message, or nobody wants to know */
+  take (channel: string, text: string): boolean {
     const entry = this.#entryByBase.get(channel)
-    if (entry === undefined) return
-    const message = decodeMessage(text)
+    if (entry === undefined) return true
+    let message: Message
+    try {
+      message = decodeMessage(text)
+    } catch {
+      return false
+    }
+    this.#takeMessage(entry, message)
+    return true
+  }
+
+  #takeMessage (entry: ReplicaEntry, message: Message): void {
     const { replica } = entry
     const isNext = replica !== undefined && message.epoch === replica.log.epoch && replica.apply(message)
     if (isNext) return this.#forgetIfGone(entry)
@@ -118,19 +129,38 @@ export class RedisReplicas {
   async #subscribe (channel: string): Promise<void> {
     await this.#leaving.get(channel)
     const { runner, subscriber, timeoutMs } = this.#tools
-    await runner.inTime(timeoutMs, 'a subscription', subscriber.subscribe(channel))
+    const sent = subscriber.subscribe(channel)
+    try {
+      await runner.inTime(timeoutMs, 'a subscription', sent)
+    } catch (err) {
+      sent.then(() => { this.#leaveIfUnwanted(channel) }, () => {
+        // There is none to leave.
+      })
+      throw err
+    }
+  }
+
+  /** It was had when nobody waited for it any more; somebody else may. */
+  #leaveIfUnwanted (channel: string): void {
+    if (!this.#isClosed && !this.#entryByBase.has(channel)) this.#unsubscribe(channel)
   }
 
   async #read (entry: ReplicaEntry, make: boolean): Promise<void> {
     const { place } = entry
-    const known = entry.replica?.log
+    const known = entry.replica
     const answer = await this.#tools.runner.run('read', [place.base, place.claims], [
-      newEpoch(), place.text, make ? 1 : 0, known?.epoch ?? '', known?.ring.top ?? 0
+      newEpoch(), place.text, make ? 1 : 0, known?.log.epoch ?? '', known?.log.ring.top ?? 0, known?.version ?? 0
     ])
     const read = readAnswer(answer)
     if (read === undefined) {
       entry.replica?.forget()
       return this.#forgetIfGone(entry)
+    }
+    if (entry.replica?.isOutlivedBy(read.snapshot) === true) {
+      // What was asked for is only what follows: all of it is needed.
+      entry.replica.forget()
+      entry.replica = undefined
+      return await this.#read(entry, make)
     }
     this.#adopt(entry, read.snapshot)
     if (read.isLeft) this.#tools.onLeft(place)
@@ -193,13 +223,20 @@ export class RedisReplicas {
   async #checkOne (entry: ReplicaEntry, replica: RedisReplica): Promise<void> {
     const { runner, checkMs, clock } = this.#tools
     const { base, claims } = entry.place
-    const answer = await runner.run('check', [base, claims], [3 * checkMs]) as [string, number] | []
-    const isBehind = (): boolean => entry.replica === replica && (answer[0] !== replica.log.epoch || (answer[1] ?? 0) > replica.version)
+    const { version: seen } = replica
+    const answer = await runner.run('check', [base, claims], [3 * checkMs]) as [string, number, number] | []
+    const [version, seq] = [answer[1] ?? 0, answer[2] ?? 0]
+    const isOther = (): boolean => answer[0] !== replica.log.epoch || version < seen || version > replica.version || seq > replica.log.ring.top
+    const isBehind = (): boolean => entry.replica === replica && isOther()
     if (isBehind()) clock.after(PUBLICATION_MS, () => { if (isBehind()) this.#resync(entry) })
   }
 
   #leave ({ place: { base } }: ReplicaEntry): void {
     this.#entryByBase.delete(base)
+    this.#unsubscribe(base)
+  }
+
+  #unsubscribe (base: string): void {
     const { runner, subscriber, timeoutMs } = this.#tools
     const left = runner.inTime(timeoutMs, 'the end of a subscription', subscriber.unsubscribe(base)).catch(() => {
       // A connection that is gone has no subscriptions; a channel that nobody wants is told nothing.

@@ -39,10 +39,11 @@ local waiting, isFree = redis.call('LRANGE', Q, 0, -1), s.r == nil
 if onBusy == 'reject' and not (isFree and #waiting == 0) then return {'SESSION_BUSY', runner()} end
 if onBusy ~= 'interrupt' and #waiting >= tonumber(maxQueued) + (isFree and 1 or 0) then return {'QUEUE_FULL', runner()} end
 if hash ~= '' and maxClaims ~= '' then
-  redis.call('ZREMRANGEBYSCORE', claims, '-inf', int(now))
-  if redis.call('ZCARD', claims) >= tonumber(maxClaims) then return {'RATE_LIMITED', runner()} end
+  if redis.call('ZCOUNT', claims, '(' .. int(now), '+inf') >= tonumber(maxClaims) then return {'RATE_LIMITED', runner()} end
 end
 open(epoch, text)
+needRoom()
+if hash ~= '' and maxClaims ~= '' then redis.call('ZREMRANGEBYSCORE', claims, '-inf', int(now)) end
 local displaced = {}
 if onBusy == 'interrupt' then
   displaced = waiting
@@ -66,8 +67,9 @@ return redis.call('GET', claimOf(ARGV[1]))
   take: `
 if s.r and s.x == ARGV[2] then return {'run', redis.call('HGET', S, 'c:' .. s.r), s.e, int(s.f), int(s.q)} end
 if s.r then return {'busy', runner(), redis.call('LRANGE', Q, 0, -1)} end
+if redis.call('LLEN', Q) == 0 then return {'none', {}, {}} end
+needRoom()
 local turn = redis.call('LPOP', Q)
-if not turn then return {'none', {}, {}} end
 local chat = redis.call('HGET', S, 'c:' .. turn)
 s.f, s.r, s.n, s.x, s.l, s.g, s.b, s.u, s.d = s.f + 1, turn, ARGV[1], ARGV[2], now + LEASE, s.q, 0, 0, '0'
 save('f', 'r', 'n', 'x', 'l', 'g', 'b', 'u', 'd')
@@ -184,12 +186,12 @@ saveWritten()
 keep()
 return {s.e, int(s.q)}
 `,
-  /** ARGV: epoch if new, key text, whether to make it, epoch known, seq known. All there is, or what follows a known place. */
+  /** ARGV: epoch if new, key text, whether to make it, epoch known, seq known, version known. All there is, or what follows a known place. */
   read: `
-local epoch, text, make, knownEpoch, known = unpack(ARGV)
+local epoch, text, make, knownEpoch, known, knownVersion = unpack(ARGV)
 known = tonumber(known)
 if not s.e and make ~= '1' then return {} end
-if s.e and s.e == knownEpoch and s.q < known then renumber(epoch) end
+if s.e and s.e == knownEpoch and (s.q < known or s.v < tonumber(knownVersion)) then renumber(epoch) end
 open(epoch, text)
 keep()
 local first = redis.call('XRANGE', E, '-', '+', 'COUNT', 1)[1]
@@ -211,7 +213,7 @@ if isLive() then
 else
   for _, key in ipairs({S, E}) do redis.call('PEXPIRE', key, math.max(IDLE, tonumber(ARGV[1]))) end
 end
-return {s.e, s.v}
+return {s.e, s.v, s.q}
 `,
   /** Whether anything waits or runs, and until when the lease is. */
   look: `

@@ -57,9 +57,12 @@ end
 local function open(epoch, text)
   if s.e then return end
   s.e, s.f = epoch, now * 1000
-  redis.call('DEL', E, T, Q)
   redis.call('HSET', S, 'e', epoch, 'f', int(s.f), 'k', text)
+  redis.call('DEL', E, T, Q)
 end
+
+-- Redis refuses for want of memory only the first write of a script, and only if that may need some: whoever adds begins with this.
+local function needRoom() save('v') end
 
 -- What is over the limit goes, the oldest first; the newest stays.
 local function trim()
@@ -126,6 +129,7 @@ local function runner() return s.r and {s.n, s.r, int(s.f), s.l < now and '1' or
 
 -- Entries that a node has seen are gone: what is numbered from here on is another journal.
 local function renumber(epoch)
+  needRoom()
   emit('{"z":1}', 0, 0)
   redis.call('DEL', E, T)
   s.e, s.q, s.w, s.y, s.u = epoch, 0, 0, 0, 0
