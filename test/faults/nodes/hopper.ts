@@ -18,6 +18,8 @@ export interface TurnView {
   ends: string[]
   /** It ended behind the hopper's back: the history tells how. */
   isUnseen: boolean
+  /** Its end is what a node has told its own readers that could not write it: elsewhere it goes on, and has another. */
+  isUnwritten?: boolean
 }
 
 /** One entry as a hopper was told it: where, and what it knew of the turn's text then. */
@@ -123,6 +125,10 @@ export class Hopper {
   }
 
   #subscribed ({ epoch, seq, recovered, turns }: Subscribed): void {
+    for (const turn of this.turns.values()) {
+      if (turn.isUnwritten === true) Object.assign(turn, { ends: [], isUnwritten: false })
+    }
+    this.#retold.clear()
     if (!recovered) {
       const open = new Set(turns.map(({ id }) => id))
       for (const [id, turn] of this.turns) if (turn.ends.length === 0 && !open.has(id) && !this.#unanswered.has(id)) turn.isUnseen = true
@@ -170,15 +176,17 @@ export class Hopper {
     if (this.#position !== undefined) this.#position.seq = Math.max(seq, this.#position.seq)
     if (frame.type === 'event') turn.text = ''
     else if (end === undefined) this.#say(turn, frame)
-    if (!isBehind || !mayBeUnwritten) {
+    const isUnwritten = isBehind && mayBeUnwritten && retold === 0
+    if (!isUnwritten) {
       const what = end === undefined ? frame.type : `end ${end}`
       this.told.push({ epoch: this.#position?.epoch ?? '', seq, id, what, text: turn.text })
     }
-    if (end === undefined) return
-    if (turn.ends.length === 0) turn.ends.push(end)
-    else if (retold > 0) this.#retold.set(id, retold - 1)
-    // The journal has another than what a node could not write.
-    else if (turn.ends[0] !== 'STORE_UNAVAILABLE') this.#fault('two ends', frame)
+    if (end === undefined) return void this.#retold.delete(id)
+    if (turn.ends.length === 0) {
+      turn.ends.push(end)
+      turn.isUnwritten = isUnwritten
+    } else if (retold > 0) this.#retold.set(id, retold - 1)
+    else this.#fault('two ends', frame)
   }
 
   #say (turn: TurnView, frame: Frame): void {

@@ -5,6 +5,7 @@ import type { RedisServer } from '../../redis/redis-server.js'
 import { checkAll, type Report } from './checks.js'
 import type { FleetNode } from './fleet.js'
 import { Hopper, type Chat } from './hopper.js'
+import { isIdle } from './is-idle.js'
 import type { NodesTools } from './with-nodes.js'
 
 export interface SeedReport extends Report {
@@ -17,6 +18,7 @@ const CHATS_AT_ONCE = 2
 const EVENTS = 5
 const PATIENCE_MS = 45_000
 const DEAF_MS = 40
+const MAX_DEAF_MS = 10_000
 
 /** Some sessions, whose clients go from node to node, while nodes are killed and stopped and Redis is started anew. */
 export async function runNodesSeed (seed: number, { server, fleet, prefix, leaseMs }: NodesTools): Promise<SeedReport> {
@@ -45,9 +47,9 @@ export async function runNodesSeed (seed: number, { server, fleet, prefix, lease
     for (const say of says) say()
   }
   // Also when what is published last is missed, it is told.
-  if (random.perMille(500)) {
-    report.events.push('deaf')
-    await deafen(server, random.below(2 * leaseMs))
+  if (random.perMille(400)) {
+    report.events.push('deaf to the end')
+    for (const until = Date.now() + MAX_DEAF_MS; Date.now() < until && !await isIdle(server.port);) await deafen(server, 2 * DEAF_MS)
   }
   await checkAll({ hoppers, chats, server, fleet, prefix, patienceMs: PATIENCE_MS }, report)
   return report

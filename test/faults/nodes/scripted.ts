@@ -1,10 +1,9 @@
-import { Redis } from 'ioredis'
-
 import { Random } from '../../fuzz/random.js'
 import { until } from '../../redis/until.js'
 import { checkAll, type Report } from './checks.js'
 import type { Fleet } from './fleet.js'
 import { Hopper, type Chat } from './hopper.js'
+import { isIdle } from './is-idle.js'
 import type { NodesTools } from './with-nodes.js'
 
 type Script = (scene: Scene) => Promise<void>
@@ -95,17 +94,4 @@ function nodeOf ({ nodes }: Fleet, index: number) {
   const node = nodes[index]
   if (node === undefined) throw new Error('there are two')
   return node
-}
-
-/** No turn has the right to run. */
-async function isIdle (port: number): Promise<boolean> {
-  const client = new Redis(port, '127.0.0.1')
-  try {
-    for await (const keys of client.scanStream({ match: '*:s', type: 'hash', count: 500 }) as AsyncIterable<string[]>) {
-      for (const key of keys) if (await client.hexists(key, 'r') === 1) return false
-    }
-    return true
-  } finally {
-    client.disconnect()
-  }
 }
