@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 
 import type { Entry, NewEntry, OfferTerms, TurnEnd } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
+import { encodeEnded } from '../../lib/journal/redis/redis-entries.js'
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import type { RedisJournalOptions } from '../../lib/journal/redis/redis-journal-options.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
@@ -23,6 +24,7 @@ const S = { owner: 'ann', agentId: 'main', sessionId: 's' }
 const TERMS: OfferTerms = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } }
 const STOP: TurnEnd = { finishReason: 'stop' }
 const PATIENCE_MS = 10_000
+const SETTINGS = { leaseMs: 10_000, idleMs: 60_000, liveMs: 60_000, dedupWindowMs: 1, maxEntries: 9, maxBytes: 999, isSharded: false }
 
 /** A Redis, somebody who may look into it, and journals over it. */
 async function open (t: Test) {
@@ -246,7 +248,6 @@ t.test('a session that begins to live while somebody looks at it is looked at ag
   const { server, admin } = await open(t)
   const link = new RedisLink('a test', await ioredisClient(t, server), { commandTimeoutMs: PATIENCE_MS })
   t.teardown(() => { link.close() })
-  const settings = { leaseMs: 10_000, idleMs: 60_000, liveMs: 60_000, dedupWindowMs: 1, maxEntries: 9, maxBytes: 999, isSharded: false }
   const clock = new ManualClock()
   const keys = new RedisKeys('look:')
   const place = keys.session(S)
@@ -263,7 +264,7 @@ t.test('a session that begins to live while somebody looks at it is looked at ag
         }
         return answer
       }
-    }(link, redisScripts(settings), clock),
+    }(link, redisScripts(SETTINGS), clock),
     clock,
     leaseMs: 10_000,
     sweepMs: 50,
@@ -478,6 +479,106 @@ t.test('a Redis that has lost its last chat, and nothing that has a number, leav
       again.cursor.close()
     })
   }
+})
+
+t.test('who is told that a journal has fallen back goes on in the new one, though he has seen more of the old one', async (t) => {
+  const { server, admin, journal } = await open(t)
+  // Its clock stands still: it looks for nothing by itself.
+  const still = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock: new ManualClock() })
+  t.teardown(async () => { await still.close() })
+  await still.ready()
+  const watched = await follow(still)
+  await follow(journal)
+  for (const turnId of ['t1', 't2', 't3']) await journal.offer(S, { turnId, message: '', acceptedAt: 1 }, TERMS)
+  t.ok(await still.followTurn(S, 't3', () => {}), 'all is known')
+  await admin.hincrby(await stateOf(admin), 'v', -3)
+  await follow(journal)
+  t.equal(await watched.next(), 'lost')
+})
+
+t.test('a Redis that is full can be read, keeps the right to run, and says which journal it is', async (t) => {
+  const { admin, make, journal } = await open(t)
+  const run = await begin(journal)
+  await journal.append(run, 1, [text('a')])
+  await admin.config('SET', 'maxmemory', '1')
+  const peer = await make({ leaseMs: 300 })
+  t.equal(peer.id, journal.id)
+  t.match((await follow(peer)).turns, [{ status: 'running', text: 'a' }])
+  await admin.config('SET', 'maxmemory', '0')
+  const short = { ...S, sessionId: 'short' }
+  await peer.offer(short, { turnId: 't1', message: '', acceptedAt: 1 }, TERMS)
+  const silent = await peer.take(short, () => true)
+  if (silent === undefined) throw new Error('nothing was taken')
+  await admin.config('SET', 'maxmemory', '1')
+  const state = (await admin.keys('test:*')).filter((name) => name.endsWith(':s'))
+  const leases = async (): Promise<number> => Math.max(...(await Promise.all(state.map((name) => admin.hget(name, 'l')))).map(Number))
+  const before = await leases()
+  await until('a renewal', PATIENCE_MS, async () => await leases() > before)
+  await journal.forget(S)
+  t.equal(await admin.exists(...state), 1, 'what is forgotten goes')
+  await admin.config('SET', 'maxmemory', '0')
+  t.ok(await peer.append(silent, 1, [text('b')]))
+})
+
+t.test('the claims of an owner are counted as long as they are good, however short sessions are kept', async (t) => {
+  const { make, admin } = await open(t)
+  const journal = await make({ liveMs: 10_000, maxAgeMs: 10_000, dedupWindowMs: 600_000 })
+  const times = async () => {
+    const claims = (await admin.keys('test:*')).filter((name) => name.endsWith(':claims') || name.includes(':c:'))
+    t.equal(claims.length, 2)
+    return Promise.all(claims.map((name) => admin.pttl(name)))
+  }
+  await journal.offer(S, { turnId: 't1', message: '', acceptedAt: 1, bodyHash: 'h' }, TERMS)
+  t.ok((await times()).every((ms) => ms > 500_000), 'of a chat that waits')
+  await journal.withdraw(S, 't1', STOP)
+  t.ok((await times()).every((ms) => ms > 500_000), 'of one that has ended')
+})
+
+t.test('the right to run is as old as the question, however late the answer', async (t) => {
+  for (const late of ['take', 'append'] as const) {
+    await t.test(late, async (t) => {
+      const { server } = await open(t)
+      const line = await Line.to(t, server.port)
+      const clock = new ManualClock()
+      const journal = redisJournal(await ioredisClient(t, server, { port: line.port }), {
+        prefix: 'test:', clock, leaseMs: 9_000, journalGraceMs: 3_000, commandTimeoutMs: 60_000
+      })
+      t.teardown(async () => { await journal.close() })
+      await journal.ready()
+      const lost: unknown[] = []
+      journal.watch?.((news) => { if (news.kind === 'lost') lost.push(news.code) })
+      await journal.offer(S, { turnId: 't1', message: '', acceptedAt: 1 }, TERMS)
+      const run = late === 'append' ? await journal.take(S, () => true) : undefined
+      server.pause()
+      const asked = run === undefined ? journal.take(S, () => true) : journal.append(run, 1, [text('a')])
+      // Once it has been asked.
+      await new Promise((resolve) => { setImmediate(resolve) })
+      clock.advance(2_900)
+      server.resume()
+      t.ok(await asked)
+      line.cut()
+      clock.advance(100)
+      await eventually(() => lost.length > 0)
+      t.strictSame(lost, ['STORE_UNAVAILABLE'])
+    })
+  }
+})
+
+t.test('a right that is given back twice, since the first answer was lost, lets the next turn run at once', async (t) => {
+  const { server, journal } = await open(t)
+  const link = new RedisLink('a test', await ioredisClient(t, server), { commandTimeoutMs: PATIENCE_MS })
+  t.teardown(() => { link.close() })
+  const [place, scripts] = [new RedisKeys('test:').session(S), redisScripts(SETTINGS)]
+  const run = async (name: keyof typeof scripts, ...args: string[]): Promise<unknown> => link.run(scripts[name], [place.base, place.claims], args)
+  const taken = await begin(journal) as unknown as { epoch: string, fence: string }
+  await journal.offer(S, { turnId: 't2', message: '', acceptedAt: 1 }, TERMS)
+  const [end, as] = ['{"finishReason":"stop"}', encodeEnded(STOP)]
+  t.strictSame(await run('release', taken.epoch, taken.fence, end, as), ['released', 1])
+  t.strictSame(await run('release', taken.epoch, taken.fence, end, as), ['gone', 1])
+  t.strictSame(await run('salvage', 'node', 'nonce'), ['ended', 1])
+  await journal.take(S, () => true)
+  t.strictSame(await run('release', taken.epoch, taken.fence, end, as), ['gone', 0], 'somebody runs')
+  t.strictSame(await run('salvage', 'node', 'nonce'), ['none'])
 })
 
 t.test('what others publish on the channels of a journal is ignored, and reported once', async (t) => {

@@ -59,13 +59,11 @@ class SharedJournal implements RedisJournal {
     return this.#node.inLane(key, async (place) => {
       const { turnId, bodyHash = '' } = chat
       const maxClaims = key.owner === ANONYMOUS ? '' : this.#bounds.maxClaimsPerOwner
-      // First the index: where that finds no room, the chat right behind it finds none either.
-      const [, answer] = await Promise.all([
-        this.#node.sweep.add(place),
-        this.#node.run('offer', place, [
-          newEpoch(), place.text, turnId, bodyHash, JSON.stringify(chat), onBusy, maxQueued, maxClaims,
-          JSON.stringify(displacedEnd), encodeEnded(displacedEnd)
-        ])
+      // First the index, which may be in another place: a chat that waits and is not there would wait for a visitor once its node is gone.
+      await this.#node.sweep.add(place)
+      const answer = await this.#node.run('offer', place, [
+        newEpoch(), place.text, turnId, bodyHash, JSON.stringify(chat), onBusy, maxQueued, maxClaims,
+        JSON.stringify(displacedEnd), encodeEnded(displacedEnd)
       ])
       const [kind, more, position, epoch, seq, displaced] = answer as OfferAnswer
       if (kind === 'claimed') return { accepted: false, claimed: claimedOf(more, bodyHash) }
@@ -88,12 +86,9 @@ class SharedJournal implements RedisJournal {
 
   take (key: SessionKey, onStop: () => boolean): Promise<Run | undefined> {
     return this.#node.inLane(key, async (place) => {
-      const nonce = newNonce()
-      // Both are tried again together: who is rejected must not be given the right afterwards.
-      const answer = await this.#node.persist(async () => {
-        const [, taken] = await Promise.all([this.#node.sweep.add(place), this.#node.run('take', place, [this.#node.nodeId, nonce])])
-        return taken
-      }, this.#bounds.commandTimeoutMs)
+      const [nonce, askedAt] = [newNonce(), this.#node.now()]
+      this.#node.sweep.addAgain(place)
+      const answer = await this.#node.persist(() => this.#node.run('take', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs)
       const [kind, ...more] = answer as TakeAnswer
       if (kind !== 'run') {
         const [runner, waiting] = more as [RunnerAnswer, string[]]
@@ -102,7 +97,7 @@ class SharedJournal implements RedisJournal {
         return undefined
       }
       const [chat, epoch, fence, seq] = more as [string, string, string, string]
-      const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], onStop)
+      const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], onStop, askedAt)
       this.#node.dropOffered(place, run.chat.turnId)
       return run
     })
@@ -120,10 +115,11 @@ class SharedJournal implements RedisJournal {
         own.epoch, own.fence, own.seen, batch, entries.length, textUnits(entries), encodeKept(entries),
         encodeEntries(own.chat.turnId, entries), ended, newEpoch()
       ]
+      const askedAt = this.#node.now()
       // The same number each time: what Redis has taken already it does not take again.
       const [kind, seq] = await this.#node.persist(() => this.#node.run('append', place, args), this.graceMs) as ['written' | 'gone', string]
       if (kind === 'written') {
-        own.written(batch, entries, Number(seq), this.#node.now())
+        own.written(batch, entries, Number(seq), askedAt)
         return true
       }
       this.#node.runs.end(own)
@@ -139,8 +135,8 @@ class SharedJournal implements RedisJournal {
       if (own.isOver) return
       try {
         const args = [own.epoch, own.fence, JSON.stringify(end), encodeEnded(end)]
-        const [, waiting] = await this.#node.persist(() => this.#node.run('release', place, args), this.graceMs) as ['released' | 'gone', number?]
-        if (waiting !== undefined && waiting > 0) await this.#node.freed(place)
+        const [, waiting] = await this.#node.persist(() => this.#node.run('release', place, args), this.graceMs) as ['released' | 'gone', number]
+        if (waiting > 0) await this.#node.freed(place)
       } finally {
         // Else its lease runs out.
         this.#node.runs.end(own)
@@ -223,13 +219,13 @@ class SharedJournal implements RedisJournal {
   salvage (key: SessionKey): Promise<Run | undefined> {
     return this.#node.inLane(key, async (place) => {
       if (!this.#node.mayTakeOver) return undefined
-      const nonce = newNonce()
+      const [nonce, askedAt] = [newNonce(), this.#node.now()]
       const answer = await this.#node.persist(
         () => this.#node.run('salvage', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs) as SalvageAnswer
       if (answer[0] === 'ended' && answer[1] > 0) await this.#node.freed(place)
       if (answer[0] !== 'run') return undefined
       const [, chat, epoch, fence, seq, said] = answer
-      const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], () => false)
+      const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], () => false, askedAt)
       for (const { entry, seq } of decodeKept(said)) if (entry.kind === 'text') run.text.append(entry.content, seq)
       return run
     })

@@ -130,8 +130,10 @@ export class RedisNode {
     }
   }
 
-  begin (place: SessionPlace, chat: string, right: [epoch: string, fence: string, seen: number], onStop: () => boolean): RedisRun {
-    const run = new RedisRun(place, JSON.parse(chat) as StoredChat, right, onStop, this.now())
+  begin (
+    place: SessionPlace, chat: string, right: [epoch: string, fence: string, seen: number], onStop: () => boolean, askedAt: number
+  ): RedisRun {
+    const run = new RedisRun(place, JSON.parse(chat) as StoredChat, right, onStop, askedAt)
     this.runs.add(run)
     return run
   }

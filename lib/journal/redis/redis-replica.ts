@@ -55,8 +55,11 @@ export class RedisReplica {
 
   /** Takes the message that is next; `false`: something between is missing, or Redis has lost what this replica has seen. */
   apply (message: Message): boolean {
-    if (message.version <= this.version) return !hasNumber(message) || message.seq <= this.log.ring.top
-    if (message.version > this.version + 1) return false
+    // What is told of a journal that fell back may have a version of before: it is the last of its epoch all the same.
+    if (message.body.kind !== 'forgotten') {
+      if (message.version <= this.version) return !hasNumber(message) || message.seq <= this.log.ring.top
+      if (message.version > this.version + 1) return false
+    }
     this.version = message.version
     this.#enter(message)
     return true

@@ -226,8 +226,8 @@ export class RedisReplicas {
     const { version: seen } = replica
     const answer = await runner.run('check', [base, claims], [3 * checkMs]) as [string, number, number] | []
     const [version, seq] = [answer[1] ?? 0, answer[2] ?? 0]
-    const isOther = (): boolean => answer[0] !== replica.log.epoch || version < seen || version > replica.version || seq > replica.log.ring.top
-    const isBehind = (): boolean => entry.replica === replica && isOther()
+    const isOther = (): boolean => answer[0] !== replica.log.epoch || version < seen
+    const isBehind = (): boolean => entry.replica === replica && (isOther() || version > replica.version || seq > replica.log.ring.top)
     if (isBehind()) clock.after(PUBLICATION_MS, () => { if (isBehind()) this.#resync(entry) })
   }
 

@@ -20,26 +20,26 @@ export class RedisRun implements Run {
   hasEnd = false
   /** It was released, or somebody else has the right. */
   isOver = false
-  /** When Redis last said that the right is ours, by the journal's clock. */
+  /** When Redis was asked for what it last granted, by the journal's clock: the lease is no older, however late the answer was. */
   confirmedAt: number
 
-  constructor (place: SessionPlace, chat: StoredChat, [epoch, fence, seen]: [string, string, number], onStop: () => boolean, now: number) {
+  constructor (place: SessionPlace, chat: StoredChat, [epoch, fence, seen]: [string, string, number], onStop: () => boolean, askedAt: number) {
     this.place = place
     this.chat = chat
     this.epoch = epoch
     this.fence = fence
     this.seen = seen
     this.onStop = onStop
-    this.confirmedAt = now
+    this.confirmedAt = askedAt
   }
 
   get key (): SessionKey { return this.place.key }
 
   /** A batch is in Redis. */
-  written (batch: number, entries: readonly NewEntry[], seen: number, now: number): void {
+  written (batch: number, entries: readonly NewEntry[], seen: number, askedAt: number): void {
     this.lastBatch = batch
     this.seen = Math.max(this.seen, seen)
-    this.confirmedAt = now
+    this.confirmedAt = Math.max(this.confirmedAt, askedAt)
     for (const entry of entries) {
       if (entry.kind === 'text') this.text.append(entry.content, seen)
       if (entry.kind === 'end') this.hasEnd = true

@@ -19,6 +19,7 @@ export type Scripts = Readonly<Record<ScriptName, RedisScript>>
 /** The scripts, each one step in Redis. */
 export function redisScripts (settings: ScriptSettings): Scripts {
   const constants = `local LEASE, IDLE, LIVE, DEDUP = ${settings.leaseMs}, ${settings.idleMs}, ${settings.liveMs}, ${settings.dedupWindowMs}
+local CLAIMED = math.max(LIVE, DEDUP)
 local MAX_ENTRIES, MAX_BYTES, PUBLISH = ${settings.maxEntries}, ${settings.maxBytes}, '${settings.isSharded ? 'SPUBLISH' : 'PUBLISH'}'
 `
   const made = Object.entries(BODIES).map(([name, body]) => {
@@ -51,8 +52,8 @@ if onBusy == 'interrupt' then
 end
 redis.call('RPUSH', Q, turn)
 redis.call('HSET', S, 'c:' .. turn, chat)
-redis.call('SET', claimOf(turn), hash, 'PX', LIVE)
-if hash ~= '' and maxClaims ~= '' then redis.call('ZADD', claims, int(now + LIVE), base .. ' ' .. turn) end
+redis.call('SET', claimOf(turn), hash, 'PX', CLAIMED)
+if hash ~= '' and maxClaims ~= '' then redis.call('ZADD', claims, int(now + CLAIMED), base .. ' ' .. turn) end
 emit('{"q":' .. chat .. '}', 0, 0)
 saveWritten()
 keep()
@@ -101,9 +102,9 @@ save('q', 'v', 'w', 'y', 'b', 'u', 'l', 'd')
 if now - s.m > LIVE / 4 then keep() end
 return {'written', int(s.q)}
 `,
-  /** ARGV: epoch, fence, end, the same as a claim has it. */
+  /** ARGV: epoch, fence, end, the same as a claim has it. Asked again, it answers again how many wait while nobody runs. */
   release: `
-if not isRunOf(ARGV[1], ARGV[2]) then return {'gone'} end
+if not isRunOf(ARGV[1], ARGV[2]) then return {'gone', s.r and 0 or redis.call('LLEN', Q)} end
 if s.d ~= '1' then
   endRunning(ARGV[3], ARGV[4])
   saveWritten()
@@ -112,9 +113,10 @@ clearRun()
 keep()
 return {'released', redis.call('LLEN', Q)}
 `,
-  /** ARGV: epoch, fence. A lease that has run out is good again as long as nobody has taken it. */
+  /** ARGV: epoch, fence. A lease that has run out is good again as long as nobody has taken it; also while Redis is full. */
   renew: `
 if not isRunOf(ARGV[1], ARGV[2]) then return 0 end
+redis.call('PEXPIRE', S, LIVE)
 s.l = now + LEASE
 save('l')
 if now - s.m > LIVE / 4 then keep() end
@@ -166,7 +168,8 @@ return {1, redis.call('LLEN', Q)}
 `,
   /** ARGV: node, nonce. The right to end a turn whose lease has run out, and what it has said. */
   salvage: `
-if not s.r or (s.l >= now and s.x ~= ARGV[2]) then return {'none'} end
+if not s.r then return {'ended', redis.call('LLEN', Q)} end
+if s.l >= now and s.x ~= ARGV[2] then return {'none'} end
 if s.d == '1' then
   clearRun()
   keep()
@@ -186,7 +189,7 @@ saveWritten()
 keep()
 return {s.e, int(s.q)}
 `,
-  /** ARGV: epoch if new, key text, whether to make it, epoch known, seq known, version known. All there is, or what follows a known place. */
+  /** ARGV: epoch if new, key text, whether to make it, epoch, seq and version known. All there is, or what follows a known place. */
   read: `
 local epoch, text, make, knownEpoch, known, knownVersion = unpack(ARGV)
 known = tonumber(known)
@@ -227,9 +230,9 @@ return {s.l < now and 'left' or 'run', int(s.l)}
 if not s.e then return 0 end
 local turns = redis.call('LRANGE', Q, 0, -1)
 if s.r and s.d ~= '1' then turns[#turns + 1] = s.r end
+redis.call('DEL', S, E, T, Q)
 for _, turn in ipairs(turns) do ended(turn, ARGV[1], 0) end
 emit('{"z":1}', 0, 0)
-redis.call('DEL', S, E, T, Q)
 return 1
 `,
   /**
@@ -245,6 +248,7 @@ return 1
 `,
   /** KEYS: the index. ARGV: how many, until when others leave them alone. */
   indexDue: `
+redis.call('PEXPIRE', KEYS[1], LIVE * 2)
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))
 local later = int(now + tonumber(ARGV[2]))
 for _, session in ipairs(due) do redis.call('ZADD', KEYS[1], later, session) end
@@ -254,12 +258,13 @@ return {later, due}
   indexMove: `
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not score or int(tonumber(score)) ~= ARGV[2] then return 0 end
+redis.call('PEXPIRE', KEYS[1], LIVE * 2)
 if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
 return 1
 `,
   /** KEYS: the journal's id. ARGV: the id if there is none. */
   identify: `
-redis.call('SET', KEYS[1], ARGV[1], 'NX')
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[1], ARGV[1]) end
 redis.call('PEXPIRE', KEYS[1], LIVE * 30)
 return redis.call('GET', KEYS[1])
 `

@@ -41,17 +41,18 @@ local function isLive() return s.r ~= nil or redis.call('LLEN', Q) > 0 end
 local function keep()
   local live = isLive()
   local ms = live and LIVE or IDLE
+  -- First what needs no memory: sessions can be read, and looked at, while Redis is full.
+  for _, key in ipairs({S, E, T, Q}) do redis.call('PEXPIRE', key, ms) end
   s.m = now
   save('m')
-  for _, key in ipairs({S, E, T, Q}) do redis.call('PEXPIRE', key, ms) end
   if not live then return end
   local open = redis.call('LRANGE', Q, 0, -1)
   if s.r and s.d ~= '1' then open[#open + 1] = s.r end
   for _, turn in ipairs(open) do
-    redis.call('PEXPIRE', claimOf(turn), LIVE)
-    redis.call('ZADD', claims, 'XX', int(now + LIVE), base .. ' ' .. turn)
+    redis.call('PEXPIRE', claimOf(turn), CLAIMED)
+    redis.call('ZADD', claims, 'XX', int(now + CLAIMED), base .. ' ' .. turn)
   end
-  redis.call('PEXPIRE', claims, LIVE)
+  redis.call('PEXPIRE', claims, CLAIMED)
 end
 
 local function open(epoch, text)
@@ -61,7 +62,7 @@ local function open(epoch, text)
   redis.call('DEL', E, T, Q)
 end
 
--- Redis refuses for want of memory only the first write of a script, and only if that may need some: whoever adds begins with this.
+-- Redis that is full refuses the first write of a script, if that may need memory, and none behind it: whoever adds begins with this.
 local function needRoom() save('v') end
 
 -- What is over the limit goes, the oldest first; the newest stays.
@@ -100,6 +101,7 @@ local function ended(turn, as, seq)
   local value = hash .. '\\n{' .. as .. ',"epoch":"' .. s.e .. '","seq":' .. int(seq) .. '}'
   redis.call('SET', claimOf(turn), value, 'PX', DEDUP)
   redis.call('ZADD', claims, 'XX', int(now + DEDUP), base .. ' ' .. turn)
+  redis.call('PEXPIRE', claims, CLAIMED)
 end
 
 local function endBody(turn, ends, mark)

@@ -40,6 +40,13 @@ export class RedisSweep {
     await runner.run('indexAdd', [keys.indexOf(place, parts)], [place.text, dueInMs])
   }
 
+  /** The session was added when its chat was offered: this is for an index that was lost since. */
+  addAgain (place: SessionPlace): void {
+    this.add(place).catch(() => {
+      // A run needs nothing of it as long as its node is there.
+    })
+  }
+
   close (): void {
     this.#stop()
   }
