@@ -17,7 +17,7 @@ export function ioredisSubscriber (
   own.on(isSharded ? 'smessage' : 'message', onMessage)
   for (const event of CONNECTED) own.on(event, () => { void renew() })
 
-  /** ioredis subscribes again by itself, but does not say when that is in force: asking once more does. */
+  /** All of them again, and told when that is in force. */
   async function renew (): Promise<void> {
     const all = [...channels]
     const some = Array.from({ length: Math.ceil(all.length / CHANNELS_PER_COMMAND) }, (_, index) => (
@@ -54,7 +54,9 @@ export function ioredisSubscriber (
 function duplicateOf (client: IoredisClient, connectTimeout: number, shardedSubscribers: boolean): Duplicate {
   // What `isIoredisClient` has found has this method, with these parameters.
   const { duplicate, options } = client as unknown as { duplicate: (...given: unknown[]) => Duplicate, options?: { redisOptions?: object } }
-  const connection = { connectTimeout, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false, keyPrefix: '' }
+  // By itself ioredis would subscribe again too, without saying when that is in force; and where the connection breaks meanwhile,
+  // with a rejection that nobody can handle.
+  const connection = { connectTimeout, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false, autoResubscribe: false, keyPrefix: '' }
   if ('isCluster' in client && client.isCluster === true) {
     return duplicate.call(client, [], {
       keyPrefix: '',
