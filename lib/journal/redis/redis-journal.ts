@@ -218,7 +218,7 @@ class SharedJournal implements RedisJournal {
   /** The right to end a turn whose node is gone, and what it has said so far. */
   salvage (key: SessionKey): Promise<Run | undefined> {
     return this.#node.inLane(key, async (place) => {
-      if (!this.#node.mayTakeOver) return undefined
+      if (!this.#node.mayTakeOver(place)) return undefined
       const [nonce, askedAt] = [newNonce(), this.#node.now()]
       const answer = await this.#node.persist(
         () => this.#node.run('salvage', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs) as SalvageAnswer
