@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks'
 import type { Clock } from '../clock.js'
 import type { Coalescer } from './coalescer.js'
 import { FrameBatch, frameBytes } from './frame-bytes.js'
+import { pumpSoon } from './pump-queue.js'
 import type { ChannelSocket } from './socket.js'
 
 /** Said in place of a frame: the peer can no longer be told what comes next. */
@@ -45,6 +46,8 @@ const idleBatches: FrameBatch[] = []
 /** Of those that are being filled: what more connections are answered in one run of the event loop leaves by itself. */
 const MAX_OPEN_BATCHES = 64
 let openBatches = 0
+/** Who is woken so often has much to say: it is sent at once, while what was made is still at hand. */
+const MANY_WAKES = 4
 
 /**
  * Sends what a connection's sources have, as fast as its socket takes it: the sources hold a position and no queue, so
@@ -59,7 +62,9 @@ export class Outbox {
   readonly #events: OutboxEvents
   readonly #sources: FrameSource[] = []
   readonly #coalescer: Coalescer | undefined
-  #pumping: 'not' | 'soon' | 'next tick' = 'not'
+  #pumping: 'not' | 'later' | 'soon' = 'not'
+  /** Since it was last woken to be pumped soon. */
+  #wakes = 0
   #writtenAt = -Infinity
   /** What is being filled, where the socket takes bytes. */
   #batch: FrameBatch | undefined
@@ -102,11 +107,12 @@ export class Outbox {
    * @param isUrgent nothing more is waited for
    */
   wake (isUrgent = false): void {
-    if (this.#pumping === 'next tick' || this.#blockedAt !== undefined || this.#isClosed) return
+    if (this.#pumping === 'soon' && ++this.#wakes === MANY_WAKES) process.nextTick(pump, this)
+    if (this.#pumping === 'soon' || this.#blockedAt !== undefined || this.#isClosed) return
     if (!isUrgent) {
-      if (this.#pumping === 'soon') return
+      if (this.#pumping === 'later') return
       if (this.#coalescer?.takes(this, this.#writtenAt) === true) {
-        this.#pumping = 'soon'
+        this.#pumping = 'later'
         return
       }
     }
@@ -114,9 +120,10 @@ export class Outbox {
   }
 
   #pumpSoon (): void {
-    if (this.#pumping === 'next tick') return
-    this.#pumping = 'next tick'
-    process.nextTick(pump, this)
+    if (this.#pumping === 'soon') return
+    this.#pumping = 'soon'
+    this.#wakes = 0
+    pumpSoon(this)
   }
 
   /** Takes nothing from the sources until `release` was called as often: an answer has to go before what they have. */
@@ -187,10 +194,10 @@ export class Outbox {
     this.#drain()
   }
 
-  /** Called by the next tick after a `wake`, or when what follows had its time to come. */
+  /** Called soon after a `wake`, or when what follows had its time to come. */
   pump (): void {
+    if (this.#pumping === 'not' || this.#isClosed) return
     this.#pumping = 'not'
-    if (this.#isClosed) return
     if (this.#blockedAt !== undefined || this.#holds > 0) return this.sendReplies()
     this.#drain()
     this.#events.onPumped()
@@ -198,7 +205,7 @@ export class Outbox {
 
   /** Called when the time to wait is over; what was urgent has been sent meanwhile. */
   pumpIfWaiting (): void {
-    if (this.#pumping === 'soon') this.pump()
+    if (this.#pumping === 'later') this.pump()
   }
 
   #drain (): void {
@@ -261,7 +268,7 @@ export class Outbox {
   }
 
   #drainSafely (): void {
-    // In the next tick a failure would end the process.
+    // Whoever pumps has others to pump, and nobody to tell: a failure would end the process.
     try {
       this.#drainAll()
     } catch (err) {
