@@ -45,10 +45,10 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     return entry
   }
 
-  wake (isUrgent: boolean): void {
+  wake (isUrgent: boolean, isMuch: boolean): void {
     if (!this.#isAsleep && !isUrgent) return
     this.#isAsleep = false
-    this.#wake(isUrgent)
+    this.#wake(isUrgent, isMuch)
   }
 
   view (turnId: string): TurnView | undefined {

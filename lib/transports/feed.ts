@@ -243,8 +243,8 @@ export class Feed implements FrameSource {
 
   #write (entry: Entry, batch: FrameBatch): string | typeof LOST | typeof WRITTEN | undefined {
     if (entry.kind === 'end') return this.#endFrame(entry)
-    if (entry.kind === 'text' && this.#joined.has(entry.turnId ?? '')) return undefined
-    this.#seeOpen(entry)
+    if (entry.kind !== 'text') this.#seeOpen(entry)
+    else if (this.#joined.size > 0 && this.#joined.has(entry.turnId ?? '')) return undefined
     if (this.#tools.shared === undefined) this.frames.write(batch, entry)
     else this.#tools.shared.write(batch, entry)
     return WRITTEN

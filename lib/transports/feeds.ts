@@ -295,7 +295,7 @@ export class Feeds {
     if (feed === undefined) {
       feed = new Feed(key, {
         engine,
-        wake: (isUrgent) => { outbox.wake(isUrgent) },
+        wake: (isUrgent, isMuch) => { outbox.wake(isUrgent, isMuch) },
         shared: sharedFrames?.open(key),
         onTurnDone: () => { this.#turns-- },
         onFailure

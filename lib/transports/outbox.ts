@@ -46,8 +46,6 @@ const idleBatches: FrameBatch[] = []
 /** Of those that are being filled: what more connections are answered in one run of the event loop leaves by itself. */
 const MAX_OPEN_BATCHES = 64
 let openBatches = 0
-/** Who is woken so often has much to say: it is sent at once, while what was made is still at hand. */
-const MANY_WAKES = 4
 
 /**
  * Sends what a connection's sources have, as fast as its socket takes it: the sources hold a position and no queue, so
@@ -63,8 +61,6 @@ export class Outbox {
   readonly #sources: FrameSource[] = []
   readonly #coalescer: Coalescer | undefined
   #pumping: 'not' | 'later' | 'soon' = 'not'
-  /** Since it was last woken to be pumped soon. */
-  #wakes = 0
   #writtenAt = -Infinity
   /** What is being filled, where the socket takes bytes. */
   #batch: FrameBatch | undefined
@@ -105,10 +101,12 @@ export class Outbox {
   /**
    * What comes in one run of the event loop leaves in one write, and so does what follows a write closely.
    * @param isUrgent nothing more is waited for
+   * @param isMuch it leaves at once, while what was said is still in the processor's cache
    */
-  wake (isUrgent = false): void {
-    if (this.#pumping === 'soon' && ++this.#wakes === MANY_WAKES) process.nextTick(pump, this)
-    if (this.#pumping === 'soon' || this.#blockedAt !== undefined || this.#isClosed) return
+  wake (isUrgent = false, isMuch = false): void {
+    if (this.#blockedAt !== undefined || this.#isClosed) return
+    if (isMuch) return this.#pumpNext()
+    if (this.#pumping === 'soon') return
     if (!isUrgent) {
       if (this.#pumping === 'later') return
       if (this.#coalescer?.takes(this, this.#writtenAt) === true) {
@@ -119,10 +117,14 @@ export class Outbox {
     this.#pumpSoon()
   }
 
+  #pumpNext (): void {
+    this.#pumping = 'soon'
+    process.nextTick(pump, this)
+  }
+
   #pumpSoon (): void {
     if (this.#pumping === 'soon') return
     this.#pumping = 'soon'
-    this.#wakes = 0
     pumpSoon(this)
   }
 

@@ -42,7 +42,7 @@ export class PlainChats {
 
   constructor (tools: PlainChatTools) {
     this.#tools = tools
-    this.#wake = (isUrgent) => { tools.outbox.wake(isUrgent) }
+    this.#wake = (isUrgent, isMuch) => { tools.outbox.wake(isUrgent, isMuch) }
   }
 
   /** Chats that have not been answered to their end. */

@@ -43,8 +43,10 @@ export class SessionFollower {
       if (entry === undefined) return this.#unwritten()
       if (entry === 'lost' || entry.turnId === undefined) return entry
       // What a journal that was away tells of a turn after its end was told without it.
-      if (entry.kind !== 'end' && this.#told.has(entry.turnId)) continue
-      if (entry.kind !== 'end') return entry
+      if (entry.kind !== 'end') {
+        if (this.#told.size > 0 && this.#told.has(entry.turnId)) continue
+        return entry
+      }
       this.#unwrittenEnds.delete(entry.turnId)
       // A journal that failed to say that it had written the end has one too.
       if (!this.#told.delete(entry.turnId)) return entry
