@@ -188,6 +188,7 @@ export class Feeds {
   #leave (text: string, position: Position): void {
     this.#leftAt.delete(text)
     this.#leftAt.set(text, position)
+    if (this.#leftAt.size <= MAX_LEFT) return
     for (const oldest of this.#leftAt.keys()) {
       if (this.#leftAt.size <= MAX_LEFT) break
       this.#leftAt.delete(oldest)

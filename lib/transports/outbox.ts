@@ -1,8 +1,9 @@
 import { performance } from 'node:perf_hooks'
 
 import type { Clock } from '../clock.js'
+import { closeBatch, mayOpenBatch, openBatch } from './batch-pool.js'
 import type { Coalescer } from './coalescer.js'
-import { FrameBatch, frameBytes } from './frame-bytes.js'
+import { frameBytes, type FrameBatch } from './frame-bytes.js'
 import { pumpSoon } from './pump-queue.js'
 import type { ChannelSocket } from './socket.js'
 
@@ -39,13 +40,6 @@ const BEHIND_AFTER_MS = 20
 const FRAMES_IN_TURN = 32
 /** A batch of so many bytes is written, whatever follows. */
 const BATCH_BYTES = 64 * 1024
-/** Each has a slab of its own: what many connections have said at once is not kept for the next time. */
-const MAX_IDLE_BATCHES = 32
-/** Batches that nobody fills at the moment: they are filled one after another. */
-const idleBatches: FrameBatch[] = []
-/** Of those that are being filled: what more connections are answered in one run of the event loop leaves by itself. */
-const MAX_OPEN_BATCHES = 64
-let openBatches = 0
 
 /**
  * Sends what a connection's sources have, as fast as its socket takes it: the sources hold a position and no queue, so
@@ -142,7 +136,7 @@ export class Outbox {
   reply (frame: string): void {
     if (this.#isClosed) return
     if (!this.#socket.isDirect) return this.#send(frame)
-    if (this.#batch === undefined && openBatches >= MAX_OPEN_BATCHES) return this.replyBytes(frameBytes(frame))
+    if (this.#batch === undefined && !mayOpenBatch()) return this.replyBytes(frameBytes(frame))
     const batch = this.#openBatch()
     const before = batch.size
     batch.text(frame)
@@ -233,18 +227,14 @@ export class Outbox {
   }
 
   #openBatch (): FrameBatch {
-    if (this.#batch === undefined) {
-      this.#batch = idleBatches.pop() ?? new FrameBatch()
-      openBatches++
-    }
+    this.#batch ??= openBatch()
     return this.#batch
   }
 
   /** Whoever has closed the connection meanwhile has closed this too. */
   #closeBatch (): void {
     if (this.#batch === undefined) return
-    openBatches--
-    if (idleBatches.length < MAX_IDLE_BATCHES) idleBatches.push(this.#batch)
+    closeBatch(this.#batch)
     this.#batch = undefined
   }
 
