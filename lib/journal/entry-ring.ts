@@ -54,7 +54,7 @@ export class EntryRing {
 
   get (seq: number): HeldEntry | undefined {
     if (seq < this.first || seq > this.top) return undefined
-    const slot = seq % this.#entries.length
+    const slot = this.#slotOf(seq)
     const entry = this.#entries[slot]
     if (entry === undefined) return undefined
     return { entry, textBefore: this.#figure(slot, 0), through: this.#figure(slot, 1), at: this.#figure(slot, 2) }
@@ -62,20 +62,20 @@ export class EntryRing {
 
   /** The same without what is kept beside it. */
   entryAt (seq: number): Entry | undefined {
-    return seq < this.first || seq > this.top ? undefined : this.#entries[seq % this.#entries.length]
+    return seq < this.first || seq > this.top ? undefined : this.#entries[this.#slotOf(seq)]
   }
 
   /** Of an entry that is held. */
-  textBefore (seq: number): number { return this.#figure(seq % this.#entries.length, 0) }
+  textBefore (seq: number): number { return this.#figure(this.#slotOf(seq), 0) }
 
   /** Of an entry that is held. */
-  throughAt (seq: number): number { return this.#figure(seq % this.#entries.length, 1) }
+  throughAt (seq: number): number { return this.#figure(this.#slotOf(seq), 1) }
 
   push (entry: Entry, textBefore: number, at: number): void {
-    if (this.size === this.#entries.length) this.#makeRoom()
+    if (this.size === this.#entries.length || this.size >= this.#limits.maxEntries) this.#makeRoom()
     this.through += sizeOf(entry)
     this.top = entry.seq
-    const slot = entry.seq % this.#entries.length
+    const slot = this.#slotOf(entry.seq)
     this.#entries[slot] = entry
     const figures = this.#figures
     figures[slot * FIGURES] = textBefore
@@ -86,8 +86,8 @@ export class EntryRing {
 
   /** Forgets entries written before `at`. */
   trimOlderThan (at: number): void {
-    if (this.size > 0 && this.#figure(this.first % this.#entries.length, 2) >= at) return
-    while (this.size > 0 && this.#figure(this.first % this.#entries.length, 2) < at) this.#trimOne()
+    if (this.size > 0 && this.#figure(this.#slotOf(this.first), 2) >= at) return
+    while (this.size > 0 && this.#figure(this.#slotOf(this.first), 2) < at) this.#trimOne()
     if (this.size > 0 || this.#entries.length === 0) return
     this.#entries = []
     this.#figures = []
@@ -98,20 +98,25 @@ export class EntryRing {
     while (this.first <= seq && this.size > 0) this.#trimOne()
   }
 
+  /** There are as many slots as some power of two: a division for each entry would be felt. */
+  #slotOf (seq: number): number {
+    return seq & (this.#entries.length - 1)
+  }
+
   #figure (slot: number, index: number): number {
     return this.#figures[slot * FIGURES + index] ?? NaN
   }
 
   #makeRoom (): void {
     if (this.size >= this.#limits.maxEntries) return this.#trimOne()
-    const length = Math.min(Math.max(8, this.size * 2), this.#limits.maxEntries)
+    const length = Math.max(8, this.#entries.length * 2)
     const entries = new Array<Entry | undefined>(length)
     // Filled with what is no integer, which makes V8 keep the numbers themselves in it.
     const figures = new Array<number>(length * FIGURES).fill(NaN)
     for (let seq = this.first; seq <= this.top; seq++) {
       const held = this.get(seq)
       if (held === undefined) continue
-      const slot = seq % length
+      const slot = seq & (length - 1)
       entries[slot] = held.entry
       figures[slot * FIGURES] = held.textBefore
       figures[slot * FIGURES + 1] = held.through
@@ -122,7 +127,7 @@ export class EntryRing {
   }
 
   #trimOne (): void {
-    const slot = this.first % this.#entries.length
+    const slot = this.#slotOf(this.first)
     const oldest = this.#entries[slot]
     this.#entries[slot] = undefined
     this.#forgotten = this.#figure(slot, 1)

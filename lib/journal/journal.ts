@@ -241,8 +241,9 @@ export interface TurnError {
 /**
  * Called when a reader has something to read.
  * @param isUrgent it is the end of a turn, or something that somebody waits to have read
+ * @param isMuch so much that it is best read before more is said
  */
-export type Wake = (isUrgent?: boolean) => void
+export type Wake = (isUrgent?: boolean, isMuch?: boolean) => void
 
 /** A reader's place in one turn. */
 export interface TurnCursor {

@@ -91,9 +91,13 @@ export class MemoryClaims {
   }
 }
 
+/** A chat is looked for and then added, and its turn may end right behind that. */
+let last = { keyText: '', turnId: '', id: '' }
+
 /** The key is a JSON array, which says itself where it ends. */
 function idOf (keyText: string, turnId: string): string {
-  return keyText + turnId
+  if (last.turnId !== turnId || last.keyText !== keyText) last = { keyText, turnId, id: keyText + turnId }
+  return last.id
 }
 
 interface Claim {

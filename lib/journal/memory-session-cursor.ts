@@ -1,4 +1,3 @@
-import type { HeldEntry } from './entry-ring.js'
 import type { Entry, SessionCursor, TurnView, Wake } from './journal.js'
 import { firstHeld, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
 import type { SessionLog } from './session-log.js'
@@ -46,10 +45,10 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     return entry
   }
 
-  wake (isUrgent: boolean): void {
+  wake (isUrgent: boolean, isMuch: boolean): void {
     if (!this.#isAsleep && !isUrgent) return
     this.#isAsleep = false
-    this.#wake(isUrgent)
+    this.#wake(isUrgent, isMuch)
   }
 
   view (turnId: string): TurnView | undefined {
@@ -79,9 +78,9 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
 
   #fromRing (): Entry | undefined {
     const { ring } = this.#log
-    for (let held = ring.get(this.seq + 1); held !== undefined; held = ring.get(this.seq + 1)) {
-      this.#pass(held)
-      if (this.isFor(held.entry.turnId)) return held.entry
+    for (let entry = ring.entryAt(this.seq + 1); entry !== undefined; entry = ring.entryAt(this.seq + 1)) {
+      this.#pass(entry)
+      if (this.isFor(entry.turnId)) return entry
     }
     return undefined
   }
@@ -90,27 +89,29 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
   #merged (first: Extract<Entry, { kind: 'text' }>, mergeUnits: number): Entry {
     const { ring } = this.#log
     let { content, seq } = first
-    for (let held = ring.get(this.seq + 1); held !== undefined; held = ring.get(this.seq + 1)) {
-      const { entry } = held
+    for (let entry = ring.entryAt(this.seq + 1); entry !== undefined; entry = ring.entryAt(this.seq + 1)) {
       if (this.isFor(entry.turnId)) {
         if (entry.kind !== 'text' || entry.turnId !== first.turnId || content.length + entry.content.length > mergeUnits) break
         content += entry.content
         seq = entry.seq
       }
-      this.#pass(held)
+      this.#pass(entry)
     }
     return { kind: 'text', content, turnId: first.turnId, seq }
   }
 
-  #pass ({ entry, textBefore, through }: HeldEntry): void {
+  /** An entry that the ring holds. */
+  #pass (entry: Entry): void {
+    const { ring } = this.#log
     this.seq = entry.seq
-    this.through = through
+    this.through = ring.throughAt(entry.seq)
     if (entry.turnId === undefined) return
     if (entry.turnId !== this.#turn?.chat.turnId) {
       // A chat that was withdrawn meanwhile has an end and no text: what is being told is another turn.
       if (entry.kind === 'end') return
       this.#turn = this.#log.find(entry.turnId)
     }
+    const textBefore = ring.textBefore(entry.seq)
     this.#textRead = entry.kind === 'text' ? textBefore + entry.content.length : textBefore
     // Else whoever only listens would hold on to the last answer, which the session has forgotten.
     if (entry.kind === 'end') this.#turn = undefined

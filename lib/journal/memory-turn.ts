@@ -72,14 +72,14 @@ export class MemoryTurn implements Run {
   }
 
   wakeCursors (): void {
-    for (const cursor of this.cursors) cursor.wake(true)
+    for (const cursor of this.cursors) cursor.wake(true, false)
   }
 
   /** See `Journal.pace`. */
   pace (halfRing: Distance): Promise<void> | undefined {
     if (!this.#isFastestBeyond(halfRing)) return undefined
     // Its readers may wait for more to come.
-    this.log.wake(this, true)
+    this.log.wake(this, true, true)
     this.#pausing ??= new Promise((resolve) => { this.#resume = resolve })
     return this.#pausing
   }
@@ -152,10 +152,10 @@ export class MemoryTurnCursor implements TurnCursor {
     this.through = through
   }
 
-  wake (isUrgent: boolean): void {
+  wake (isUrgent: boolean, isMuch: boolean): void {
     if (!this.#isAsleep && !isUrgent) return
     this.#isAsleep = false
-    this.#wake(isUrgent)
+    this.#wake(isUrgent, isMuch)
   }
 
   text (): string {
@@ -243,7 +243,7 @@ export interface TurnLog {
   readonly ring: EntryRing
   readonly cursors: ReadonlySet<SessionReader>
   keepEnded (turn: MemoryTurn): void
-  wake (turn: MemoryTurn, isUrgent?: boolean): void
+  wake (turn: MemoryTurn, isUrgent?: boolean, isMuch?: boolean): void
   /** A reader of one turn has read all that there is, up to that entry. */
   onRead (seq: number): void
 }
@@ -251,7 +251,7 @@ export interface TurnLog {
 /** A reader of a session, as far as the pace of a turn goes. */
 export interface SessionReader extends Place {
   isFor (turnId: string | undefined): boolean
-  wake (isUrgent: boolean): void
+  wake (isUrgent: boolean, isMuch: boolean): void
 }
 
 /** A place in the log: an entry, and the ring's size sum up to and including it. */

@@ -56,7 +56,7 @@ export function memorySessionStore (options: MemorySessionStoreOptions = {}): Me
   return new MemoryStore(options, false)
 }
 
-/** The same for sessions whose turns come once: what was said in an earlier one is not looked for when something is appended. */
+/** The same for sessions to which each message is appended once: it is not looked for among those that are there. */
 export function unsharedSessionStore (options: MemorySessionStoreOptions = {}): MemorySessionStore {
   return new MemoryStore(options, true)
 }
@@ -68,7 +68,7 @@ class MemoryStore implements MemorySessionStore {
   readonly #maxBytes: number
   readonly #maxIdleMs: number
   readonly #clock: Clock
-  readonly #turnsAreNew: boolean
+  readonly #messagesAreNew: boolean
   readonly #tag = crypto.randomUUID()
   readonly #entryByKey = new Map<string, Entry>()
   readonly #listByKey = new Map<string, SessionList>()
@@ -77,8 +77,8 @@ class MemoryStore implements MemorySessionStore {
   #made = 0
   #closed = false
 
-  constructor (options: MemorySessionStoreOptions, turnsAreNew: boolean) {
-    this.#turnsAreNew = turnsAreNew
+  constructor (options: MemorySessionStoreOptions, messagesAreNew: boolean) {
+    this.#messagesAreNew = messagesAreNew
     const bounds = boundsOf('a memory session store', DEFAULT_BOUNDS, options, ['clock'])
     this.#maxSessions = bounds.maxSessions
     this.#maxMessagesPerSession = bounds.maxMessagesPerSession
@@ -181,7 +181,7 @@ class MemoryStore implements MemorySessionStore {
 
   #open (key: SessionKey): Entry {
     const keyText = sessionKeyText(key)
-    const session = new MemorySession(key, this.#newId(), this.#turnsAreNew)
+    const session = new MemorySession(key, this.#newId(), this.#messagesAreNew)
     const entry: Entry = { keyText, session, list: this.#openList(key), touchedAt: 0, older: undefined, newer: undefined, rank: 0 }
     this.#entryByKey.set(keyText, entry)
     this.#touch(entry, this.#clock.now())

@@ -23,13 +23,13 @@ export class MemorySession implements Ordered<MemorySession> {
   /** Where that is in the messages: before it there is nothing. */
   #head = 0
   #messages: Array<Kept | undefined> = []
-  /** The first message of each turn, which leads to the others; none where no turn comes twice. */
+  /** The first message of each turn, which leads to the others; none where no message comes twice. */
   readonly #firstByTurn: Map<string, Kept> | undefined
 
-  /** @param turnsAreNew no message of an earlier turn will come again */
-  constructor (key: SessionKey, id: string, turnsAreNew: boolean) {
+  /** @param messagesAreNew no message will come again: none is looked for */
+  constructor (key: SessionKey, id: string, messagesAreNew: boolean) {
     this.id = id
-    this.#firstByTurn = turnsAreNew ? undefined : new Map()
+    this.#firstByTurn = messagesAreNew ? undefined : new Map()
     this.sessionId = key.sessionId
     this.bytes = emptySessionBytes(key)
   }
@@ -39,8 +39,7 @@ export class MemorySession implements Ordered<MemorySession> {
   }
 
   has ({ turnId, role }: SessionMessage): boolean {
-    if (this.#firstByTurn === undefined) return this.#newestHas(turnId, role)
-    let kept = this.#firstByTurn.get(turnId)
+    let kept = this.#firstByTurn?.get(turnId)
     while (kept !== undefined && kept.role !== role) kept = kept.next
     return kept !== undefined
   }
@@ -61,10 +60,11 @@ export class MemorySession implements Ordered<MemorySession> {
       this.#messages = this.#messages.slice(this.#head)
       this.#head = 0
     }
-    // The oldest of the session is the oldest of its turn.
-    if (kept.next === undefined) this.#firstByTurn?.delete(kept.turnId)
-    else this.#firstByTurn?.set(kept.turnId, kept.next)
     this.bytes -= kept.bytes
+    if (this.#firstByTurn === undefined) return
+    // The oldest of the session is the oldest of its turn.
+    if (kept.next === undefined) this.#firstByTurn.delete(kept.turnId)
+    else this.#firstByTurn.set(kept.turnId, kept.next)
   }
 
   page ({ limit, before }: PageRequest): MessagePage {
@@ -85,13 +85,6 @@ export class MemorySession implements Ordered<MemorySession> {
     const messages: SessionMessage[] = []
     for (let kept = this.#firstByTurn.get(turnId); kept !== undefined; kept = kept.next) messages.push(messageOf(kept))
     return messages
-  }
-
-  #newestHas (turnId: string, role: SessionMessage['role']): boolean {
-    for (let i = this.#messages.length - 1; this.#messages[i]?.turnId === turnId; i--) {
-      if (this.#messages[i]?.role === role) return true
-    }
-    return false
   }
 
   #index (kept: Kept): void {

@@ -45,7 +45,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
   /** Settles when the answer has begun or its client is gone, and rejects with the refusal that is the answer instead. */
   start (): Promise<void> {
     this.#outbox.add(this)
-    this.#turn.start((isUrgent) => { this.#outbox.wake(isUrgent) }).catch((err: unknown) => { this.#refuse(toError(err)) })
+    this.#turn.start((isUrgent, isMuch) => { this.#outbox.wake(isUrgent, isMuch) }).catch((err: unknown) => { this.#refuse(toError(err)) })
     return new Promise((resolve, reject) => {
       this.#onBegun = resolve
       this.#onRefused = reject

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-import type { Entry } from '../journal/journal.js'
+import type { Entry, Wake } from '../journal/journal.js'
 import type { ChatFrame } from '../protocol/client-frames.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import { TURN_STARTED } from '../protocol/names.js'
@@ -47,7 +47,7 @@ export class CompletionTurn {
    * @param wake called when there is something new
    * @throws Refusal (rejects); it is closed all the same by `close`
    */
-  async start (wake: (isUrgent?: boolean) => void): Promise<void> {
+  async start (wake: Wake): Promise<void> {
     const { engine, clock } = this.#tools
     const { chat, given } = this.#ask
     await askPermission(chat, this.#identity, this.#tools)

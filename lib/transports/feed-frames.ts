@@ -1,38 +1,37 @@
 import type { Entry, OpenTurn, TurnEnd } from '../journal/journal.js'
-import { encode, encodeEvent, encodeTrackedPiece, errorFrame, NOT_DONE, streamHead, trackedTail } from '../protocol/encode.js'
+import { encode, encodeEvent, encodeTrackedPiece, errorFrame, NOT_DONE, trackedTail } from '../protocol/encode.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import { bytesOf, type FrameBatch } from './frame-bytes.js'
+import { streamHeadOf, type StreamHead } from './stream-head.js'
 
 /** What a feed's frames look like: those of plain answers, and after their fields `id`, `sessionId` and `seq`. */
 export class FeedFrames {
   readonly #agentId: string
   readonly #sessionId: string
-  readonly #head: string
+  readonly #head: StreamHead
   // Most frames are pieces of the turn that the piece before was of.
   #turnId = ''
   #tail = ''
-  #headBytes: Uint8Array | undefined
   #tailBytes: Uint8Array | undefined
 
   constructor ({ agentId, sessionId }: SessionKey) {
     this.#agentId = agentId
     this.#sessionId = sessionId
-    this.#head = streamHead(agentId)
+    this.#head = streamHeadOf(agentId)
   }
 
   piece ({ content, turnId = '', seq }: EntryOf<'text'>): string {
     this.#enterTurn(turnId)
-    return encodeTrackedPiece(this.#head, content, this.#tail, seq)
+    return encodeTrackedPiece(this.#head.text, content, this.#tail, seq)
   }
 
   /** Adds the frame of an entry, as bytes. */
   write (batch: FrameBatch, entry: SharedEntry): void {
     if (entry.kind !== 'text') return batch.text(entry.kind === 'message' ? this.message(entry) : this.event(entry))
     this.#enterTurn(entry.turnId ?? '')
-    this.#headBytes ??= bytesOf(`${this.#head}"`)
     this.#tailBytes ??= bytesOf(`"${NOT_DONE}${this.#tail}`)
-    batch.piece(this.#headBytes, entry.content, this.#tailBytes, entry.seq)
+    batch.piece(this.#head.bytes, entry.content, this.#tailBytes, entry.seq)
   }
 
   message ({ content, turnId = '', seq }: EntryOf<'message'>): string {

@@ -180,8 +180,10 @@ export class Feed implements FrameSource {
     }
     this.#follower = follower
     follower.narrow(this.#turns())
-    const open = new Set(turns.map(({ chat }) => chat.turnId))
-    this.#open = this.#isWhole ? open : new Set([...open].filter((turnId) => this.own.has(turnId)))
+    const open = new Set<string>()
+    for (const { chat } of turns) open.add(chat.turnId)
+    this.#open = open
+    if (!this.#isWhole) for (const turnId of open) if (!this.own.has(turnId)) open.delete(turnId)
     // What has ended behind the reader's back is in the history.
     if (!recovered) for (const turnId of this.own) if (!open.has(turnId)) this.#finish(turnId)
     return true
@@ -243,10 +245,11 @@ export class Feed implements FrameSource {
 
   #write (entry: Entry, batch: FrameBatch): string | typeof LOST | typeof WRITTEN | undefined {
     if (entry.kind === 'end') return this.#endFrame(entry)
-    if (entry.kind === 'text' && this.#joined.has(entry.turnId ?? '')) return undefined
-    this.#seeOpen(entry)
-    if (this.#tools.shared === undefined) this.frames.write(batch, entry)
-    else this.#tools.shared.write(batch, entry)
+    if (entry.kind !== 'text') this.#seeOpen(entry)
+    else if (this.#joined.size > 0 && this.#joined.has(entry.turnId ?? '')) return undefined
+    const { shared } = this.#tools
+    if (shared?.isShared === true) shared.write(batch, entry)
+    else this.frames.write(batch, entry)
     return WRITTEN
   }
 

@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-
 import { andFinally, andThen, attempt, type Awaitable } from '../awaitable.js'
 import type { EndedTurn, Position, TurnView } from '../journal/journal.js'
 import { bodyHash } from '../protocol/body-hash.js'
@@ -9,6 +7,7 @@ import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import type { Chat, Engine, StartedOnce } from '../turns/engine.js'
+import { newTurnId } from '../turns/turn-id.js'
 import { Feed } from './feed.js'
 import type { Identity } from './identity.js'
 import type { FrameOutlet } from './outbox.js'
@@ -124,7 +123,7 @@ export class Feeds {
   plainChat (frame: ChatFrame, key: SessionKey, plain: PlainWays): void {
     this.#ask(key, undefined, async (feed) => {
       if (!feed.isWhole) return plain.start()
-      const started = await this.#start(this.#chatOf(frame, key, randomUUID()), feed, frame.stream !== false)
+      const started = await this.#start(this.#chatOf(frame, key, newTurnId()), feed, frame.stream !== false)
       if (!started.accepted && started.code !== undefined) plain.refuse(started.code, extraOf(started))
     })
   }
@@ -189,6 +188,7 @@ export class Feeds {
   #leave (text: string, position: Position): void {
     this.#leftAt.delete(text)
     this.#leftAt.set(text, position)
+    if (this.#leftAt.size <= MAX_LEFT) return
     for (const oldest of this.#leftAt.keys()) {
       if (this.#leftAt.size <= MAX_LEFT) break
       this.#leftAt.delete(oldest)
@@ -296,7 +296,7 @@ export class Feeds {
     if (feed === undefined) {
       feed = new Feed(key, {
         engine,
-        wake: (isUrgent) => { outbox.wake(isUrgent) },
+        wake: (isUrgent, isMuch) => { outbox.wake(isUrgent, isMuch) },
         shared: sharedFrames?.open(key),
         onTurnDone: () => { this.#turns-- },
         onFailure

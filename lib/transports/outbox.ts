@@ -1,8 +1,10 @@
 import { performance } from 'node:perf_hooks'
 
 import type { Clock } from '../clock.js'
+import { closeBatch, mayOpenBatch, openBatch } from './batch-pool.js'
 import type { Coalescer } from './coalescer.js'
-import { FrameBatch, frameBytes } from './frame-bytes.js'
+import { frameBytes, type FrameBatch } from './frame-bytes.js'
+import { pumpSoon } from './pump-queue.js'
 import type { ChannelSocket } from './socket.js'
 
 /** Said in place of a frame: the peer can no longer be told what comes next. */
@@ -38,13 +40,6 @@ const BEHIND_AFTER_MS = 20
 const FRAMES_IN_TURN = 32
 /** A batch of so many bytes is written, whatever follows. */
 const BATCH_BYTES = 64 * 1024
-/** Each has a slab of its own: what many connections have said at once is not kept for the next time. */
-const MAX_IDLE_BATCHES = 32
-/** Batches that nobody fills at the moment: they are filled one after another. */
-const idleBatches: FrameBatch[] = []
-/** Of those that are being filled: what more connections are answered in one run of the event loop leaves by itself. */
-const MAX_OPEN_BATCHES = 64
-let openBatches = 0
 
 /**
  * Sends what a connection's sources have, as fast as its socket takes it: the sources hold a position and no queue, so
@@ -59,7 +54,7 @@ export class Outbox {
   readonly #events: OutboxEvents
   readonly #sources: FrameSource[] = []
   readonly #coalescer: Coalescer | undefined
-  #pumping: 'not' | 'soon' | 'next tick' = 'not'
+  #pumping: 'not' | 'later' | 'soon' = 'not'
   #writtenAt = -Infinity
   /** What is being filled, where the socket takes bytes. */
   #batch: FrameBatch | undefined
@@ -100,23 +95,31 @@ export class Outbox {
   /**
    * What comes in one run of the event loop leaves in one write, and so does what follows a write closely.
    * @param isUrgent nothing more is waited for
+   * @param isMuch it leaves at once, while what was said is still in the processor's cache
    */
-  wake (isUrgent = false): void {
-    if (this.#pumping === 'next tick' || this.#blockedAt !== undefined || this.#isClosed) return
+  wake (isUrgent = false, isMuch = false): void {
+    if (this.#blockedAt !== undefined || this.#isClosed) return
+    if (isMuch) return this.#pumpNext()
+    if (this.#pumping === 'soon') return
     if (!isUrgent) {
-      if (this.#pumping === 'soon') return
+      if (this.#pumping === 'later') return
       if (this.#coalescer?.takes(this, this.#writtenAt) === true) {
-        this.#pumping = 'soon'
+        this.#pumping = 'later'
         return
       }
     }
     this.#pumpSoon()
   }
 
-  #pumpSoon (): void {
-    if (this.#pumping === 'next tick') return
-    this.#pumping = 'next tick'
+  #pumpNext (): void {
+    this.#pumping = 'soon'
     process.nextTick(pump, this)
+  }
+
+  #pumpSoon (): void {
+    if (this.#pumping === 'soon') return
+    this.#pumping = 'soon'
+    pumpSoon(this)
   }
 
   /** Takes nothing from the sources until `release` was called as often: an answer has to go before what they have. */
@@ -133,7 +136,7 @@ export class Outbox {
   reply (frame: string): void {
     if (this.#isClosed) return
     if (!this.#socket.isDirect) return this.#send(frame)
-    if (this.#batch === undefined && openBatches >= MAX_OPEN_BATCHES) return this.replyBytes(frameBytes(frame))
+    if (this.#batch === undefined && !mayOpenBatch()) return this.replyBytes(frameBytes(frame))
     const batch = this.#openBatch()
     const before = batch.size
     batch.text(frame)
@@ -187,10 +190,10 @@ export class Outbox {
     this.#drain()
   }
 
-  /** Called by the next tick after a `wake`, or when what follows had its time to come. */
+  /** Called soon after a `wake`, or when what follows had its time to come. */
   pump (): void {
+    if (this.#pumping === 'not' || this.#isClosed) return
     this.#pumping = 'not'
-    if (this.#isClosed) return
     if (this.#blockedAt !== undefined || this.#holds > 0) return this.sendReplies()
     this.#drain()
     this.#events.onPumped()
@@ -198,7 +201,7 @@ export class Outbox {
 
   /** Called when the time to wait is over; what was urgent has been sent meanwhile. */
   pumpIfWaiting (): void {
-    if (this.#pumping === 'soon') this.pump()
+    if (this.#pumping === 'later') this.pump()
   }
 
   #drain (): void {
@@ -224,18 +227,14 @@ export class Outbox {
   }
 
   #openBatch (): FrameBatch {
-    if (this.#batch === undefined) {
-      this.#batch = idleBatches.pop() ?? new FrameBatch()
-      openBatches++
-    }
+    this.#batch ??= openBatch()
     return this.#batch
   }
 
   /** Whoever has closed the connection meanwhile has closed this too. */
   #closeBatch (): void {
     if (this.#batch === undefined) return
-    openBatches--
-    if (idleBatches.length < MAX_IDLE_BATCHES) idleBatches.push(this.#batch)
+    closeBatch(this.#batch)
     this.#batch = undefined
   }
 
@@ -261,7 +260,7 @@ export class Outbox {
   }
 
   #drainSafely (): void {
-    // In the next tick a failure would end the process.
+    // Whoever pumps has others to pump, and nobody to tell: a failure would end the process.
     try {
       this.#drainAll()
     } catch (err) {

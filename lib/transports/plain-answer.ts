@@ -1,9 +1,10 @@
 import type { Entry, TurnEnd } from '../journal/journal.js'
-import { encode, encodeStreamPiece, errorFrame, NOT_DONE, streamHead } from '../protocol/encode.js'
+import { encode, encodeStreamPiece, errorFrame, NOT_DONE } from '../protocol/encode.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
 import type { TurnFollower } from '../turns/follow.js'
 import { bytesOf, type FrameBatch } from './frame-bytes.js'
 import { LOST, WRITTEN, type FrameSource } from './outbox.js'
+import { streamHeadOf, type StreamHead } from './stream-head.js'
 
 const PIECE_TAIL = bytesOf(`"${NOT_DONE}}`)
 
@@ -16,14 +17,14 @@ export class PlainAnswer {
   /** Called when a refusal has been told. */
   onTold: (() => void) | undefined
   readonly #agentId: string
-  readonly #head: Head | undefined
+  readonly #head: StreamHead | undefined
   #follower: TurnFollower | undefined
   #refusal: string | undefined
 
   /** @param isStreamed whether text comes as it is written, or joined at the end */
   constructor (agentId: string, isStreamed: boolean) {
     this.#agentId = agentId
-    this.#head = isStreamed ? headOf(agentId) : undefined
+    this.#head = isStreamed ? streamHeadOf(agentId) : undefined
   }
 
   /** The chat was accepted: this is its turn. */
@@ -77,7 +78,7 @@ export class PlainAnswer {
       return encode(errorFrame(error.code, { agentId: this.#agentId, done: true, text: error.text }))
     }
     if (content !== undefined) return this.#message('message', content, true)
-    return this.#head === undefined ? this.#message('message', text, true) : this.#head.end
+    return this.#head === undefined ? this.#message('message', text, true) : endOf(this.#agentId)
   }
 
   #message (type: 'message', content: string, done: boolean): string {
@@ -85,25 +86,10 @@ export class PlainAnswer {
   }
 }
 
-/** What the pieces of an agent's answers begin with, and the frame behind the last. */
-class Head {
-  readonly agentId: string
-  readonly text: string
-  readonly bytes: Uint8Array
-  readonly end: string
+/** The frame behind the last piece of an agent's answers: that of the answer before is mostly that of the next. */
+let lastEnd = { agentId: '', text: '' }
 
-  constructor (agentId: string) {
-    this.agentId = agentId
-    this.text = streamHead(agentId)
-    this.bytes = bytesOf(`${this.text}"`)
-    this.end = encode({ type: 'stream', agentId, content: '', done: true })
-  }
-}
-
-/** That of the answer before is mostly that of the next. */
-let lastHead = new Head('')
-
-function headOf (agentId: string): Head {
-  if (lastHead.agentId !== agentId) lastHead = new Head(agentId)
-  return lastHead
+function endOf (agentId: string): string {
+  if (lastEnd.agentId !== agentId) lastEnd = { agentId, text: encode({ type: 'stream', agentId, content: '', done: true }) }
+  return lastEnd.text
 }

@@ -7,6 +7,7 @@ import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Wake } from '../journal/journal.js'
 import type { Chat, Engine, Started } from '../turns/engine.js'
+import { newTurnId } from '../turns/turn-id.js'
 import type { Identity } from './identity.js'
 import type { FrameOutlet } from './outbox.js'
 import { PlainAnswer } from './plain-answer.js'
@@ -41,7 +42,7 @@ export class PlainChats {
 
   constructor (tools: PlainChatTools) {
     this.#tools = tools
-    this.#wake = (isUrgent) => { tools.outbox.wake(isUrgent) }
+    this.#wake = (isUrgent, isMuch) => { tools.outbox.wake(isUrgent, isMuch) }
   }
 
   /** Chats that have not been answered to their end. */
@@ -59,15 +60,17 @@ export class PlainChats {
   /** Nothing is being answered. */
   get isIdle (): boolean { return this.unanswered === 0 }
 
-  /** @param inOrder runs what it is given after what was asked of the session before */
-  start (frame: ChatFrame, agentId: string, inOrder = this.#tools.inOrder): void {
-    const { identity: { owner, context }, hasRoom, onRequest, retryAfterMs } = this.#tools
+  /**
+   * @param named the session that it goes to; without it, the connection's own
+   * @param inOrder runs what it is given after what was asked of the session before
+   */
+  start (frame: ChatFrame, agentId: string, named?: SessionKey, inOrder = this.#tools.inOrder): void {
+    const { identity: { context }, hasRoom, onRequest, retryAfterMs } = this.#tools
     if (!hasRoom()) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
-    const { sessionId } = frame
     const chat = {
-      key: sessionId === undefined ? this.#ownSession(agentId) : { owner, agentId, sessionId },
-      isNamed: sessionId !== undefined,
-      turnId: randomUUID(),
+      key: named ?? this.#ownSession(agentId),
+      isNamed: named !== undefined,
+      turnId: newTurnId(),
       message: frame.message,
       metadata: frame.metadata,
       context,

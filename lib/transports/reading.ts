@@ -64,7 +64,7 @@ export class Reading implements OutboxEvents {
       outbox: {
         add: (source) => { this.#add(source) },
         remove: (source) => { this.#remove(source) },
-        wake: (isUrgent) => { this.#outbox.wake(isUrgent) },
+        wake: (isUrgent, isMuch) => { this.#outbox.wake(isUrgent, isMuch) },
         hold: () => { this.#outbox.hold() },
         release: () => { this.#outbox.release() }
       },

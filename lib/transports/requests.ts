@@ -74,6 +74,8 @@ export class Requests {
   readonly #handling = new Set<AbortController>()
   /** Answers that may hold a whole text are made one after another. */
   #lastLarge: Promise<unknown> | undefined
+  /** Most frames of a connection are about the session of the frame before. */
+  #lastKey: SessionKey | undefined
   /** The peer has used a frame that plain clients do not know. */
   isBeyondPlain = false
 
@@ -171,10 +173,10 @@ export class Requests {
     }
     const key = this.#key(frame.agentId, sessionId)
     if (id !== undefined) return this.#feeds.chat({ ...frame, id }, key)
-    if (!this.#feeds.followsAll(key)) return this.#chats.start(frame, agentId)
+    if (!this.#feeds.followsAll(key)) return this.#chats.start(frame, agentId, key)
     this.#feeds.plainChat(frame, key, {
       // In its place: what came after it waits for this.
-      start: () => { this.#chats.start(frame, agentId, (_, task) => { void task() }) },
+      start: () => { this.#chats.start(frame, agentId, key, (_, task) => { void task() }) },
       refuse: (code, extra) => { this.#chats.refuse(agentId, code, extra) }
     })
   }
@@ -313,7 +315,10 @@ export class Requests {
   }
 
   #key (agentId: string | undefined, sessionId: string): SessionKey {
-    return { owner: this.#asker.identity.owner, agentId: this.#agentId(agentId), sessionId }
+    const id = this.#agentId(agentId)
+    const last = this.#lastKey
+    if (last !== undefined && last.sessionId === sessionId && last.agentId === id) return last
+    return this.#lastKey = { owner: this.#asker.identity.owner, agentId: id, sessionId }
   }
 
   #agentId (named: string | undefined): string {

@@ -51,21 +51,23 @@ export class SharedFrames {
 /** What the readers of one session are told, encoded once for all of them. */
 export class SessionFrames {
   readers = 0
-  readonly #frames: FeedFrames
+  readonly #key: SessionKey
+  #frames: FeedFrames | undefined
   readonly #tools: SessionFramesTools
   /** By `seq`, and so the newest ones. */
   readonly #kept: Array<KeptFrame | undefined> = []
   #keptBytes = 0
 
   constructor (key: SessionKey, tools: SessionFramesTools) {
-    this.#frames = new FeedFrames(key)
+    this.#key = key
     this.#tools = tools
   }
 
+  /** Who reads alone has nobody to share with. */
+  get isShared (): boolean { return this.readers > 1 }
+
   /** Adds the frame of an entry. */
   write (batch: FrameBatch, entry: SharedEntry): void {
-    // Who reads alone has nobody to share with.
-    if (this.readers < 2) return this.#frames.write(batch, entry)
     const kept = this.#kept[entry.seq % MAX_FRAMES]
     batch.borrow(kept?.entry === entry ? kept.bytes : this.#keep(entry))
   }
@@ -82,6 +84,7 @@ export class SessionFrames {
   }
 
   #keep (entry: SharedEntry): Buffer {
+    this.#frames ??= new FeedFrames(this.#key)
     const bytes = this.#tools.make(this.#frames, entry)
     this.#keptBytes += bytes.length
     if (this.#keptBytes > MAX_BYTES) this.forget()

@@ -17,9 +17,9 @@ export class SessionFollower {
   readonly #cursor: SessionCursor
   readonly #wake: Wake
   readonly #onClose: (follower: SessionFollower) => void
-  /** Ends of which the journal could not be told, by turn. */
-  readonly #unwrittenEnds = new Map<string, TurnEnd>()
-  readonly #told = new Set<string>()
+  /** Ends of which the journal could not be told, by turn. Hardly ever there are any. */
+  #unwrittenEnds: Map<string, TurnEnd> | undefined
+  #told: Set<string> | undefined
 
   constructor (cursor: SessionCursor, wake: Wake, onClose: (follower: SessionFollower) => void) {
     this.#cursor = cursor
@@ -43,11 +43,13 @@ export class SessionFollower {
       if (entry === undefined) return this.#unwritten()
       if (entry === 'lost' || entry.turnId === undefined) return entry
       // What a journal that was away tells of a turn after its end was told without it.
-      if (entry.kind !== 'end' && this.#told.has(entry.turnId)) continue
-      if (entry.kind !== 'end') return entry
-      this.#unwrittenEnds.delete(entry.turnId)
+      if (entry.kind !== 'end') {
+        if (this.#told?.has(entry.turnId) === true) continue
+        return entry
+      }
+      this.#unwrittenEnds?.delete(entry.turnId)
       // A journal that failed to say that it had written the end has one too.
-      if (!this.#told.delete(entry.turnId)) return entry
+      if (this.#told?.delete(entry.turnId) !== true) return entry
     }
   }
 
@@ -64,7 +66,8 @@ export class SessionFollower {
   /** Tells the end of a turn whose journal failed: its readers still get one. */
   endUnwritten (turnId: string, end: TurnEnd): void {
     // Its reader may have been told before: by the journal, which failed to say that it had written the end, or by us.
-    if (!this.#isFor(turnId) || this.#told.has(turnId) || this.#cursor.view(turnId)?.end !== undefined) return
+    if (!this.#isFor(turnId) || this.#told?.has(turnId) === true || this.#cursor.view(turnId)?.end !== undefined) return
+    this.#unwrittenEnds ??= new Map()
     this.#unwrittenEnds.set(turnId, end)
     this.#wake(true)
   }
@@ -79,11 +82,14 @@ export class SessionFollower {
   }
 
   #unwritten (): Entry | undefined {
-    for (const [turnId, end] of this.#unwrittenEnds) {
-      this.#unwrittenEnds.delete(turnId)
+    const unwritten = this.#unwrittenEnds
+    if (unwritten === undefined) return undefined
+    const told = this.#told ??= new Set()
+    for (const [turnId, end] of unwritten) {
+      unwritten.delete(turnId)
       if (!this.#isFor(turnId)) continue
-      this.#told.add(turnId)
-      for (const oldest of this.#told) if (this.#told.size > MAX_TOLD) this.#told.delete(oldest)
+      told.add(turnId)
+      for (const oldest of told) if (told.size > MAX_TOLD) told.delete(oldest)
       return { kind: 'end', end, turnId, seq: this.seq }
     }
     return undefined

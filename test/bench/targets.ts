@@ -25,10 +25,12 @@ export interface TargetReport {
 
 /** The processors are divided: one for the target that is measured, one for the load. */
 const [TARGETS_CPU, LOAD_CPU] = [0, 1]
+/** Asked once: of a process that keeps to one processor the answer is 1. */
+const HAS_TWO = availableParallelism() > 1
 
 /** Keeps this process to its own processor; answers whether that was possible. */
 export function pinLoad (): boolean {
-  return availableParallelism() > 1 && pin(process.pid, LOAD_CPU)
+  return pin(process.pid, LOAD_CPU)
 }
 
 export async function startTarget (config: Partial<TargetConfig> & Pick<TargetConfig, 'kind'>): Promise<Target> {
@@ -85,5 +87,5 @@ async function replyOf<T> (child: ChildProcess): Promise<T> {
 }
 
 function pin (pid: number, cpu: number): boolean {
-  return availableParallelism() > 1 && spawnSync('taskset', ['-acp', `${cpu}`, `${pid}`], { stdio: 'ignore' }).status === 0
+  return HAS_TWO && spawnSync('taskset', ['-acp', `${cpu}`, `${pid}`], { stdio: 'ignore' }).status === 0
 }

@@ -74,7 +74,7 @@ function makeOutbox (highWaterBytes = 1_000, coalesceMs?: number) {
   return { socket, events, outbox }
 }
 
-const nextTick = (): Promise<void> => new Promise((resolve) => { process.nextTick(resolve) })
+const soon = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
 
 t.test('replies and what sources have leave in one write, each in its order', async (t) => {
   const { socket, events, outbox } = makeOutbox()
@@ -83,7 +83,7 @@ t.test('replies and what sources have leave in one write, each in its order', as
   outbox.reply('ack')
   source.frames.push('b')
   t.strictSame([socket.writes, outbox.pendingReplyBytes], [[], 5])
-  await nextTick()
+  await soon()
   t.strictSame([socket.writes, events.pumped], [[['ack', 'a', 'b']], 1])
   t.strictSame([outbox.pendingReplyBytes, events.replies], [5, 0])
   socket.take()
@@ -96,16 +96,16 @@ t.test('a reply leaves also while the sources are held, or the socket is full', 
   outbox.hold()
   outbox.add(source)
   outbox.reply('1')
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes, [['1']])
   outbox.release()
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes, [['1'], ['0123456789']])
   outbox.reply('2')
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes.slice(2), [['2']])
   socket.take()
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes.slice(3), [['next']])
 })
 
@@ -120,7 +120,7 @@ t.test('bytes that are ready leave at once when they are alone, else behind what
   outbox.replyBytes(pong)
   outbox.replyBytes(pong)
   t.equal(outbox.pendingReplyBytes, 5 + 3 + 3)
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes, [['p'], ['ack', 'p', 'p']])
   socket.take()
   t.equal(outbox.pendingReplyBytes, 0)
@@ -130,10 +130,10 @@ t.test('a large batch is written before it is whole, and no more of it than the 
   const { socket, outbox } = makeOutbox(130_000)
   const source = new Source(...Array.from({ length: 40 }, () => 'x'.repeat(10_000)))
   outbox.add(source)
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes.map(({ length }) => length), [7, 6])
   socket.take()
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes.map(({ length }) => length), [7, 6, 7, 6])
 })
 
@@ -144,12 +144,12 @@ t.test('a socket that takes nothing is full also when there is only a little to 
   for (let i = 0; i < 100; i++) {
     source.frames.push('x'.repeat(10))
     outbox.wake()
-    await nextTick()
+    await soon()
   }
   t.equal(socket.bufferedBytes, 9 * 12)
   t.equal(source.frames.length, 91)
   socket.take()
-  await nextTick()
+  await soon()
   t.equal(source.frames.length, 82)
 })
 
@@ -157,7 +157,7 @@ t.test('what a source has told before it fails, or is lost, is sent', async (t) 
   for (const last of [new Error('boom'), LOST] as const) {
     const { socket, events, outbox } = makeOutbox()
     outbox.add(new Source('a', 'b', last))
-    await nextTick()
+    await soon()
     t.strictSame(socket.writes, [['a', 'b']])
     t.strictSame([events.failures.length, events.lost], last === LOST ? [0, 1] : [1, 0])
   }
@@ -172,14 +172,14 @@ t.test('a closed outbox writes nothing, and what was gathered is gone; replies c
   outbox.close()
   outbox.reply('never')
   outbox.replyBytes(Buffer.from([0x81, 0]))
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes, [['sent']])
 })
 
 t.test('flush writes all there is, however full the socket is', async (t) => {
   const { socket, outbox } = makeOutbox(10)
   outbox.add(new Source('0123456789', 'a', 'b'))
-  await nextTick()
+  await soon()
   t.equal(socket.writes.length, 1)
   outbox.flush()
   t.strictSame(socket.writes.flat(), ['0123456789', 'a', 'b'])
@@ -190,17 +190,17 @@ t.test('the first piece and an end leave at once, what follows a write closely w
   const { socket, outbox } = makeOutbox(1_000, 60_000)
   const source = new Source('first')
   outbox.add(source)
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes, [['first']], 'a lone piece is not delayed')
   for (const piece of ['second', 'third']) {
     source.frames.push(piece)
     outbox.wake()
-    await nextTick()
+    await soon()
   }
   t.equal(socket.writes.length, 1)
   source.frames.push('end')
   outbox.wake(true)
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes.slice(1), [['second', 'third', 'end']])
   outbox.pumpIfWaiting()
   t.equal(socket.writes.length, 2, 'whose time comes later finds nothing to do')
@@ -210,9 +210,9 @@ t.test('the first piece and an end leave at once, what follows a write closely w
 t.test('an answer keeps nothing waiting that comes by itself', async (t) => {
   const { socket, outbox } = makeOutbox(1_000, 60_000)
   outbox.reply('ack')
-  await nextTick()
+  await soon()
   outbox.add(new Source('first'))
-  await nextTick()
+  await soon()
   t.strictSame(socket.writes, [['ack'], ['first']])
 })
 
@@ -220,7 +220,7 @@ t.test('what waits leaves when its time is over', async (t) => {
   const { socket, outbox } = makeOutbox(1_000, 1)
   const source = new Source('first')
   outbox.add(source)
-  await nextTick()
+  await soon()
   source.frames.push('second')
   const waited = new Promise<void>((resolve) => {
     const write = socket.write.bind(socket)

@@ -90,10 +90,10 @@ t.test('a journal that nobody shares forgets what its reader has read; one that 
   t.end()
 })
 
-t.test('a store that nobody shares knows a message that comes twice at once, and finds those of a turn', (t) => {
+t.test('a store that nobody shares keeps what it is given, and finds that of a turn', (t) => {
   const store = unsharedSessionStore({ maxMessagesPerSession: 3 })
   const message = (turnId: string, role: 'user' | 'assistant') => ({ turnId, role, content: turnId, at: 1, complete: true })
-  for (const turnId of ['x', 'x', 'y']) store.append(KEY, [message(turnId, 'user'), message(turnId, 'assistant')])
+  for (const turnId of ['x', 'y']) store.append(KEY, [message(turnId, 'user'), message(turnId, 'assistant')])
   t.strictSame(store.messages(KEY, { limit: 9 }).messages, [message('x', 'assistant'), message('y', 'user'), message('y', 'assistant')])
   t.strictSame(store.turn(KEY, 'y'), [message('y', 'user'), message('y', 'assistant')])
   t.strictSame(store.turn(KEY, 'z'), [])

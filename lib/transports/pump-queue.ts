@@ -1,0 +1,26 @@
+/** What has frames to send. */
+export interface Pumped {
+  /** Must not throw. */
+  pump(): void
+}
+
+/** So many wait for the rest of what was read at most: with more connections in one run of the event loop nobody waits longer. */
+const MOST_DUE = 64
+let due: Pumped[] = []
+
+/**
+ * Pumps it as soon as what the event loop has read is handled: the writes of all connections then come one after another.
+ * Each between two frames that are handled, they find a peer on this machine asleep again, and waking it takes longer than
+ * the write: short turns were seen to cost a seventh less.
+ */
+export function pumpSoon (pumped: Pumped): void {
+  const count = due.push(pumped)
+  if (count === 1) setImmediate(pumpAll)
+  else if (count === MOST_DUE) process.nextTick(pumpAll)
+}
+
+function pumpAll (): void {
+  const all = due
+  due = []
+  for (const pumped of all) pumped.pump()
+}
