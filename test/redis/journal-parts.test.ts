@@ -568,7 +568,7 @@ t.test('a right that is given back twice, since the first answer was lost, lets 
   const link = new RedisLink('a test', await ioredisClient(t, server), { commandTimeoutMs: PATIENCE_MS })
   t.teardown(() => { link.close() })
   const [place, scripts] = [new RedisKeys('test:').session(S), redisScripts(SETTINGS)]
-  const run = async (name: keyof typeof scripts, ...args: string[]): Promise<unknown> => link.run(scripts[name], [place.base, place.claims], args)
+  const run = async (name: keyof typeof scripts, ...args: string[]) => link.run(scripts[name], [place.base, place.claims], args)
   const taken = await begin(journal) as unknown as { epoch: string, fence: string }
   await journal.offer(S, { turnId: 't2', message: '', acceptedAt: 1 }, TERMS)
   const [end, as] = ['{"finishReason":"stop"}', encodeEnded(STOP)]

@@ -226,7 +226,7 @@ class SharedJournal implements RedisJournal {
       if (answer[0] !== 'run') return undefined
       const [, chat, epoch, fence, seq, said] = answer
       const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], () => false, askedAt)
-      for (const { entry, seq } of decodeKept(said)) if (entry.kind === 'text') run.text.append(entry.content, seq)
+      run.resume(decodeKept(said))
       return run
     })
   }

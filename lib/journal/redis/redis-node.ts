@@ -68,7 +68,8 @@ export class RedisNode {
     this.#onWarning = options.onWarning ?? emitWarning
     this.ready = new Promise((resolve) => { this.#markReady = resolve })
     const keys = this.keys = new RedisKeys(options.prefix, isCluster ? CLUSTER_PARTS : 1)
-    const runner = this.#runner = new RedisScriptRunner(link, redisScripts({ ...bounds, idleMs: maxAgeMs, isSharded }), clock, (key) => keys.partOf(key))
+    const scripts = redisScripts({ ...bounds, idleMs: maxAgeMs, isSharded })
+    const runner = this.#runner = new RedisScriptRunner(link, scripts, clock, (key) => keys.partOf(key))
     const subscriber = this.#subscriber = redisSubscriber(client, {
       isSharded, connectTimeoutMs, onMessage: (channel, text) => { this.#hear(channel, text) }, onConnected: () => { this.#greet() }
     })
