@@ -90,6 +90,25 @@ t.test('replies and what sources have leave in one write, each in its order', as
   t.strictSame([outbox.pendingReplyBytes, events.replies], [0, 1])
 })
 
+t.test('what is much leaves in the next tick, also where it would have waited, and once', async (t) => {
+  const nextTick = (): Promise<void> => new Promise((resolve) => { process.nextTick(resolve) })
+  const { socket, events, outbox } = makeOutbox(1_000, 60_000)
+  const source = new Source('a')
+  outbox.add(source)
+  outbox.wake(true, true)
+  await nextTick()
+  t.strictSame([socket.writes, events.pumped], [[['a']], 1])
+  await soon()
+  t.equal(events.pumped, 1, 'what was due before has been sent')
+  source.frames.push('b')
+  outbox.wake()
+  await soon()
+  t.equal(socket.writes.length, 1, 'it waits for what may follow')
+  outbox.wake(true, true)
+  await nextTick()
+  t.strictSame(socket.writes.slice(1), [['b']])
+})
+
 t.test('a reply leaves also while the sources are held, or the socket is full', async (t) => {
   const { socket, outbox } = makeOutbox(10)
   const source = new Source('0123456789', 'next')
