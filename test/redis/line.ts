@@ -7,6 +7,7 @@ import type { Test } from 'tap'
 export class Line {
   readonly port: number
   readonly #sockets = new Set<Socket>()
+  #isMuted = false
   #isCut = false
 
   private constructor (port: number) {
@@ -24,8 +25,9 @@ export class Line {
           line.#sockets.delete(one)
           other.destroy()
         })
-        one.pipe(other)
       }
+      near.pipe(far)
+      far.on('data', (data) => { if (!line.#isMuted) near.write(data) })
       return undefined
     })
     await once(server.listen(0, '127.0.0.1'), 'listening')
@@ -44,7 +46,12 @@ export class Line {
     for (const socket of this.#sockets) socket.destroy()
   }
 
+  /** What is said gets through, and no answer comes back. */
+  mute (): void {
+    this.#isMuted = true
+  }
+
   mend (): void {
-    this.#isCut = false
+    this.#isCut = this.#isMuted = false
   }
 }
