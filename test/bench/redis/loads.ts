@@ -38,11 +38,14 @@ export interface Scale {
   slowlyMs: number
 }
 
+/** A turn that is paced takes so long at most. */
+const MAX_TURN_MS = 2_000
+
 /** Clients that talk to the node which runs their turns: how long the first piece takes, and how late each is. */
 export function pacedTurns ({ rate, turnRate, windowMs }: Pick<Scale, 'rate' | 'turnRate' | 'windowMs'>) {
   return async ({ kind, speaker, redis }: Target): Promise<Measured> => {
     const everyMs = 1_000 / turnRate
-    const asked: Asked = { pieces: Math.max(2, Math.round(Math.min(windowMs, 1_000) / everyMs)), ready: everyMs }
+    const asked: Asked = { pieces: Math.max(2, Math.round(Math.min(windowMs, MAX_TURN_MS) / everyMs)), ready: everyMs }
     const counter = new PieceCounter(true)
     const firsts: number[] = []
     let isOver = false
@@ -69,7 +72,7 @@ export function pacedTurns ({ rate, turnRate, windowMs }: Pick<Scale, 'rate' | '
       await elapse(index / clients.length * asked.pieces * everyMs)
       for (let id = 0; !isOver; id++) await turn(client, sessionId, id)
     })
-    await elapse(asked.pieces * everyMs * 1.5)
+    await elapse(asked.pieces * everyMs * 1.2)
     const [before, startedAt, pieces] = [await usageOf(redis), performance.now(), counter.pieces]
     counter.delays.length = firsts.length = 0
     await elapse(windowMs)

@@ -12,6 +12,7 @@ export interface Order {
   text: string
 }
 
+/** @param config `BENCH_NODE_OPTIONS=--cpu-prof` tells the processes to profile themselves */
 export async function startNode (config: NodeConfig): Promise<NodeProcess> {
   const child = fork(fileURLToPath(new URL('node.ts', import.meta.url)), [JSON.stringify(config)], {
     execArgv: ['--import=tsx', ...env['BENCH_NODE_OPTIONS']?.split(' ') ?? []],
@@ -54,7 +55,8 @@ export class NodeProcess {
   async stop (): Promise<void> {
     this.#isStopped = true
     const exited = once(this.#child, 'exit')
-    this.#child.kill(env['BENCH_NODE_OPTIONS'] === undefined ? 'SIGKILL' : 'SIGTERM')
+    // It ends by itself then, with its profile where one was asked for.
+    this.#child.disconnect()
     await exited
   }
 }
