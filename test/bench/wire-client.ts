@@ -16,10 +16,10 @@ export class WireClient {
   readonly #socket: Socket
   #rest: Buffer | undefined
 
-  static async connect (port: number): Promise<WireClient> {
+  static async connect (port: number, path = '/api/v1/ws'): Promise<WireClient> {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true })
     await once(socket, 'connect')
-    socket.write('GET /api/v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+    socket.write(`GET ${path} HTTP/1.1\r\n` + 'Host: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
       'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
     let head = ''
     while (!head.includes(HEADER_END)) head += String((await once(socket, 'data'))[0])
@@ -79,7 +79,11 @@ export class WireClient {
 
 /** A client's frame, its mask all zeros. */
 export function textFrame (frame: object): Buffer {
-  return frameOf(TEXT, Buffer.from(JSON.stringify(frame)))
+  return rawFrame(JSON.stringify(frame))
+}
+
+export function rawFrame (text: string): Buffer {
+  return frameOf(TEXT, Buffer.from(text))
 }
 
 function frameOf (opcode: number, payload: Buffer): Buffer {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { env } from 'node:process'
 
 import type { Test } from 'tap'
 
@@ -15,6 +16,8 @@ export interface RedisServerOptions {
   settings?: RedisSettings | undefined
 }
 
+/** Another build to test against, such as that of Valkey: `REDIS_SERVER=/path/to/valkey-server npx tap test/redis`. */
+const PROGRAM = env['REDIS_SERVER'] ?? 'redis-server'
 const READY = /Ready to accept connections/
 const PORT_TAKEN = /Address already in use|bind: |Failed listening/
 /** What a server has printed is kept for the error of one that does not start. */
@@ -64,7 +67,7 @@ export class RedisServer {
   async launch (): Promise<void> {
     if (this.#child !== undefined) throw new Error('this server runs already')
     // By setpriv the kernel kills the server when its parent dies, even by SIGKILL.
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'redis-server', ...this.#arguments()], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', PROGRAM, ...this.#arguments()], { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     child.once('exit', () => { if (this.#child === child) this.#child = undefined })
     await ready(child)
@@ -114,7 +117,7 @@ function ready (child: ChildProcess): Promise<void> {
     child.stderr?.setEncoding('utf8').on('data', look)
     child.once('error', reject)
     child.once('close', (code) => {
-      const why = `redis-server ended with ${code ?? 'a signal'}: ${printed}`
+      const why = `${PROGRAM} ended with ${code ?? 'a signal'}: ${printed}`
       reject(PORT_TAKEN.test(printed) ? new PortTaken(why) : new Error(why))
     })
   })
