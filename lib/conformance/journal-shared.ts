@@ -17,13 +17,14 @@ export const SHARED: readonly JournalCase[] = [
       const news = new News(bench, bench.peer)
       const { epoch } = await bench.accepted('t1', { chat: { metadata: { a: 1 } } })
       const run = await bench.take()
-      await bench.append(run, 1, [text('a'), text('b')])
+      await bench.append(run, 1, [text('a'), { kind: 'message', content: 'm' }, text('b')])
       assert.equal(await salvage(bench.peer), undefined)
       const mend = await bench.cutOff()
       await news.next('left')
       const [salvaged, ...others] = (await together(...times(3, () => () => salvage(bench.peer)))).filter((each) => each !== undefined)
       assert.ok(salvaged !== undefined && others.length === 0, `${others.length} others have the right at once`)
       assert.deepEqual([salvaged.chat, salvaged.text.toString()], [run.chat, 'ab'])
+      assert.deepEqual(salvaged.messages, [{ content: 'm', textBefore: 1 }])
       await mend()
       assert.equal(await bench.journal.append(run, 2, [text('late')]), false)
       await bench.journal.release(run, ABORTED)
@@ -33,7 +34,7 @@ export const SHARED: readonly JournalCase[] = [
       await bench.accepted('t2')
       assert.deepEqual(await bench.drain(), ['t2'])
       const entries = await (await bench.followAll(epoch)).untilEnd('t2')
-      assert.deepEqual(entries.map(told), ['t1 turn-started', 't1 a', 't1 b', 't1 end error', 't2 turn-started', 't2 end stop'])
+      assert.deepEqual(entries.map(told), ['t1 turn-started', 't1 a', 't1 m', 't1 b', 't1 end error', 't2 turn-started', 't2 end stop'])
     }
   },
   {

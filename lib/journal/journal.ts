@@ -59,8 +59,8 @@ import type { SessionKey } from '../protocol/session-key.js'
  *
  * 21. The right to run MUST be a lease with a fence: a run whose node says nothing for the time of a lease MAY be taken
  *    over by `salvage`, and from then on MUST write nothing. As long as nobody has taken it, it MUST stay good.
- * 22. `salvage` MUST give the right to end a turn whose lease has run out to one caller at a time, with the text that was
- *    appended, and answer `undefined` for a session where nothing was left.
+ * 22. `salvage` MUST give the right to end a turn whose lease has run out to one caller at a time, with the text and the
+ *    whole messages that were appended, and answer `undefined` for a session where nothing was left.
  * 23. Whoever watches MUST be told, visitors or not, of sessions whose run was left (`left`), and of those in which chats
  *    wait while nobody has the right to run (`free`), also when the node that took the chats is gone.
  * 24. A node that has offered a chat and asks for the right to run MUST be told when another has taken or ended it (`gone`).
@@ -211,6 +211,14 @@ export interface Run {
   readonly chat: StoredChat
   /** The text appended so far, as this node sees it. */
   readonly text: { toString(): string }
+  /** Of a run that was salvaged: the whole messages among it. */
+  readonly messages?: readonly WholeMessage[] | undefined
+}
+
+/** A whole message of a turn, and how much of its text had come before, in UTF-16 code units. */
+export interface WholeMessage {
+  content: string
+  textBefore: number
 }
 
 export type NewEntry =

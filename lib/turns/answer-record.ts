@@ -1,4 +1,4 @@
-import type { Run } from '../journal/journal.js'
+import type { Run, WholeMessage } from '../journal/journal.js'
 import { PieceJoiner } from './piece-joiner.js'
 import { utf8Length } from './utf8-length.js'
 
@@ -10,8 +10,7 @@ export class AnswerRecord {
   #bytes = 0
   #textLength = 0
   #whole = ''
-  /** Whole messages, and how much text had come before each. */
-  #messages: Array<{ content: string, textBefore: number }> | undefined
+  #messages: WholeMessage[] | undefined
   /** Text, so that nobody changes it meanwhile. */
   #metadata: string | undefined
 
@@ -65,17 +64,20 @@ export class AnswerRecord {
     return this.#joiner.rest()
   }
 
-  /** The streamed text and the whole messages between, as paragraphs of one answer. */
   answer (): string {
-    const text = this.#whole + this.#run.text.toString()
-    if (this.#messages === undefined) return text
-    const paragraphs: string[] = []
-    let from = 0
-    for (const { content, textBefore } of this.#messages) {
-      paragraphs.push(text.slice(from, textBefore), content)
-      from = textBefore
-    }
-    paragraphs.push(text.slice(from))
-    return paragraphs.filter((paragraph) => paragraph !== '').join('\n\n')
+    return answerOf(this.#whole + this.#run.text.toString(), this.#messages)
   }
+}
+
+/** The streamed text and the whole messages between, as paragraphs of one answer. */
+export function answerOf (text: string, messages: readonly WholeMessage[] = []): string {
+  if (messages.length === 0) return text
+  const paragraphs: string[] = []
+  let from = 0
+  for (const { content, textBefore } of messages) {
+    paragraphs.push(text.slice(from, textBefore), content)
+    from = textBefore
+  }
+  paragraphs.push(text.slice(from))
+  return paragraphs.filter((paragraph) => paragraph !== '').join('\n\n')
 }

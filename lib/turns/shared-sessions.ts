@@ -1,6 +1,7 @@
 import type { JournalNews, Run } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { SessionMessage } from '../sessions/session-store.js'
+import { answerOf } from './answer-record.js'
 import type { EngineTools } from './engine-tools.js'
 import type { LiveSessions } from './live-sessions.js'
 import type { SessionRunner } from './session-runner.js'
@@ -61,13 +62,13 @@ export class SharedSessions {
     await journal.release(run, failedEnd('TURN_LOST'))
   }
 
-  async #keepAnswer ({ key, chat, text }: Run): Promise<void> {
+  async #keepAnswer ({ key, chat, text, messages }: Run): Promise<void> {
     const { clock, limits, named } = this.#tools
     const { turnId, message, metadata } = chat
     const at = clock.date()
     const question: SessionMessage = { turnId, role: 'user', content: message, at, complete: true }
     if (metadata !== undefined) question.metadata = metadata
-    const answer: SessionMessage = { turnId, role: 'assistant', content: text.toString(), at, complete: false }
+    const answer: SessionMessage = { turnId, role: 'assistant', content: answerOf(text.toString(), messages), at, complete: false }
     try {
       // What the other node has kept is not kept twice.
       await within(clock, limits.storeTimeoutMs, 'the session store', named.store.append(key, answer.content === '' ? [question] : [question, answer]))

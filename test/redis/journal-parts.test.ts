@@ -264,11 +264,10 @@ t.test('a session that begins to live while somebody looks at it is looked at ag
         }
         return answer
       }
-    }(link, redisScripts(SETTINGS), clock),
+    }(link, redisScripts(SETTINGS), clock, () => 0),
     clock,
     leaseMs: 10_000,
     sweepMs: 50,
-    parts: 1,
     onFree: () => {},
     onLeft: () => {}
   })
@@ -278,7 +277,7 @@ t.test('a session that begins to live while somebody looks at it is looked at ag
     clock.advance(50)
     return looks > 1
   })
-  t.equal(await admin.zcard(keys.index(0)), 1)
+  t.equal(await admin.zcard(keys.indexOf(place)), 1)
 })
 
 t.test('a session whose keys are gone is lost to its readers', async (t) => {
@@ -569,7 +568,7 @@ t.test('a right that is given back twice, since the first answer was lost, lets 
   const link = new RedisLink('a test', await ioredisClient(t, server), { commandTimeoutMs: PATIENCE_MS })
   t.teardown(() => { link.close() })
   const [place, scripts] = [new RedisKeys('test:').session(S), redisScripts(SETTINGS)]
-  const run = async (name: keyof typeof scripts, ...args: string[]): Promise<unknown> => link.run(scripts[name], [place.base, place.claims], args)
+  const run = async (name: keyof typeof scripts, ...args: string[]) => link.run(scripts[name], [place.base, place.claims], args)
   const taken = await begin(journal) as unknown as { epoch: string, fence: string }
   await journal.offer(S, { turnId: 't2', message: '', acceptedAt: 1 }, TERMS)
   const [end, as] = ['{"finishReason":"stop"}', encodeEnded(STOP)]
@@ -609,7 +608,7 @@ t.test('a subscription that is had too late is left, unless somebody wants it by
   // There is no session: all that is run is a script that reads.
   const runner = new class extends RedisScriptRunner {
     override async run (): Promise<unknown> { return [] }
-  }({} as never, {} as never, clock)
+  }({} as never, {} as never, clock, () => 0)
   const replicas = new RedisReplicas({
     subscriber: {
       subscribe: async () => new Promise<void>((resolve) => { sent.push(resolve) }),

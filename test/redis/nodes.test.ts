@@ -71,9 +71,9 @@ t.test('a chat waits for the turn of another node, and runs where the session is
 t.test('the turn of a node that is gone ends with TURN_LOST, its answer is kept, and what waited there runs elsewhere', async (t) => {
   const { nodes: [a, b] } = await two(t)
   const [client, watcher] = [await a.connect(), await b.connect()]
-  a.stage.act('a').say('part')
+  a.stage.act('a').say({ type: 'message', content: 'whole' }).say('part')
   chat(client, 'a', { metadata: { k: 1 } })
-  for (const type of ['ack', 'event', 'stream']) await client.next(type)
+  for (const type of ['ack', 'event', 'message', 'stream']) await client.next(type)
   chat(client, 'b')
   await client.next('ack')
   watcher.send({ type: 'subscribe', sessionId: 's' })
@@ -82,12 +82,12 @@ t.test('the turn of a node that is gone ends with TURN_LOST, its answer is kept,
   b.stage.act('b').say('from b').end()
   const cutAt = performance.now()
   a.line.cut()
-  t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 3))
+  t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 4))
   t.ok(performance.now() - cutAt < LEASE_MS + SWEEP_MS + 2_000, 'in the time that the README gives')
   t.match(await untilEnd(watcher, 'b'), { text: 'from b', end: { finishReason: 'stop' } })
   t.strictSame([a.stage.begun, b.stage.begun], [['a'], ['b']])
   t.match((await b.store.messages(KEY, { limit: 9 })).messages, [
-    { turnId: 'a', role: 'user', content: 'a', metadata: { k: 1 } }, { turnId: 'a', role: 'assistant', content: 'part', complete: false },
+    { turnId: 'a', role: 'user', content: 'a', metadata: { k: 1 } }, { turnId: 'a', role: 'assistant', content: 'whole\n\npart', complete: false },
     { turnId: 'b', role: 'user' }, { turnId: 'b', role: 'assistant', content: 'from b', complete: true }
   ])
   a.line.mend()

@@ -218,7 +218,7 @@ class SharedJournal implements RedisJournal {
   /** The right to end a turn whose node is gone, and what it has said so far. */
   salvage (key: SessionKey): Promise<Run | undefined> {
     return this.#node.inLane(key, async (place) => {
-      if (!this.#node.mayTakeOver) return undefined
+      if (!this.#node.mayTakeOver(place)) return undefined
       const [nonce, askedAt] = [newNonce(), this.#node.now()]
       const answer = await this.#node.persist(
         () => this.#node.run('salvage', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs) as SalvageAnswer
@@ -226,7 +226,7 @@ class SharedJournal implements RedisJournal {
       if (answer[0] !== 'run') return undefined
       const [, chat, epoch, fence, seq, said] = answer
       const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], () => false, askedAt)
-      for (const { entry, seq } of decodeKept(said)) if (entry.kind === 'text') run.text.append(entry.content, seq)
+      run.resume(decodeKept(said))
       return run
     })
   }

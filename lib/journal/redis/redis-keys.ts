@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { ANONYMOUS } from '../../protocol/names.js'
 import { sessionKeyText, type SessionKey } from '../../protocol/session-key.js'
 import { redisKeys } from '../../redis/redis-keys.js'
+import { SLOTS, slotOf } from '../../redis/redis-slots.js'
 
 /** Where Redis keeps a session. */
 export interface SessionPlace {
@@ -22,9 +23,14 @@ export interface SessionPlace {
  */
 export class RedisKeys {
   readonly #prefix: string
+  readonly #parts: number
+  readonly #indexes: string[] = []
 
-  constructor (prefix: string) {
+  /** @param parts into how many the keys of a cluster are divided, neighbouring slots together, each with an index of its own */
+  constructor (prefix: string, parts = 1) {
     this.#prefix = prefix
+    this.#parts = parts
+    for (let part = 0; part < parts; part++) this.#indexes.push(this.#indexIn(part))
   }
 
   session (key: SessionKey): SessionPlace {
@@ -41,13 +47,27 @@ export class RedisKeys {
   /** The journal's id. */
   get id (): string { return redisKeys(this.#prefix, 'id')('journal') }
 
-  /** Sessions in which something waits or runs, by when somebody has to look at them; in several parts. */
-  index (part: number): string {
-    return redisKeys(this.#prefix, `index ${part}`)('index')
+  /**
+   * Sessions in which something waits or runs, by when somebody has to look at them. The index of a part has its own slot among those
+   * of its sessions, so that as a rule both are there, or away, together.
+   */
+  get indexes (): readonly string[] { return this.#indexes }
+
+  indexOf ({ base }: SessionPlace): string {
+    // There is one for each part.
+    return this.#indexes[this.partOf(base)] as string
   }
 
-  indexOf ({ text }: SessionPlace, parts: number): string {
-    return this.index(hash(text).readUInt16BE() % parts)
+  /** Where in a cluster a key or a channel is, roughly: those of one part are as a rule kept by one node. */
+  partOf (name: string): number {
+    return this.#parts === 1 ? 0 : Math.floor(slotOf(name) * this.#parts / SLOTS)
+  }
+
+  #indexIn (part: number): string {
+    for (let tries = 0; ; tries++) {
+      const index = redisKeys(this.#prefix, `index ${part} ${tries}`)('index')
+      if (this.partOf(index) === part) return index
+    }
   }
 }
 

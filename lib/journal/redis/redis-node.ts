@@ -19,8 +19,11 @@ import { RedisScriptRunner } from './redis-script-runner.js'
 import { redisScripts, type ScriptName } from './redis-scripts.js'
 import { RedisSweep } from './redis-sweep.js'
 
-/** In a cluster what has to be looked at is kept in so many places. */
-const INDEX_PARTS = 16
+/**
+ * Into so many parts the slots of a cluster are divided: what is looked after together. Where two nodes of the cluster share a part, one
+ * of them that is away holds up the other's sessions of that part.
+ */
+const CLUSTER_PARTS = 64
 /** The journal's id is asked for so often, in milliseconds: it must not expire while there are nodes, and may have been flushed. */
 const IDENTIFY_MS = 30_000
 /** What Redis did not take, and what may be sent again, is sent again after so long, in milliseconds. */
@@ -64,8 +67,9 @@ export class RedisNode {
     this.#bounds = bounds
     this.#onWarning = options.onWarning ?? emitWarning
     this.ready = new Promise((resolve) => { this.#markReady = resolve })
-    this.keys = new RedisKeys(options.prefix)
-    const runner = this.#runner = new RedisScriptRunner(link, redisScripts({ ...bounds, idleMs: maxAgeMs, isSharded }), clock)
+    const keys = this.keys = new RedisKeys(options.prefix, isCluster ? CLUSTER_PARTS : 1)
+    const scripts = redisScripts({ ...bounds, idleMs: maxAgeMs, isSharded })
+    const runner = this.#runner = new RedisScriptRunner(link, scripts, clock, (key) => keys.partOf(key))
     const subscriber = this.#subscriber = redisSubscriber(client, {
       isSharded, connectTimeoutMs, onMessage: (channel, text) => { this.#hear(channel, text) }, onConnected: () => { this.#greet() }
     })
@@ -90,11 +94,11 @@ export class RedisNode {
       })
     })
     const onFree = (key: SessionKey): void => { this.#tell({ kind: 'free', key }) }
-    this.sweep = new RedisSweep({ keys: this.keys, runner, clock, leaseMs, sweepMs, parts: isCluster ? INDEX_PARTS : 1, onFree, onLeft })
+    this.sweep = new RedisSweep({ keys, runner, clock, leaseMs, sweepMs, onFree, onLeft })
   }
 
   /** A node that has been cut off itself cannot say of another that it is. */
-  get mayTakeOver (): boolean { return this.#runner.answersForMs >= this.#bounds.leaseMs }
+  mayTakeOver ({ base }: SessionPlace): boolean { return this.#runner.answersForMs(base) >= this.#bounds.leaseMs }
 
   now (): number { return this.#clock.now() }
 
@@ -177,7 +181,7 @@ export class RedisNode {
   }
 
   onLeft (place: SessionPlace): void {
-    if (this.mayTakeOver) this.tellLater({ kind: 'left', key: place.key })
+    if (this.mayTakeOver(place)) this.tellLater({ kind: 'left', key: place.key })
   }
 
   /** Chats wait, and nobody has the right to run any more: this node may take it, or else any other soon. */
@@ -244,7 +248,8 @@ export class RedisNode {
 
   /** At each connection: what was missed is read, leases are renewed. */
   #greet (): void {
-    this.#runner.interrupted()
+    // In a cluster it may be one of many, and those that are well are not to wait for it: what is asked of each tells.
+    if (!this.#link.isCluster) this.#runner.interrupted()
     this.replicas.resync()
     this.runs.renewAll()
     if (this.#isGreeting) return

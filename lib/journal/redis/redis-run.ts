@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 
-import type { NewEntry, Run, StoredChat } from '../journal.js'
+import type { NewEntry, Run, StoredChat, WholeMessage } from '../journal.js'
 import { TurnText } from '../turn-text.js'
 import type { SessionKey } from '../../protocol/session-key.js'
+import type { decodeKept } from './redis-entries.js'
 import type { SessionPlace } from './redis-keys.js'
 
 /** The right of this node to run a turn. */
@@ -12,6 +13,7 @@ export class RedisRun implements Run {
   readonly epoch: string
   readonly fence: string
   readonly text = new TurnText()
+  readonly messages: WholeMessage[] = []
   readonly onStop: () => boolean
   /** The last entry of the session that this node knows of. */
   seen: number
@@ -23,7 +25,9 @@ export class RedisRun implements Run {
   /** When Redis was asked for what it last granted, by the journal's clock: the lease is no older, however late the answer was. */
   confirmedAt: number
 
-  constructor (place: SessionPlace, chat: StoredChat, [epoch, fence, seen]: [string, string, number], onStop: () => boolean, askedAt: number) {
+  constructor (
+    place: SessionPlace, chat: StoredChat, [epoch, fence, seen]: [string, string, number], onStop: () => boolean, askedAt: number
+  ) {
     this.place = place
     this.chat = chat
     this.epoch = epoch
@@ -34,6 +38,14 @@ export class RedisRun implements Run {
   }
 
   get key (): SessionKey { return this.place.key }
+
+  /** What was said before this node had the right. */
+  resume (said: ReturnType<typeof decodeKept>): void {
+    for (const { entry: { kind, content }, seq } of said) {
+      if (kind === 'text') this.text.append(content, seq)
+      else this.messages.push({ content, textBefore: this.text.length })
+    }
+  }
 
   /** A batch is in Redis. */
   written (batch: number, entries: readonly NewEntry[], seen: number, askedAt: number): void {

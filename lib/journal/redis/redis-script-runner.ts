@@ -3,35 +3,38 @@ import type { RedisLink } from '../../redis/redis-link.js'
 import { StoreError } from '../../store-error.js'
 import type { ScriptName, Scripts } from './redis-scripts.js'
 
-/** Runs the journal's scripts, and knows since when Redis has answered without a break. */
+/** Runs the journal's scripts, and knows since when each part of Redis has answered without a break. */
 export class RedisScriptRunner {
   readonly #link: RedisLink
   readonly #scripts: Scripts
   readonly #clock: Clock
-  #answersSince: number | undefined
+  readonly #partOf: (key: string) => number
+  readonly #answersSinceByPart = new Map<number, number>()
 
-  constructor (link: RedisLink, scripts: Scripts, clock: Clock) {
+  constructor (link: RedisLink, scripts: Scripts, clock: Clock, partOf: (key: string) => number) {
+    this.#partOf = partOf
     this.#link = link
     this.#scripts = scripts
     this.#clock = clock
   }
 
-  /** For how long Redis has answered, in milliseconds; 0 when it does not. */
-  get answersForMs (): number {
-    return this.#answersSince === undefined ? 0 : this.#clock.now() - this.#answersSince
+  /** For how long the part of Redis that has this key has answered, in milliseconds; 0 when it does not. */
+  answersForMs (key: string): number {
+    const since = this.#answersSinceByPart.get(this.#partOf(key))
+    return since === undefined ? 0 : this.#clock.now() - since
   }
 
   /** A connection has come back. */
   interrupted (): void {
-    this.#answersSince = undefined
+    this.#answersSinceByPart.clear()
   }
 
   run (name: ScriptName, keys: readonly [string, ...string[]], args: ReadonlyArray<string | number>): Promise<unknown> {
-    return this.#watched(this.#link.run(this.#scripts[name], keys, args.map(String)))
+    return this.#watched(keys[0], this.#link.run(this.#scripts[name], keys, args.map(String)))
   }
 
   send (key: string, args: readonly string[]): Promise<unknown> {
-    return this.#watched(this.#link.send(key, args))
+    return this.#watched(key, this.#link.send(key, args))
   }
 
   /** What has no time of its own. */
@@ -44,14 +47,20 @@ export class RedisScriptRunner {
     })
   }
 
-  async #watched (sent: Promise<unknown>): Promise<unknown> {
+  async #watched (key: string, sent: Promise<unknown>): Promise<unknown> {
     try {
       const answer = await sent
-      this.#answersSince ??= this.#clock.now()
+      const part = this.#partOf(key)
+      if (!this.#answersSinceByPart.has(part)) this.#answersSinceByPart.set(part, this.#clock.now())
       return answer
     } catch (err) {
-      if (err instanceof StoreError && (err.reason === 'away' || err.reason === 'late')) this.#answersSince = undefined
+      if (isAway(err)) this.#answersSinceByPart.delete(this.#partOf(key))
       throw err
     }
   }
+}
+
+/** Whether Redis has not answered at all. */
+export function isAway (err: unknown): boolean {
+  return err instanceof StoreError && (err.reason === 'away' || err.reason === 'late')
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.js'
 import { parseSessionKeyText, type SessionKey } from '../../protocol/session-key.js'
 import type { RedisKeys, SessionPlace } from './redis-keys.js'
-import type { RedisScriptRunner } from './redis-script-runner.js'
+import { isAway, type RedisScriptRunner } from './redis-script-runner.js'
 
 export interface RedisSweepTools {
   keys: RedisKeys
@@ -9,8 +9,6 @@ export interface RedisSweepTools {
   clock: Clock
   leaseMs: number
   sweepMs: number
-  /** Into how many parts the index is divided: a cluster keeps them in several places. */
-  parts: number
   /** Something waits in the session, and nothing runs. */
   onFree: (key: SessionKey) => void
   /** The lease of its run has run out. */
@@ -27,17 +25,17 @@ const MAX_LOOKS = 20
 export class RedisSweep {
   readonly #tools: RedisSweepTools
   readonly #stop: () => void
-  #isSweeping = false
+  readonly #sweeping = new Set<string>()
 
   constructor (tools: RedisSweepTools) {
     this.#tools = tools
-    this.#stop = tools.clock.every(tools.sweepMs, () => { this.#sweep() })
+    this.#stop = tools.clock.every(tools.sweepMs, () => { for (const index of tools.keys.indexes) this.#sweep(index) })
   }
 
   /** Something waits or runs in the session from now on. */
   async add (place: SessionPlace, dueInMs = this.#tools.leaseMs): Promise<void> {
-    const { keys, runner, parts } = this.#tools
-    await runner.run('indexAdd', [keys.indexOf(place, parts)], [place.text, dueInMs])
+    const { keys, runner } = this.#tools
+    await runner.run('indexAdd', [keys.indexOf(place)], [place.text, dueInMs])
   }
 
   /** The session was added when its chat was offered: this is for an index that was lost since. */
@@ -51,26 +49,30 @@ export class RedisSweep {
     this.#stop()
   }
 
-  #sweep (): void {
-    if (this.#isSweeping) return
-    this.#isSweeping = true
-    const settle = (): void => { this.#isSweeping = false }
+  /** Each by itself: a part of a cluster that is away does not keep the others waiting. */
+  #sweep (index: string): void {
+    if (this.#sweeping.has(index)) return
+    this.#sweeping.add(index)
+    const settle = (): void => { this.#sweeping.delete(index) }
     // One that fails is made up for by the next.
-    this.#sweepAll().then(settle, settle)
+    this.#sweepAll(index).then(settle, settle)
   }
 
-  async #sweepAll (): Promise<void> {
-    const { keys, parts } = this.#tools
-    for (let part = 0; part < parts; part++) {
-      const index = keys.index(part)
-      for (let looks = 1; await this.#sweepSome(index) === PER_LOOK && looks < MAX_LOOKS;) looks++
-    }
+  async #sweepAll (index: string): Promise<void> {
+    for (let looks = 1; await this.#sweepSome(index) === PER_LOOK && looks < MAX_LOOKS;) looks++
   }
 
   async #sweepSome (index: string): Promise<number> {
     const { runner, sweepMs } = this.#tools
     const [due, sessions] = await runner.run('indexDue', [index], [PER_LOOK, 2 * sweepMs]) as [string, string[]]
-    for (const text of sessions) await this.#look(index, text, due)
+    for (const text of sessions) {
+      try {
+        await this.#look(index, text, due)
+      } catch (err) {
+        // One that cannot be looked at keeps nobody from the others, unless they cannot be either.
+        if (isAway(err)) throw err
+      }
+    }
     return sessions.length
   }
 
