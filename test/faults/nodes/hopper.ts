@@ -175,7 +175,7 @@ export class Hopper {
     if (turn.unwritten === 'left' && !isBehind) Object.assign(turn, { ends: [], unwritten: undefined })
     if (frame.type === 'event') turn.text = ''
     else if (end === undefined) this.#say(turn, frame)
-    const isUnwritten = isBehind && mayBeUnwritten && retold === 0
+    const isUnwritten = isBehind && mayBeUnwritten
     if (!isUnwritten) {
       const what = end === undefined ? frame.type : `end ${end}`
       this.told.push({ epoch: this.#position?.epoch ?? '', seq, id, what, text: turn.text })
