@@ -100,6 +100,16 @@ export const BROKEN_SHARED: readonly BrokenShared[] = [
   },
   {
     must: 22,
+    how: 'a turn is salvaged without its whole messages',
+    breaks: () => (inner) => ({
+      async salvage (key) {
+        const run = await inner.salvage?.(key)
+        return run && Object.defineProperty(run, 'messages', { value: [] })
+      }
+    })
+  },
+  {
+    must: 22,
     how: 'a turn that has ended is salvaged once more',
     breaks: () => (inner) => {
       let last: Run | undefined

@@ -6,7 +6,7 @@ import { withNodes } from './nodes/with-nodes.js'
 
 /** What the run is to say of each. */
 const FAULTS: Readonly<Record<string, RegExp>> = {
-  'the fence is off': /: ends: in the journal .* after the end/,
+  'the fence is off': /: ends: in the journal .* (after the end|that none of its nodes gave it)/,
   'what is appended is published before, and a node may die between': /: told: .*, the journal has /,
   'nothing is caught up with after a break': /: stuck: /,
   'a claim is kept for good': /expiry: .* stays for good/

@@ -1,6 +1,7 @@
 import { RedisLink } from '../../../lib/redis/redis-link.js'
 import { RedisScript } from '../../../lib/redis/redis-script.js'
 import { RedisReplicas } from '../../../lib/journal/redis/redis-replicas.js'
+import { RedisScriptRunner } from '../../../lib/journal/redis/redis-script-runner.js'
 
 export interface Bug {
   /** Breaks the code of this process. */
@@ -31,7 +32,11 @@ export const BUGS: Readonly<Record<string, Bug>> = {
   'nothing is caught up with after a break': {
     plant: () => {
       RedisReplicas.prototype.resync = () => {}
-      rewrite('return {s.e, s.v}', 'return {s.e, 0}')
+      const { run } = RedisScriptRunner.prototype
+      // Nor is it seen that something is missing.
+      RedisScriptRunner.prototype.run = function (name, ...given) {
+        return name === 'check' ? new Promise(() => {}) : run.call(this, name, ...given)
+      }
     }
   },
   'a claim is kept for good': {

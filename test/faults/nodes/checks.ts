@@ -107,7 +107,11 @@ async function checkJournal (
     const whole = chats.get(id)?.text ?? ''
     const isWhole = frame['done'] === true && frame['finishReason'] === 'stop'
     const text = texts.get(id) ?? ''
-    whatBySeq.set(seq, { seq, id, what: frame['done'] === true ? `end ${String(frame['code'] ?? frame['finishReason'])}` : frame.type, text })
+    const end = frame['done'] === true ? String(frame['code'] ?? frame['finishReason']) : undefined
+    if (end !== undefined && !fleet.ends.has(`${id} ${end}`)) {
+      report.faults.push(`${sessionId}: ends: in the journal ${id} has an end that none of its nodes gave it: ${end}`)
+    }
+    whatBySeq.set(seq, { seq, id, what: end === undefined ? frame.type : `end ${end}`, text })
     if (isWhole ? text !== whole : !whole.startsWith(text)) {
       report.faults.push(`${sessionId}: text: in the journal of ${id}: ${differenceOf(text, whole)}`)
       texts.set(id, whole.slice(0, text.length))

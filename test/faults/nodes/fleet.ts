@@ -1,11 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-import { freePort } from '../../redis/free-port.js'
-
 export interface NodeConfig {
-  port: number
   redisPort: number
   prefix: string
   leaseMs: number
@@ -15,12 +11,16 @@ export interface NodeConfig {
 
 const PROGRAM = fileURLToPath(new URL('node-process.ts', import.meta.url))
 const START_MS = 60_000
+/** Nobody listens there. */
+const NO_PORT = 1
 
-/** Nodes in processes of their own, each on its port; those that are killed are started again. */
+/** Nodes in processes of their own; those that are killed are started again, each time on another port. */
 export class Fleet {
   readonly nodes: FleetNode[]
   /** How often the executor was called for a turn. */
   readonly begun = new Map<string, number>()
+  /** How those that ran a turn were about to end it, as `turn end`. */
+  readonly ends = new Set<string>()
   /** Nodes that ended by themselves, and how. */
   readonly crashes: string[] = []
 
@@ -28,13 +28,13 @@ export class Fleet {
     this.nodes = nodes
   }
 
-  static async start (count: number, config: Omit<NodeConfig, 'port'>): Promise<Fleet> {
+  static async start (count: number, config: NodeConfig): Promise<Fleet> {
     const nodes: FleetNode[] = []
     const fleet = new Fleet(nodes)
     for (let index = 0; index < count; index++) {
-      nodes.push(new FleetNode({ ...config, port: await freePort() }, (turnId) => {
+      nodes.push(new FleetNode(config, (turnId) => {
         fleet.begun.set(turnId, (fleet.begun.get(turnId) ?? 0) + 1)
-      }, (how) => { fleet.crashes.push(`node ${index}: ${how}`) }))
+      }, (end) => { fleet.ends.add(end) }, (how) => { fleet.crashes.push(`node ${index}: ${how}`) }))
     }
     await Promise.all(nodes.map((node) => node.start()))
     return fleet
@@ -48,18 +48,21 @@ export class Fleet {
 export class FleetNode {
   readonly config: NodeConfig
   readonly #onBegun: (turnId: string) => void
+  readonly #onEnds: (end: string) => void
   readonly #onCrash: (how: string) => void
   #child: ChildProcess | undefined
   #starting: Promise<void> | undefined
+  #port = NO_PORT
   isUp = false
 
-  constructor (config: NodeConfig, onBegun: (turnId: string) => void, onCrash: (how: string) => void) {
+  constructor (config: NodeConfig, onBegun: (turnId: string) => void, onEnds: (end: string) => void, onCrash: (how: string) => void) {
     this.config = config
     this.#onBegun = onBegun
+    this.#onEnds = onEnds
     this.#onCrash = onCrash
   }
 
-  get url (): string { return `ws://127.0.0.1:${this.config.port}/api/v1/ws` }
+  get url (): string { return `ws://127.0.0.1:${this.#port}/api/v1/ws` }
 
   /** Resolves when it listens; at once if it does. */
   async start (): Promise<void> {
@@ -69,9 +72,6 @@ export class FleetNode {
   }
 
   async #start (): Promise<void> {
-    // Its port is free when it is gone, and not before.
-    const before = this.#child
-    if (before !== undefined && before.exitCode === null && before.signalCode === null) await once(before, 'exit')
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', process.execPath, '--import', 'tsx', PROGRAM, JSON.stringify(this.config)], {
       stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
     })
@@ -84,7 +84,7 @@ export class FleetNode {
         // Whoever was killed has no code.
         if (code !== null) this.#onCrash(`ended with ${code}`)
         // Also of a bug that was planted.
-        if (this.#child === child) this.isUp = false
+        if (this.#child === child) this.#isDown()
         reject(new Error('a node ended before it listened'))
       })
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -92,9 +92,11 @@ export class FleetNode {
         printed = lines.pop() ?? ''
         for (const line of lines) {
           if (line.startsWith('BEGUN ')) this.#onBegun(line.slice(6))
-          if (line !== 'LISTENING') continue
+          if (line.startsWith('ENDS ')) this.#onEnds(line.slice(5))
+          if (!line.startsWith('LISTENING ') || this.#child !== child) continue
           clearTimeout(timer)
           this.isUp = true
+          this.#port = Number(line.slice(10))
           resolve()
         }
       })
@@ -102,10 +104,17 @@ export class FleetNode {
   }
 
   kill (): void {
-    this.isUp = false
+    this.#child?.kill('SIGKILL')
+    this.#isDown()
     // Whoever starts it from now on starts it anew.
     this.#starting = undefined
-    this.#child?.kill('SIGKILL')
+  }
+
+  #isDown (): void {
+    this.#child = undefined
+    this.isUp = false
+    // Whoever is there next is somebody else.
+    this.#port = NO_PORT
   }
 
   pause (): void {

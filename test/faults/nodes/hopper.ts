@@ -18,8 +18,8 @@ export interface TurnView {
   ends: string[]
   /** It ended behind the hopper's back: the history tells how. */
   isUnseen: boolean
-  /** Its end is what a node has told its own readers that could not write it: elsewhere it goes on, and has another. */
-  isUnwritten?: boolean
+  /** Its end is what a node has told its own readers that could not write it: `left` when they have gone, elsewhere it may go on. */
+  unwritten?: 'told' | 'left' | undefined
 }
 
 /** One entry as a hopper was told it: where, and what it knew of the turn's text then. */
@@ -125,9 +125,7 @@ export class Hopper {
   }
 
   #subscribed ({ epoch, seq, recovered, turns }: Subscribed): void {
-    for (const turn of this.turns.values()) {
-      if (turn.isUnwritten === true) Object.assign(turn, { ends: [], isUnwritten: false })
-    }
+    for (const turn of this.turns.values()) if (turn.unwritten === 'told') turn.unwritten = 'left'
     this.#retold.clear()
     if (!recovered) {
       const open = new Set(turns.map(({ id }) => id))
@@ -174,17 +172,18 @@ export class Hopper {
     const mayBeUnwritten = end === 'STORE_UNAVAILABLE' || end === 'TURN_LOST'
     if (isBehind && retold === 0 && !mayBeUnwritten) this.#fault(`order, behind ${this.#position?.seq}`, frame)
     if (this.#position !== undefined) this.#position.seq = Math.max(seq, this.#position.seq)
+    if (turn.unwritten === 'left' && !isBehind) Object.assign(turn, { ends: [], unwritten: undefined })
     if (frame.type === 'event') turn.text = ''
     else if (end === undefined) this.#say(turn, frame)
-    const isUnwritten = isBehind && mayBeUnwritten && retold === 0
-    if (!isUnwritten) {
+    // What was told again, or could not be written, is told at the place where the reader is.
+    if (!isBehind || end === undefined) {
       const what = end === undefined ? frame.type : `end ${end}`
       this.told.push({ epoch: this.#position?.epoch ?? '', seq, id, what, text: turn.text })
     }
     if (end === undefined) return void this.#retold.delete(id)
     if (turn.ends.length === 0) {
       turn.ends.push(end)
-      turn.isUnwritten = isUnwritten
+      if (isBehind && mayBeUnwritten) turn.unwritten = 'told'
     } else if (retold > 0) this.#retold.set(id, retold - 1)
     else this.#fault('two ends', frame)
   }
