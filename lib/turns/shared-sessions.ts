@@ -8,6 +8,10 @@ import type { SessionRunner } from './session-runner.js'
 import { failedEnd } from './turn-end.js'
 import { within } from './within.js'
 
+/** For so long a store that fails is asked again, in milliseconds: what took the node may have taken it for a moment too. */
+const KEEP_MS = 1_500
+const KEEP_PAUSE_MS = 250
+
 /** What other nodes do to the sessions of a journal that they share, and what this one does for those that are gone. */
 export class SharedSessions {
   readonly #tools: EngineTools
@@ -69,11 +73,17 @@ export class SharedSessions {
     const question: SessionMessage = { turnId, role: 'user', content: message, at, complete: true }
     if (metadata !== undefined) question.metadata = metadata
     const answer: SessionMessage = { turnId, role: 'assistant', content: answerOf(text.toString(), messages), at, complete: false }
-    try {
-      // What the other node has kept is not kept twice.
-      await within(clock, limits.storeTimeoutMs, 'the session store', named.store.append(key, answer.content === '' ? [question] : [question, answer]))
-    } catch (err) {
-      this.#sessions.report({ key, turnId }, err, 'the session store failed to keep what a lost turn had answered')
+    const giveUpAt = clock.now() + KEEP_MS
+    for (;;) {
+      try {
+        // What the other node has kept is not kept twice, nor what the store has taken without saying so.
+        return await within(clock, limits.storeTimeoutMs, 'the session store', named.store.append(key, answer.content === '' ? [question] : [question, answer]))
+      } catch (err) {
+        if (clock.now() + KEEP_PAUSE_MS > giveUpAt) {
+          return this.#sessions.report({ key, turnId }, err, 'the session store failed to keep what a lost turn had answered')
+        }
+        await new Promise<void>((resolve) => { clock.after(KEEP_PAUSE_MS, resolve) })
+      }
     }
   }
 

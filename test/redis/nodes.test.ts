@@ -133,12 +133,35 @@ t.test('a turn whose node is gone ends, though its history cannot be kept, and t
   for (const type of ['ack', 'event', 'stream']) await client.next(type)
   watcher.send({ type: 'subscribe', sessionId: 's' })
   await watcher.next('subscribed')
+  await client.terminate()
   a.line.cut()
   t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 3))
   for (const msg of ['a turn whose node is gone could not be ended', 'the session store failed to keep what a lost turn had answered']) {
     t.ok(lines.some((line) => line['msg'] === msg), msg)
   }
+  await watcher.close()
+})
+
+t.test('the answer of a turn whose node is gone is kept by a store that was away for a moment', async (t) => {
+  const sessionStore = memorySessionStore()
+  const { append } = sessionStore
+  let failures = 0
+  sessionStore.append = (key, messages) => {
+    if (messages.length > 1 && ++failures <= 2) throw new Error('away')
+    return append.call(sessionStore, key, messages)
+  }
+  const { nodes: [a, b] } = await two(t, { channel: { sessionStore } })
+  const [client, watcher] = [await a.connect(), await b.connect()]
+  a.stage.act('a').say('part')
+  chat(client, 'a')
+  for (const type of ['ack', 'event', 'stream']) await client.next(type)
+  watcher.send({ type: 'subscribe', sessionId: 's' })
+  await watcher.next('subscribed')
   await client.terminate()
+  a.line.cut()
+  t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 3))
+  t.equal(failures, 3)
+  t.match(sessionStore.messages(KEY, { limit: 9 }).messages[1], { turnId: 'a', content: 'part', complete: false })
   await watcher.close()
 })
 
