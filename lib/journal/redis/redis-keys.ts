@@ -64,10 +64,10 @@ export class RedisKeys {
   }
 
   #indexIn (part: number): string {
-    for (let tries = 0; ; tries++) {
-      const index = redisKeys(this.#prefix, `index ${part} ${tries}`)('index')
-      if (this.partOf(index) === part) return index
-    }
+    const named = (tries: number): string => redisKeys(this.#prefix, `index ${part} ${tries}`)('index')
+    let tries = 0
+    while (this.partOf(named(tries)) !== part) tries++
+    return named(tries)
   }
 }
 
