@@ -1,25 +1,13 @@
 // The benchmark itself: that every workload runs, checks what it is sent, and says figures. The figures are no matter here.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import process from 'node:process'
-import { fileURLToPath } from 'node:url'
-
 import t from 'tap'
 
 import { checkTurn, openMany } from './speakers.js'
+import { smokeOf } from './smoke.js'
 import { median, percentile, ratiosOf } from './statistics.js'
 import { startTarget } from './targets.js'
 
 t.test('every workload runs, and tells its figures of every target', async (t) => {
-  const child = spawn(process.execPath, ['--import=tsx', fileURLToPath(new URL('run.ts', import.meta.url)), '--smoke'], {
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  let [printed, failures] = ['', '']
-  child.stdout.on('data', (chunk) => { printed += String(chunk) })
-  child.stderr.on('data', (chunk) => { failures += String(chunk) })
-  const [code] = await once(child, 'close') as [number | null]
-  t.equal(code, 0, failures)
-  const workloads = printed.split('\n## ').slice(1)
+  const workloads = await smokeOf(t, new URL('run.ts', import.meta.url))
   t.strictSame(workloads.map((text) => /^[\w-]+/.exec(text)?.[0]), [
     'burst', 'burst-microtask', 'burst-immediate', 'turns', 'ping', 'paced', 'idle', 'slow', 'replay', 'fan-out', 'long-turn', 'many-sessions'
   ])

@@ -1,23 +1,11 @@
 // The benchmark over Redis: that everything is measured, and that what is told wrong is found. The figures are no matter here.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import process from 'node:process'
-import { fileURLToPath } from 'node:url'
-
 import t from 'tap'
 
+import { smokeOf } from '../smoke.js'
 import { PieceCounter } from './piece-counter.js'
 
 t.test('every load runs, and tells its figures of every target', async (t) => {
-  const child = spawn(process.execPath, ['--import=tsx', fileURLToPath(new URL('run.ts', import.meta.url)), '--smoke'], {
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  let [printed, failures] = ['', '']
-  child.stdout.on('data', (chunk) => { printed += String(chunk) })
-  child.stderr.on('data', (chunk) => { failures += String(chunk) })
-  const [code] = await once(child, 'close') as [number | null]
-  t.equal(code, 0, failures)
-  const loads = printed.split('\n## ').slice(1)
+  const loads = await smokeOf(t, new URL('run.ts', import.meta.url))
   t.strictSame(loads.map((text) => [/^[\w-]+/.exec(text)?.[0], [...text.matchAll(/^- ([\w. -]+): \S/gm)].map(([, target]) => target)]), [
     ['added', ['memory journal', 'Redis journal']],
     ['added', ['memory journal', 'Redis journal']],
