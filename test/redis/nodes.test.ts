@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 
 import type { Journal } from '../../lib/journal/journal.js'
 import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
@@ -105,6 +105,20 @@ t.test('the turn of a node that is gone ends with TURN_LOST, its answer is kept,
   await watcher.close()
 })
 
+/** A turn of one node has said a part when that node is cut off; who watches it on the other has been told its end. */
+async function watchLoss (t: Test, a: Node, b: Node) {
+  const [client, watcher] = [await a.connect(), await b.connect()]
+  a.stage.act('a').say('part')
+  chat(client, 'a')
+  for (const type of ['ack', 'event', 'stream']) await client.next(type)
+  watcher.send({ type: 'subscribe', sessionId: 's' })
+  await watcher.next('subscribed')
+  await client.terminate()
+  a.line.cut()
+  t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 3))
+  return watcher
+}
+
 t.test('a turn whose node is gone ends, though its history cannot be kept, and though the first try to end it fails', async (t) => {
   let salvages = 0
   const around = (inner: Journal) => double(inner, {
@@ -127,15 +141,7 @@ t.test('a turn whose node is gone ends, though its history cannot be kept, and t
     }
   }
   const { nodes: [a, b] } = await two(t, { around, channel: { sessionStore }, fastify: { logger } })
-  const [client, watcher] = [await a.connect(), await b.connect()]
-  a.stage.act('a').say('part')
-  chat(client, 'a')
-  for (const type of ['ack', 'event', 'stream']) await client.next(type)
-  watcher.send({ type: 'subscribe', sessionId: 's' })
-  await watcher.next('subscribed')
-  await client.terminate()
-  a.line.cut()
-  t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 3))
+  const watcher = await watchLoss(t, a, b)
   for (const msg of ['a turn whose node is gone could not be ended', 'the session store failed to keep what a lost turn had answered']) {
     t.ok(lines.some((line) => line['msg'] === msg), msg)
   }
@@ -151,15 +157,7 @@ t.test('the answer of a turn whose node is gone is kept by a store that was away
     return append.call(sessionStore, key, messages)
   }
   const { nodes: [a, b] } = await two(t, { channel: { sessionStore } })
-  const [client, watcher] = [await a.connect(), await b.connect()]
-  a.stage.act('a').say('part')
-  chat(client, 'a')
-  for (const type of ['ack', 'event', 'stream']) await client.next(type)
-  watcher.send({ type: 'subscribe', sessionId: 's' })
-  await watcher.next('subscribed')
-  await client.terminate()
-  a.line.cut()
-  t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 3))
+  const watcher = await watchLoss(t, a, b)
   t.equal(failures, 3)
   t.match(sessionStore.messages(KEY, { limit: 9 }).messages[1], { turnId: 'a', content: 'part', complete: false })
   await watcher.close()
