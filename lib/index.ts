@@ -21,8 +21,8 @@ export type { SessionKey } from './protocol/session-key.js'
 export { memoryJournal } from './journal/memory-journal.js'
 export type { MemoryJournalOptions } from './journal/memory-journal.js'
 export type {
-  Claimed, EndedTurn, Entry, Followed, FollowFrom, Journal, JournalNews, JournalStats, NewEntry, Offer, OfferTerms, OpenTurn, Position,
-  Run, SessionCursor, StoredChat, TurnCursor, TurnEnd, TurnError, TurnView
+  Claimed, EndedTurn, Entry, Followed, FollowFrom, Journal, JournalNews, JournalStats, JournalWatcher, NewEntry, Offer, OfferTerms,
+  OpenTurn, Position, Run, SessionCursor, StoredChat, TurnCursor, TurnEnd, TurnError, TurnView
 } from './journal/journal.js'
 
 export type { Awaitable } from './awaitable.js'

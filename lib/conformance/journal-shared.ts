@@ -76,6 +76,19 @@ export const SHARED: readonly JournalCase[] = [
     }
   },
   {
+    must: [23],
+    title: 'what a node does nothing about is told to another',
+    async run (bench) {
+      const [declined, news] = [new News(bench, bench.journal, false), new News(bench, bench.peer)]
+      const run = await bench.begin('t1')
+      await bench.accepted('t2')
+      await bench.finish(run)
+      await declined.next('free')
+      await news.next('free')
+      assert.deepEqual(await bench.drain(), ['t2'])
+    }
+  },
+  {
     must: [24],
     title: 'a node that asks for its chats is told when others have taken or ended them',
     async run (bench) {
@@ -155,12 +168,14 @@ class News {
   readonly #heard: JournalNews[] = []
   #onNews: () => void = () => {}
 
-  constructor (bench: JournalBench, journal: Journal) {
+  /** @param answer what the journal is told of all that it tells */
+  constructor (bench: JournalBench, journal: Journal, answer = true) {
     this.#waiting = bench.waiting
     assert.ok(journal.watch !== undefined, 'a shared journal has watch')
     journal.watch((news) => {
       this.#heard.push(news)
       this.#onNews()
+      return answer
     })
   }
 

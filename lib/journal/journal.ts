@@ -62,7 +62,8 @@ import type { SessionKey } from '../protocol/session-key.js'
  * 22. `salvage` MUST give the right to end a turn whose lease has run out to one caller at a time, with the text and the
  *    whole messages that were appended, and answer `undefined` for a session where nothing was left.
  * 23. Whoever watches MUST be told, visitors or not, of sessions whose run was left (`left`), and of those in which chats
- *    wait while nobody has the right to run (`free`), also when the node that took the chats is gone.
+ *    wait while nobody has the right to run (`free`), also when the node that took the chats is gone. What all watchers
+ *    of a node answer with `false`, those of another MUST be told too.
  * 24. A node that has offered a chat and asks for the right to run MUST be told when another has taken or ended it (`gone`).
  * 25. `cancel` MUST end a run whose node does not answer, whose appends are then refused.
  * 26. A run whose right is gone MUST be told to its node's watchers (`lost`), also when it appends nothing.
@@ -106,7 +107,7 @@ export interface Journal {
   /** Drops the session: entries, queue, and whatever right to run it there is, but no claim. Its cursors read `lost`. */
   forget(key: SessionKey): Awaitable<void>
   /** Of a shared journal: tells what no caller has asked for, until the returned function is called. */
-  watch?(onNews: (news: JournalNews) => void): () => void
+  watch?(onNews: JournalWatcher): () => void
   /** Of a shared journal: the right to end a turn whose node is gone, with what it has said as the run's text. */
   salvage?(key: SessionKey): Awaitable<Run | undefined>
   /** Of a journal that may be away: for so long it tries to take what a turn says, in milliseconds, before it rejects. */
@@ -114,6 +115,9 @@ export interface Journal {
   stats(): JournalStats
   close(): Awaitable<void>
 }
+
+/** Answers `false` where it does nothing about `free` or `left`: whoever has the agent, and does not drain, may. */
+export type JournalWatcher = (news: JournalNews) => unknown
 
 /** What happens in a session that several nodes serve. */
 export type JournalNews =

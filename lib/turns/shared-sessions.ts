@@ -24,7 +24,7 @@ export class SharedSessions {
     this.#tools = tools
     this.#sessions = sessions
     this.#runner = runner
-    this.#unwatch = tools.named.journal.watch?.((news) => { this.#hear(news) })
+    this.#unwatch = tools.named.journal.watch?.((news) => this.#hear(news))
   }
 
   /** From now on nothing is taken over. */
@@ -36,26 +36,31 @@ export class SharedSessions {
     this.#unwatch?.()
   }
 
-  #hear (news: JournalNews): void {
+  /** @returns whether it is something for this node */
+  #hear (news: JournalNews): boolean {
     switch (news.kind) {
       case 'free': return this.#takeOver(news.key)
       case 'left': return this.#salvage(news.key)
-      case 'gone': return this.#leave(news.key, news.turnId)
-      case 'lost': return this.#stop(news)
+      case 'gone': this.#leave(news.key, news.turnId); break
+      case 'lost': this.#stop(news)
     }
+    return true
   }
 
-  #takeOver (key: SessionKey): void {
+  #takeOver (key: SessionKey): boolean {
     // Nodes may have different agents, as in the middle of an update.
-    if (!this.#isDraining && this.#tools.agents.find(key.agentId) !== undefined) this.#runner.nextOf(key)
+    if (this.#isDraining || this.#tools.agents.find(key.agentId) === undefined) return false
+    this.#runner.nextOf(key)
+    return true
   }
 
   /** Of a run whose node is gone: keeps what it has said, and ends it. */
-  #salvage (key: SessionKey): void {
-    if (this.#isDraining) return
+  #salvage (key: SessionKey): boolean {
+    if (this.#isDraining) return false
     this.#salvaged(key).catch((err: unknown) => {
       this.#sessions.report({ key, turnId: '' }, err, 'a turn whose node is gone could not be ended')
     })
+    return true
   }
 
   async #salvaged (key: SessionKey): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Journal, JournalNews, NewEntry, Run, SessionCursor, TurnCursor } from '../../lib/journal/journal.js'
+import type { Journal, JournalNews, JournalWatcher, NewEntry, Run, SessionCursor, TurnCursor } from '../../lib/journal/journal.js'
 
 /** A journal that two nodes share, of which one sentence is broken on both. */
 export interface BrokenShared {
@@ -125,6 +125,22 @@ export const BROKEN_SHARED: readonly BrokenShared[] = [
   },
   { must: 23, how: 'nobody is told of a run that was left', sleeps: true, breaks: () => (inner) => deafTo(inner, 'left') },
   { must: 23, how: 'nobody is told of chats that wait', sleeps: true, breaks: () => (inner) => deafTo(inner, 'free') },
+  {
+    must: 23,
+    how: 'a node keeps to itself what it does nothing about',
+    sleeps: true,
+    breaks: () => {
+      let keeper: JournalWatcher | undefined
+      return (inner) => ({
+        watch: (onNews) => inner.watch?.((news) => {
+          if (keeper !== undefined && keeper !== onNews) return true
+          const answer = onNews(news)
+          if (answer === false) keeper = onNews
+          return answer
+        }) ?? (() => {})
+      })
+    }
+  },
   { must: 24, how: 'nobody is told that others have taken a chat', sleeps: true, breaks: () => (inner) => deafTo(inner, 'gone') },
   {
     must: 24,

@@ -268,8 +268,8 @@ t.test('a session that begins to live while somebody looks at it is looked at ag
     clock,
     leaseMs: 10_000,
     sweepMs: 50,
-    onFree: () => {},
-    onLeft: () => {}
+    onFree: () => true,
+    onLeft: async () => true
   })
   t.teardown(() => { sweep.close() })
   await sweep.add(place, 0)

@@ -2,7 +2,7 @@ import { ANONYMOUS } from '../../protocol/names.js'
 import type { SessionKey } from '../../protocol/session-key.js'
 import type { RedisClient } from '../../redis/redis-client.js'
 import type {
-  Claimed, Followed, FollowFrom, Journal, JournalNews, JournalStats, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor,
+  Claimed, Followed, FollowFrom, Journal, JournalStats, JournalWatcher, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor,
   TurnEnd, Wake
 } from '../journal.js'
 import { MemorySessionCursor } from '../memory-session-cursor.js'
@@ -51,7 +51,7 @@ class SharedJournal implements RedisJournal {
 
   ready (): Promise<void> { return this.#node.ready }
 
-  watch (onNews: (news: JournalNews) => void): () => void {
+  watch (onNews: JournalWatcher): () => void {
     return this.#node.watch(onNews)
   }
 
@@ -67,7 +67,7 @@ class SharedJournal implements RedisJournal {
       ])
       const [kind, more, position, epoch, seq, displaced] = answer as OfferAnswer
       if (kind === 'claimed') return { accepted: false, claimed: claimedOf(more, bodyHash) }
-      if (more[3] === '1') this.#node.onLeft(place)
+      if (more[3] === '1') void this.#node.onLeft(place)
       if (kind !== 'accepted') return { accepted: false, code: kind }
       for (const id of displaced) this.#node.dropOffered(place, id)
       this.#node.addOffered(place, turnId)
@@ -92,7 +92,7 @@ class SharedJournal implements RedisJournal {
       const [kind, ...more] = answer as TakeAnswer
       if (kind !== 'run') {
         const [runner, waiting] = more as [RunnerAnswer, string[]]
-        if (runner[3] === '1') this.#node.onLeft(place)
+        if (runner[3] === '1') void this.#node.onLeft(place)
         this.#node.passOver(place, waiting)
         return undefined
       }

@@ -6,7 +6,7 @@ import type { SessionKey } from '../../protocol/session-key.js'
 import type { RedisClient, RedisSubscriber } from '../../redis/redis-client.js'
 import { RedisLink } from '../../redis/redis-link.js'
 import { redisSubscriber } from '../../redis/redis-subscriber.js'
-import type { JournalNews, StoredChat, TurnEnd } from '../journal.js'
+import type { JournalNews, JournalWatcher, StoredChat, TurnEnd } from '../journal.js'
 import { encodeEnded } from './redis-entries.js'
 import type { redisBounds, RedisJournalOptions } from './redis-journal-options.js'
 import { RedisKeys, type SessionPlace } from './redis-keys.js'
@@ -49,7 +49,7 @@ export class RedisNode {
   readonly #isSharded: boolean
   /** Chats that were offered by this node and wait, as far as it knows. */
   readonly #offered = new Map<string, Set<string>>()
-  readonly #watchers = new Set<(news: JournalNews) => void>()
+  readonly #watchers = new Set<JournalWatcher>()
   readonly #onWarning: (message: string) => void
   #markReady: (() => void) | undefined
   readonly #stopIdentifying: () => void
@@ -73,7 +73,7 @@ export class RedisNode {
     const subscriber = this.#subscriber = redisSubscriber(client, {
       isSharded, connectTimeoutMs, onMessage: (channel, text) => { this.#hear(channel, text) }, onConnected: () => { this.#greet() }
     })
-    const onLeft = (place: SessionPlace): void => { this.onLeft(place) }
+    const onLeft = (place: SessionPlace): Promise<boolean> => this.onLeft(place)
     const onLost: ConstructorParameters<typeof RedisRuns>[0]['onLost'] = ({ key, chat }, code) => {
       this.#tell({ kind: 'lost', key, turnId: chat.turnId, code })
     }
@@ -93,7 +93,7 @@ export class RedisNode {
         // The next time, or at the next connection.
       })
     })
-    const onFree = (key: SessionKey): void => { this.#tell({ kind: 'free', key }) }
+    const onFree = (key: SessionKey): boolean => this.#tell({ kind: 'free', key })
     this.sweep = new RedisSweep({ keys, runner, clock, leaseMs, sweepMs, onFree, onLeft })
   }
 
@@ -102,7 +102,7 @@ export class RedisNode {
 
   now (): number { return this.#clock.now() }
 
-  watch (onNews: (news: JournalNews) => void): () => void {
+  watch (onNews: JournalWatcher): () => void {
     this.#watchers.add(onNews)
     return () => { this.#watchers.delete(onNews) }
   }
@@ -180,19 +180,20 @@ export class RedisNode {
     return isEnded === 1 ? turnId : undefined
   }
 
-  onLeft (place: SessionPlace): void {
-    if (this.mayTakeOver(place)) this.tellLater({ kind: 'left', key: place.key })
+  /** @returns whether this node does something about it */
+  async onLeft (place: SessionPlace): Promise<boolean> {
+    return this.mayTakeOver(place) && await this.tellLater({ kind: 'left', key: place.key })
   }
 
   /** Chats wait, and nobody has the right to run any more: this node may take it, or else any other soon. */
   async freed (place: SessionPlace): Promise<void> {
-    this.tellLater({ kind: 'free', key: place.key })
+    void this.tellLater({ kind: 'free', key: place.key })
     await this.sweep.add(place, 0)
   }
 
   /** Whoever is told may ask for the session at once: not before what goes on in it is done. */
-  tellLater (news: JournalNews): void {
-    setImmediate(() => { this.#tell(news) })
+  tellLater (news: JournalNews): Promise<boolean> {
+    return new Promise((resolve) => { setImmediate(() => { resolve(this.#tell(news)) }) })
   }
 
   close (): void {
@@ -215,8 +216,8 @@ export class RedisNode {
     })
   }
 
-  #tell (news: JournalNews): void {
-    for (const watcher of this.#watchers) watcher(news)
+  #tell (news: JournalNews): boolean {
+    return [...this.#watchers].map((watcher) => watcher(news)).some((answer) => answer !== false)
   }
 
   #hear (channel: string, text: string): void {

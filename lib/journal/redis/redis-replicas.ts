@@ -17,7 +17,7 @@ export interface RedisReplicasTools {
   /** How often a session that is read is looked after, in milliseconds. */
   checkMs: number
   /** The session's run has a lease that has run out. */
-  onLeft: (place: SessionPlace) => void
+  onLeft: (place: SessionPlace) => unknown
 }
 
 /** A replica that nobody reads is kept for so long: somebody may come back. */

@@ -9,10 +9,10 @@ export interface RedisSweepTools {
   clock: Clock
   leaseMs: number
   sweepMs: number
-  /** Something waits in the session, and nothing runs. */
-  onFree: (key: SessionKey) => void
-  /** The lease of its run has run out. */
-  onLeft: (place: SessionPlace) => void
+  /** Something waits in the session, and nothing runs. Answers whether this node does something about it. */
+  onFree: (key: SessionKey) => boolean
+  /** The lease of its run has run out. The same. */
+  onLeft: (place: SessionPlace) => Promise<boolean>
 }
 
 /** So many sessions are looked at in one go, and so often in a row. */
@@ -49,6 +49,9 @@ export class RedisSweep {
     this.#stop()
   }
 
+  /** For so long the other nodes leave alone what this one looks at, in milliseconds. */
+  get #leftAloneMs (): number { return 2 * this.#tools.sweepMs }
+
   /** Each by itself: a part of a cluster that is away does not keep the others waiting. */
   #sweep (index: string): void {
     if (this.#sweeping.has(index)) return
@@ -63,8 +66,7 @@ export class RedisSweep {
   }
 
   async #sweepSome (index: string): Promise<number> {
-    const { runner, sweepMs } = this.#tools
-    const [due, sessions] = await runner.run('indexDue', [index], [PER_LOOK, 2 * sweepMs]) as [string, string[]]
+    const [due, sessions] = await this.#tools.runner.run('indexDue', [index], [PER_LOOK, this.#leftAloneMs]) as [string, string[]]
     for (const text of sessions) {
       try {
         await this.#look(index, text, due)
@@ -78,10 +80,13 @@ export class RedisSweep {
 
   async #look (index: string, text: string, due: string): Promise<void> {
     const { keys, runner, onFree, onLeft } = this.#tools
+    const leftAloneMs = this.#leftAloneMs
     const place = keys.session(parseSessionKeyText(text))
     const [state, leaseUntil = ''] = await runner.run('look', [place.base, place.claims], []) as ['idle' | 'free' | 'left' | 'run', string?]
-    if (state === 'free') onFree(place.key)
-    else if (state === 'left') onLeft(place)
-    else await runner.run('indexMove', [index], [text, due, state === 'idle' ? '' : leaseUntil])
+    const isTaken = state === 'free' ? onFree(place.key) : state === 'left' && await onLeft(place)
+    if (isTaken) return
+    // What this node can do nothing about is due at once for the others, or it would keep them from it with each look.
+    const again = { idle: '', run: leaseUntil, free: `${Number(due) - leftAloneMs}`, left: `${Number(due) - leftAloneMs}` }
+    await runner.run('indexMove', [index], [text, due, again[state]])
   }
 }
