@@ -20,7 +20,13 @@ export function fileSessionStore (file: string): SessionStore {
   function replay (line: string) {
     const { key, messages } = recordOf(line)
     if (messages === null) rows = rows.filter((row) => !isOf(key, row) || row.key.sessionId !== key.sessionId)
-    else for (const message of messages) rows.push({ id: nextId++, key, message })
+    else for (const message of messages) keep(key, message)
+  }
+
+  function keep (key: SessionKey, message: SessionMessage) {
+    const kept = rows.find((row) => isOf(key, row) && row.key.sessionId === key.sessionId && identityOf(row.message) === identityOf(message))
+    if (kept === undefined) rows.push({ id: nextId++, key, message })
+    else kept.message = { ...kept.message, content: message.content }
   }
 
   /** One line a call: it is kept as a whole or not at all. Synchronous, so that calls stay in order; in SQL a transaction. */
@@ -37,9 +43,9 @@ export function fileSessionStore (file: string): SessionStore {
   const sessionOf = (key: SessionKey) => listOf(key).filter((row) => row.key.sessionId === key.sessionId)
 
   return {
-    append (key, messages) { // INSERT … ON CONFLICT (owner, agent_id, session_id, turn_id, role) DO NOTHING
-      const known = new Set(sessionOf(key).map(({ message }) => identityOf(message)))
-      const fresh = messages.filter((message) => !known.has(identityOf(message)) && known.add(identityOf(message)))
+    append (key, messages) { // INSERT … ON CONFLICT (owner, agent_id, session_id, turn_id, role) DO UPDATE SET content = … WHERE isLonger
+      const known = new Map(sessionOf(key).map(({ message }) => [identityOf(message), message]))
+      const fresh = messages.filter((message) => isLonger(message, known.get(identityOf(message))) && known.set(identityOf(message), message))
       if (fresh.length > 0) write(key, fresh)
     },
     messages (key, { limit, before }) { // WHERE id < before ORDER BY id DESC LIMIT limit, turned round
@@ -76,5 +82,7 @@ function recordOf (line: string): FileRecord {
 }
 
 const isOf = ({ owner, agentId }: SessionListKey, { key }: Row) => key.owner === owner && key.agentId === agentId
+const isLonger = (message: SessionMessage, kept?: SessionMessage) => kept === undefined ||
+  (!kept.complete && !message.complete && message.content.length > kept.content.length)
 const identityOf = ({ turnId, role }: SessionMessage) => JSON.stringify([turnId, role])
 const copiesOf = (rows: Row[]) => structuredClone(rows.map(({ message }) => message))

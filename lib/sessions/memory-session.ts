@@ -1,5 +1,6 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import { cursorOf, positionOf } from './cursor.js'
+import { longerAnswer } from './longer-answer.js'
 import type { MessagePage, PageRequest, SessionMessage } from './session-store.js'
 import type { Ordered } from '../touch-order.js'
 
@@ -38,10 +39,23 @@ export class MemorySession implements Ordered<MemorySession> {
     return this.#messages.length - this.#head
   }
 
-  has ({ turnId, role }: SessionMessage): boolean {
-    let kept = this.#firstByTurn?.get(turnId)
-    while (kept !== undefined && kept.role !== role) kept = kept.next
-    return kept !== undefined
+  has (message: SessionMessage): boolean {
+    return this.#find(message) !== undefined
+  }
+
+  /** What the message makes of the one of its turn and role, if that is kept and shorter. */
+  longer (message: SessionMessage): SessionMessage | undefined {
+    const kept = this.#find(message)
+    return kept && longerAnswer(messageOf(kept), message)
+  }
+
+  /** To be called with what {@link longer} has answered. */
+  lengthen (message: SessionMessage): void {
+    const kept = this.#find(message)
+    if (kept === undefined) return
+    const { content, bytes } = keptOf(message)
+    this.bytes += bytes - kept.bytes
+    Object.assign(kept, { content, bytes })
   }
 
   add (kept: Kept): void {
@@ -85,6 +99,12 @@ export class MemorySession implements Ordered<MemorySession> {
     const messages: SessionMessage[] = []
     for (let kept = this.#firstByTurn.get(turnId); kept !== undefined; kept = kept.next) messages.push(messageOf(kept))
     return messages
+  }
+
+  #find ({ turnId, role }: SessionMessage): Kept | undefined {
+    let kept = this.#firstByTurn?.get(turnId)
+    while (kept !== undefined && kept.role !== role) kept = kept.next
+    return kept
   }
 
   #index (kept: Kept): void {

@@ -5,7 +5,8 @@ import { checkedPrefix, redisKeys } from '../redis/redis-keys.js'
 import { RedisLink } from '../redis/redis-link.js'
 import type { RedisScript } from '../redis/redis-script.js'
 import { cursorOf, readCursor } from './cursor.js'
-import { APPEND, FORGET, LIST, MESSAGES, NOTE_LISTED, TELL_LIST, TURN, UNLIST } from './redis-session-scripts.js'
+import { longerAnswer } from './longer-answer.js'
+import { APPEND, FORGET, LIST, MESSAGES, NOTE_LISTED, REPLACE, TELL_LIST, TURN, UNLIST } from './redis-session-scripts.js'
 import type {
   MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage, SessionStore, SessionSummary
 } from './session-store.js'
@@ -64,9 +65,13 @@ class RedisStore implements SessionStore {
 
   async append (key: SessionKey, messages: readonly SessionMessage[]): Promise<void> {
     const { ttlMs, maxMessagesPerSession, maxBytesPerSession } = this.#bounds
-    const elements = messages.flatMap((message) => [identityOf(message.role, message.turnId), elementOf(message), `${message.at}`])
+    const elements = messages.flatMap((message) => [
+      identityOf(message.role, message.turnId), elementOf(message), `${message.at}`, `${message.complete}`
+    ])
     const bounds = [ttlMs, maxMessagesPerSession, maxBytesPerSession].map(String)
-    await this.#heard(key, await this.#run(APPEND, this.#sessionKeys(key), [crypto.randomUUID(), ...bounds, ...elements]))
+    const reply = await this.#run(APPEND, this.#sessionKeys(key), [crypto.randomUUID(), ...bounds, ...elements])
+    await this.#heard(key, reply)
+    for (const kept of reply.slice(4)) await this.#lengthen(key, kept, messages)
   }
 
   async messages (key: SessionKey, { limit, before }: PageRequest): Promise<MessagePage> {
@@ -105,6 +110,19 @@ class RedisStore implements SessionStore {
 
   close (): void {
     this.#link.close()
+  }
+
+  /** Puts a longer answer in the place of one that is kept, unless somebody else puts one there that is as long. */
+  async #lengthen (key: SessionKey, element: string | null | undefined, messages: readonly SessionMessage[]): Promise<void> {
+    const { maxMessagesPerSession, maxBytesPerSession } = this.#bounds
+    for (let kept: unknown = element; typeof kept === 'string';) {
+      const known = messageOf(kept)
+      const given = messages.find(({ role, turnId, complete }) => role === known.role && turnId === known.turnId && !complete)
+      const longer = given && longerAnswer(known, given)
+      if (longer === undefined) return
+      const args = [identityOf(known.role, known.turnId), kept, elementOf(longer), `${maxMessagesPerSession}`, `${maxBytesPerSession}`]
+      kept = await this.#link.run(REPLACE, this.#sessionKeys(key), args)
+    }
   }
 
   /** What a script says of the session itself comes first in its reply. */
