@@ -19,14 +19,12 @@ export function fileSessionStore (file: string): SessionStore {
 
   function replay (line: string) {
     const { key, messages } = recordOf(line)
-    if (messages === null) rows = rows.filter((row) => !isOf(key, row) || row.key.sessionId !== key.sessionId)
-    else for (const message of messages) keep(key, message)
-  }
-
-  function keep (key: SessionKey, message: SessionMessage) {
-    const kept = rows.find((row) => isOf(key, row) && row.key.sessionId === key.sessionId && identityOf(row.message) === identityOf(message))
-    if (kept === undefined) rows.push({ id: nextId++, key, message })
-    else kept.message = { ...kept.message, content: message.content }
+    if (messages === null) rows = rows.filter((row) => !isIn(key, row))
+    else for (const message of messages) {
+      const kept = rows.find((row) => isIn(key, row) && identityOf(row.message) === identityOf(message))
+      if (kept === undefined) rows.push({ id: nextId++, key, message })
+      else kept.message.content = message.content
+    }
   }
 
   /** One line a call: it is kept as a whole or not at all. Synchronous, so that calls stay in order; in SQL a transaction. */
@@ -40,10 +38,10 @@ export function fileSessionStore (file: string): SessionStore {
     if (closed) throw new Error('this session store is closed')
     return rows.filter((row) => isOf(key, row))
   }
-  const sessionOf = (key: SessionKey) => listOf(key).filter((row) => row.key.sessionId === key.sessionId)
+  const sessionOf = (key: SessionKey) => listOf(key).filter((row) => isIn(key, row))
 
   return {
-    append (key, messages) { // INSERT … ON CONFLICT (owner, agent_id, session_id, turn_id, role) DO UPDATE SET content = … WHERE isLonger
+    append (key, messages) { // INSERT … ON CONFLICT (owner, agent_id, session_id, turn_id, role) DO UPDATE SET content … WHERE is longer
       const known = new Map(sessionOf(key).map(({ message }) => [identityOf(message), message]))
       const fresh = messages.filter((message) => isLonger(message, known.get(identityOf(message))) && known.set(identityOf(message), message))
       if (fresh.length > 0) write(key, fresh)
@@ -75,14 +73,14 @@ export function fileSessionStore (file: string): SessionStore {
 function recordOf (line: string): FileRecord {
   try {
     return JSON.parse(line) as FileRecord
-  } catch {
-    // The beginning of an object is no JSON: a write that was cut off, by which nothing was promised.
+  } catch { // The beginning of an object is no JSON: a write that was cut off, by which nothing was promised.
     return { key: { owner: '', agentId: '', sessionId: '' }, messages: [] }
   }
 }
 
 const isOf = ({ owner, agentId }: SessionListKey, { key }: Row) => key.owner === owner && key.agentId === agentId
-const isLonger = (message: SessionMessage, kept?: SessionMessage) => kept === undefined ||
-  (!kept.complete && !message.complete && message.content.length > kept.content.length)
+const isIn = (key: SessionKey, row: Row) => isOf(key, row) && row.key.sessionId === key.sessionId
+const isLonger = ({ content, complete }: SessionMessage, kept?: SessionMessage) =>
+  kept === undefined || (!kept.complete && !complete && content.length > kept.content.length)
 const identityOf = ({ turnId, role }: SessionMessage) => JSON.stringify([turnId, role])
 const copiesOf = (rows: Row[]) => structuredClone(rows.map(({ message }) => message))
