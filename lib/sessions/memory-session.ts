@@ -43,17 +43,14 @@ export class MemorySession implements Ordered<MemorySession> {
     return this.#find(message) !== undefined
   }
 
-  /** What the message makes of the one of its turn and role, if that is kept and shorter. */
-  longer (message: SessionMessage): SessionMessage | undefined {
+  /** What is kept of the message's turn and role, and what the message makes of it, if it is longer. */
+  longer (message: SessionMessage): Lengthened | undefined {
     const kept = this.#find(message)
-    return kept && longerAnswer(messageOf(kept), message)
+    const longer = kept && longerAnswer(messageOf(kept), message)
+    return longer && { kept, longer: keptOf(longer) }
   }
 
-  /** To be called with what {@link longer} has answered. */
-  lengthen (message: SessionMessage): void {
-    const kept = this.#find(message)
-    if (kept === undefined) return
-    const { content, bytes } = keptOf(message)
+  lengthen ({ kept, longer: { content, bytes } }: Lengthened): void {
     this.bytes += bytes - kept.bytes
     Object.assign(kept, { content, bytes })
   }
@@ -122,6 +119,12 @@ export interface Kept extends Omit<SessionMessage, 'metadata'> {
   readonly bytes: number
   /** The next message of its turn. */
   next: Kept | undefined
+}
+
+/** An answer that was broken off, and what takes its place. */
+export interface Lengthened {
+  kept: Kept
+  longer: Kept
 }
 
 export function keptOf ({ role, content, turnId, at, complete, metadata }: SessionMessage): Kept {

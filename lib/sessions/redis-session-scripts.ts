@@ -60,7 +60,10 @@ for _, element in ipairs(known) do reply[#reply + 1] = element end
 return reply
 `)
 
-/** KEYS meta, messages, places. ARGV turn and role, element that is kept, element in its place, most messages, most bytes. Answers another that is kept. */
+/**
+ * KEYS meta, messages, places. ARGV turn and role, element that is kept, element in its place, most messages, most bytes. Answers another
+ * that is kept.
+ */
 export const REPLACE = new RedisScript(`${TRIM}
 local meta, messages, places = KEYS[1], KEYS[2], KEYS[3]
 local place = redis.call('HGET', places, ARGV[1])

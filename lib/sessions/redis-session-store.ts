@@ -71,7 +71,7 @@ class RedisStore implements SessionStore {
     const bounds = [ttlMs, maxMessagesPerSession, maxBytesPerSession].map(String)
     const reply = await this.#run(APPEND, this.#sessionKeys(key), [crypto.randomUUID(), ...bounds, ...elements])
     await this.#heard(key, reply)
-    for (const kept of reply.slice(4)) await this.#lengthen(key, kept, messages)
+    for (const message of messages) if (!message.complete) await this.#lengthen(key, reply.slice(4), message)
   }
 
   async messages (key: SessionKey, { limit, before }: PageRequest): Promise<MessagePage> {
@@ -113,14 +113,13 @@ class RedisStore implements SessionStore {
   }
 
   /** Puts a longer answer in the place of one that is kept, unless somebody else puts one there that is as long. */
-  async #lengthen (key: SessionKey, element: string | null | undefined, messages: readonly SessionMessage[]): Promise<void> {
+  async #lengthen (key: SessionKey, known: Reply, message: SessionMessage): Promise<void> {
     const { maxMessagesPerSession, maxBytesPerSession } = this.#bounds
-    for (let kept: unknown = element; typeof kept === 'string';) {
-      const known = messageOf(kept)
-      const given = messages.find(({ role, turnId, complete }) => role === known.role && turnId === known.turnId && !complete)
-      const longer = given && longerAnswer(known, given)
+    const identity = identityOf(message.role, message.turnId)
+    for (let kept: unknown = known.find((element) => element?.startsWith(`${identity}\n`)); typeof kept === 'string';) {
+      const longer = longerAnswer(messageOf(kept), message)
       if (longer === undefined) return
-      const args = [identityOf(known.role, known.turnId), kept, elementOf(longer), `${maxMessagesPerSession}`, `${maxBytesPerSession}`]
+      const args = [identity, kept, elementOf(longer), `${maxMessagesPerSession}`, `${maxBytesPerSession}`]
       kept = await this.#link.run(REPLACE, this.#sessionKeys(key), args)
     }
   }

@@ -79,8 +79,8 @@ export const BROKEN_SESSION_STORES: readonly BrokenSessionStore[] = [
     how: 'an answer that was broken off stays as it was kept first',
     breaks: (inner) => ({
       async append (key, messages) {
-        const kept = await inner.messages(key, { limit: 1_000 })
-        return await inner.append(key, messages.filter(({ turnId, role }) => !kept.messages.some((each) => each.turnId === turnId && each.role === role)))
+        const kept = (await inner.messages(key, { limit: 1_000 })).messages
+        await inner.append(key, messages.filter(({ turnId, role }) => !kept.some((each) => each.turnId === turnId && each.role === role)))
       }
     })
   },
