@@ -1,5 +1,4 @@
 // A part of examples/session-store.ts: a session store over a file, which takes the place of a table.
-//
 // It keeps to the sentences of the SessionStore interface; the SQL that would do the same stands beside each method.
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 
@@ -7,7 +6,6 @@ import type { SessionKey, SessionListKey, SessionMessage, SessionStore } from '.
 
 /** `id` rises with every row and is never used again, like a `bigserial`: that makes it the cursor of every page. */
 interface Row { id: number, key: SessionKey, message: SessionMessage }
-
 /** Without messages: the session was deleted. */
 interface FileRecord { key: SessionKey, messages: SessionMessage[] | null }
 
@@ -15,31 +13,32 @@ export function fileSessionStore (file: string): SessionStore {
   let rows: Row[] = []
   let nextId = 1
   let closed = false
-  if (existsSync(file)) readFileSync(file, 'utf8').split('\n').forEach(replay)
-
   function replay (line: string) {
     const { key, messages } = recordOf(line)
-    if (messages === null) rows = rows.filter((row) => !isOf(key, row) || row.key.sessionId !== key.sessionId)
-    else for (const message of messages) rows.push({ id: nextId++, key, message })
+    if (messages === null) rows = rows.filter((row) => !sessionOf(key).includes(row))
+    else for (const message of messages) {
+      const kept = sessionOf(key).find((row) => identityOf(row.message) === identityOf(message))
+      if (kept === undefined) rows.push({ id: nextId++, key, message })
+      else kept.message.content = message.content
+    }
   }
-
   /** One line a call: it is kept as a whole or not at all. Synchronous, so that calls stay in order; in SQL a transaction. */
   function write ({ owner, agentId, sessionId }: SessionKey, messages: SessionMessage[] | null) {
     const line = JSON.stringify({ key: { owner, agentId, sessionId }, messages } satisfies FileRecord)
     appendFileSync(file, `\n${line}`)
     replay(line)
   }
-
   function listOf (key: SessionListKey) {
     if (closed) throw new Error('this session store is closed')
     return rows.filter((row) => isOf(key, row))
   }
   const sessionOf = (key: SessionKey) => listOf(key).filter((row) => row.key.sessionId === key.sessionId)
-
+  if (existsSync(file)) readFileSync(file, 'utf8').split('\n').forEach(replay)
   return {
-    append (key, messages) { // INSERT … ON CONFLICT (owner, agent_id, session_id, turn_id, role) DO NOTHING
-      const known = new Set(sessionOf(key).map(({ message }) => identityOf(message)))
-      const fresh = messages.filter((message) => !known.has(identityOf(message)) && known.add(identityOf(message)))
+    append (key, messages) { // INSERT … ON CONFLICT (owner, agent_id, session_id, turn_id, role) DO UPDATE SET content … WHERE is longer
+      const known = new Map(sessionOf(key).map(({ message }) => [identityOf(message), message]))
+      const isFresh = (message: SessionMessage) => isLonger(message, known.get(identityOf(message)))
+      const fresh = messages.filter((message) => isFresh(message) && known.set(identityOf(message), message))
       if (fresh.length > 0) write(key, fresh)
     },
     messages (key, { limit, before }) { // WHERE id < before ORDER BY id DESC LIMIT limit, turned round
@@ -69,12 +68,13 @@ export function fileSessionStore (file: string): SessionStore {
 function recordOf (line: string): FileRecord {
   try {
     return JSON.parse(line) as FileRecord
-  } catch {
-    // The beginning of an object is no JSON: a write that was cut off, by which nothing was promised.
+  } catch { // The beginning of an object is no JSON: a write that was cut off, by which nothing was promised.
     return { key: { owner: '', agentId: '', sessionId: '' }, messages: [] }
   }
 }
 
 const isOf = ({ owner, agentId }: SessionListKey, { key }: Row) => key.owner === owner && key.agentId === agentId
+const isLonger = ({ content, complete }: SessionMessage, kept?: SessionMessage) =>
+  kept === undefined || (!kept.complete && !complete && content.length > kept.content.length)
 const identityOf = ({ turnId, role }: SessionMessage) => JSON.stringify([turnId, role])
 const copiesOf = (rows: Row[]) => structuredClone(rows.map(({ message }) => message))

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
 import type { SessionKey } from '../protocol/session-key.js'
+import type { SessionMessage } from '../sessions/session-store.js'
 import { times, together } from './conformance-case.js'
 import { answered, key, OWNED, S, said, type StoreCase } from './session-store-bench.js'
 
@@ -57,6 +58,40 @@ export const WRITES: readonly StoreCase[] = [
       await store.append(key('other'), [])
       await store.append(key('third'), [])
       assert.deepEqual(await bench.listed(), ['s', 'other'])
+    }
+  },
+  {
+    must: [2],
+    title: 'of an answer that was broken off the longest content stays, whichever comes first, where it was',
+    async run (bench) {
+      const { store } = bench
+      const broken = (content: string, more: Partial<SessionMessage> = {}) => answered('t1', { content, complete: false, ...more })
+      const first = broken('one', { at: 5, metadata: { k: 1 } })
+      await store.append(S, [said('t1'), first])
+      await store.append(key('other'), [said('t1'), broken('of another session')])
+      await store.append(S, [said('t2')])
+      await store.append(key('last'), [said('t1')])
+      for (const content of ['one two', 'one', '', 'on! tw!']) await store.append(S, [said('t1', { content: 'another question' }), broken(content, { at: 6 })])
+      assert.deepEqual(await store.turn(S, 't1'), [said('t1'), { ...first, content: 'one two' }])
+      await store.append(S, [answered('t1', { content: 'one two three' })])
+      assert.deepEqual(await bench.contents(), ['t1?', 'one two', 't2?'])
+      assert.deepEqual(await bench.contents({ limit: 9 }, key('other')), ['t1?', 'of another session'])
+      assert.deepEqual(await bench.listed(), ['last', 's', 'other'])
+      await store.append(S, [answered('t2')])
+      await store.append(S, [answered('t2', { content: 'longer, but broken off', complete: false })])
+      assert.deepEqual(await bench.contents(), ['t1?', 'one two', 't2?', 't2!'])
+    }
+  },
+  {
+    must: [2],
+    title: 'of what several append at once of an answer that was broken off, the longest stays',
+    async run ({ store }) {
+      for (const turnId of times(10, (round) => `t${round}`)) {
+        await together(...times(5, (index) => () => store.append(S, [
+          answered(turnId, { content: 'x'.repeat(1 + (index * 2 + 1) % 5), complete: false })
+        ])))
+        assert.deepEqual((await store.turn(S, turnId)).map(({ content }) => content), ['xxxxx'])
+      }
     }
   },
   {

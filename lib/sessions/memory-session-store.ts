@@ -2,7 +2,7 @@ import { boundsOf } from '../bounds.js'
 import { systemClock, type Clock } from '../clock.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import { cursorOf, positionOf } from './cursor.js'
-import { emptySessionBytes, keptOf, MemorySession, type Kept } from './memory-session.js'
+import { emptySessionBytes, keptOf, MemorySession, type Kept, type Lengthened } from './memory-session.js'
 import type {
   MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage, SessionStore
 } from './session-store.js'
@@ -99,16 +99,18 @@ class MemoryStore implements MemorySessionStore {
   append (key: SessionKey, messages: readonly SessionMessage[]): void {
     const found = this.#find(key)
     const fresh = freshOf(messages, found?.session)
-    if (fresh.length === 0) return
-    this.#assertRoomFor(key, fresh)
+    const longer = longerOf(messages, found?.session)
+    if (fresh.length === 0 && longer.length === 0) return
+    this.#assertRoomFor(key, [...fresh, ...longer.map((each) => each.longer)])
     const entry = found ?? this.#open(key)
     const { session } = entry
     const before = session.bytes
+    for (const each of longer) session.lengthen(each)
     for (const kept of fresh) session.add(kept)
     while (session.size > this.#maxMessagesPerSession) session.forgetOldest()
     while (session.size > 1 && session.bytes > this.#maxBytesPerSession) session.forgetOldest()
     this.#bytes += session.bytes - before
-    entry.list.byMessage.touch(session)
+    if (fresh.length > 0) entry.list.byMessage.touch(session)
     this.#makeRoomBeside(entry)
   }
 
@@ -237,6 +239,14 @@ function freshOf (messages: readonly SessionMessage[], session: MemorySession | 
   }
   return fresh
 }
+
+/** What takes the place of answers that were broken off and are kept, but shorter. */
+function longerOf (messages: readonly SessionMessage[], session: MemorySession | undefined): readonly Lengthened[] {
+  if (session === undefined || messages.every(({ complete }) => complete)) return NONE
+  return messages.flatMap((message) => session.longer(message) ?? [])
+}
+
+const NONE: readonly never[] = []
 
 function listKeyText ({ owner, agentId }: SessionListKey): string {
   return JSON.stringify([owner, agentId])

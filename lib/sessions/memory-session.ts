@@ -1,5 +1,6 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import { cursorOf, positionOf } from './cursor.js'
+import { longerAnswer } from './longer-answer.js'
 import type { MessagePage, PageRequest, SessionMessage } from './session-store.js'
 import type { Ordered } from '../touch-order.js'
 
@@ -38,10 +39,20 @@ export class MemorySession implements Ordered<MemorySession> {
     return this.#messages.length - this.#head
   }
 
-  has ({ turnId, role }: SessionMessage): boolean {
-    let kept = this.#firstByTurn?.get(turnId)
-    while (kept !== undefined && kept.role !== role) kept = kept.next
-    return kept !== undefined
+  has (message: SessionMessage): boolean {
+    return this.#find(message) !== undefined
+  }
+
+  /** What is kept of the message's turn and role, and what the message makes of it, if it is longer. */
+  longer (message: SessionMessage): Lengthened | undefined {
+    const kept = this.#find(message)
+    const longer = kept && longerAnswer(messageOf(kept), message)
+    return longer && { kept, longer: keptOf(longer) }
+  }
+
+  lengthen ({ kept, longer: { content, bytes } }: Lengthened): void {
+    this.bytes += bytes - kept.bytes
+    Object.assign(kept, { content, bytes })
   }
 
   add (kept: Kept): void {
@@ -87,6 +98,12 @@ export class MemorySession implements Ordered<MemorySession> {
     return messages
   }
 
+  #find ({ turnId, role }: SessionMessage): Kept | undefined {
+    let kept = this.#firstByTurn?.get(turnId)
+    while (kept !== undefined && kept.role !== role) kept = kept.next
+    return kept
+  }
+
   #index (kept: Kept): void {
     if (this.#firstByTurn === undefined) return
     let last = this.#firstByTurn.get(kept.turnId)
@@ -102,6 +119,12 @@ export interface Kept extends Omit<SessionMessage, 'metadata'> {
   readonly bytes: number
   /** The next message of its turn. */
   next: Kept | undefined
+}
+
+/** An answer that was broken off, and what takes its place. */
+export interface Lengthened {
+  kept: Kept
+  longer: Kept
 }
 
 export function keptOf ({ role, content, turnId, at, complete, metadata }: SessionMessage): Kept {

@@ -4,6 +4,7 @@ import { wholeBoundsOf } from '../bounds.js'
 import { systemClock } from '../clock.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import { cursorOf, readCursor } from './cursor.js'
+import { longerAnswer } from './longer-answer.js'
 import { PostgresLink, type PostgresPool, type Row, type Statement } from './postgres-link.js'
 import { postgresSessionSql, tableNames, type PostgresTables, type TableNames } from './postgres-tables.js'
 import type { MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage, SessionStore } from './session-store.js'
@@ -87,6 +88,7 @@ class PostgresStore implements SessionStore {
         FROM unnest($3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS given (turn, role, body, ordinal) ORDER BY ordinal
         ON CONFLICT DO NOTHING RETURNING (place - $2::bigint)::text AS ordinal`,
       [hash(names), session.last, rows.map(({ turn }) => turn), rows.map(({ role }) => role), rows.map(({ body }) => body)])
+      await this.#lengthen(statement, hash(names), messages)
       const newest = Math.max(0, ...kept.map(({ ordinal }) => Number(ordinal)))
       if (newest === 0) return
       await this.#touch(statement, hash(names), newest, rows[newest - 1]?.at)
@@ -156,6 +158,24 @@ class PostgresStore implements SessionStore {
   async #touch (statement: Statement, key: string, count: number, at: number | undefined): Promise<void> {
     await statement(`UPDATE ${this.#names.sessions} SET last = last + $2::bigint, rank = DEFAULT, said_at = $3, touched = now() WHERE key = $1`,
       [key, count, at])
+    await this.#trim(statement, key)
+  }
+
+  /** Puts longer answers in the place of those that are kept. */
+  async #lengthen (statement: Statement, key: string, messages: readonly SessionMessage[]): Promise<void> {
+    for (const message of messages) {
+      if (message.complete) continue
+      const place = [key, JSON.stringify(message.turnId), message.role]
+      const [kept] = await statement(`SELECT body FROM ${this.#names.messages} WHERE key = $1 AND turn = $2 AND role = $3`, place)
+      const longer = kept && longerAnswer(messageOf(kept), message)
+      if (longer === undefined) continue
+      await statement(`UPDATE ${this.#names.messages} SET body = $4, bytes = octet_length($4) WHERE key = $1 AND turn = $2 AND role = $3`,
+        [...place, JSON.stringify(longer)])
+      await this.#trim(statement, key)
+    }
+  }
+
+  async #trim (statement: Statement, key: string): Promise<void> {
     await statement(`DELETE FROM ${this.#names.messages} AS message USING (
         SELECT place, row_number() OVER newer AS number, sum(bytes) OVER newer AS bytes FROM ${this.#names.messages}
         WHERE key = $1 WINDOW newer AS (ORDER BY place DESC)

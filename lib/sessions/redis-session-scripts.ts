@@ -8,8 +8,25 @@ import { RedisScript } from '../redis/redis-script.js'
 // The list of an owner and agent has two keys, of another hash tag: `order`, a sorted set of the sessions' names by rank, and `entries`,
 // a hash of what is known of each, `<id> <end> <at>`, and of the list's id.
 
-/** KEYS meta, messages, places. ARGV id for a new session, ttl, most messages, most bytes, then turn and role, element, hour of each. */
-export const APPEND = new RedisScript(`
+/** What is too much goes, the oldest first; the newest stays. Answers what is left, in bytes. */
+const TRIM = `
+local function trim (messages, places, bytes, most, mostBytes)
+  local length = redis.call('LLEN', messages)
+  while length > tonumber(most) or (length > 1 and bytes > tonumber(mostBytes)) do
+    local oldest = redis.call('LPOP', messages)
+    redis.call('HDEL', places, string.sub(oldest, 1, string.find(oldest, '\\n', 1, true) - 1))
+    bytes = bytes - #oldest
+    length = length - 1
+  end
+  return bytes
+end
+`
+
+/**
+ * KEYS meta, messages, places. ARGV id for a new session, ttl, most messages, most bytes, then turn and role, element, hour, and whether it
+ * is complete, of each. Answers what is kept of those that are kept already and are not complete.
+ */
+export const APPEND = new RedisScript(`${TRIM}
 local meta, messages, places = KEYS[1], KEYS[2], KEYS[3]
 local id = redis.call('HGET', meta, 'id')
 if not id or redis.call('LLEN', messages) ~= redis.call('HLEN', places) then
@@ -20,28 +37,44 @@ end
 local last = tonumber(redis.call('HGET', meta, 'end') or 0)
 local bytes = tonumber(redis.call('HGET', meta, 'bytes') or 0)
 local isChanged = false
-for i = 5, #ARGV, 3 do
+local known = {}
+for i = 5, #ARGV, 4 do
   if redis.call('HSETNX', places, ARGV[i], last) == 1 then
     redis.call('RPUSH', messages, ARGV[i + 1])
     redis.call('HSET', meta, 'at', ARGV[i + 2])
     bytes = bytes + #ARGV[i + 1]
     last = last + 1
     isChanged = true
+  elseif ARGV[i + 3] == 'false' then
+    known[#known + 1] = redis.call('LINDEX', messages, redis.call('HGET', places, ARGV[i]) - last + redis.call('LLEN', messages))
   end
 end
 if isChanged then
-  local length = redis.call('LLEN', messages)
-  while length > tonumber(ARGV[3]) or (length > 1 and bytes > tonumber(ARGV[4])) do
-    local oldest = redis.call('LPOP', messages)
-    redis.call('HDEL', places, string.sub(oldest, 1, string.find(oldest, '\\n', 1, true) - 1))
-    bytes = bytes - #oldest
-    length = length - 1
-  end
+  bytes = trim(messages, places, bytes, ARGV[3], ARGV[4])
   id = id or ARGV[1]
   redis.call('HSET', meta, 'id', id, 'end', last, 'bytes', bytes)
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[2]) end
 end
-return redis.call('HMGET', meta, 'id', 'end', 'at', 'listed')
+local reply = redis.call('HMGET', meta, 'id', 'end', 'at', 'listed')
+for _, element in ipairs(known) do reply[#reply + 1] = element end
+return reply
+`)
+
+/**
+ * KEYS meta, messages, places. ARGV turn and role, element that is kept, element in its place, most messages, most bytes. Answers another
+ * that is kept.
+ */
+export const REPLACE = new RedisScript(`${TRIM}
+local meta, messages, places = KEYS[1], KEYS[2], KEYS[3]
+local place = redis.call('HGET', places, ARGV[1])
+if not place then return false end
+local known = redis.call('HMGET', meta, 'end', 'bytes')
+local index = place - known[1] + redis.call('LLEN', messages)
+local kept = redis.call('LINDEX', messages, index)
+if kept ~= ARGV[2] then return kept end
+redis.call('LSET', messages, index, ARGV[3])
+redis.call('HSET', meta, 'bytes', trim(messages, places, known[2] + #ARGV[3] - #kept, ARGV[4], ARGV[5]))
+return false
 `)
 
 /** KEYS meta, messages. ARGV limit, and of the cursor the session's id and the position, or two empty texts. */

@@ -5,7 +5,8 @@ import { checkedPrefix, redisKeys } from '../redis/redis-keys.js'
 import { RedisLink } from '../redis/redis-link.js'
 import type { RedisScript } from '../redis/redis-script.js'
 import { cursorOf, readCursor } from './cursor.js'
-import { APPEND, FORGET, LIST, MESSAGES, NOTE_LISTED, TELL_LIST, TURN, UNLIST } from './redis-session-scripts.js'
+import { longerAnswer } from './longer-answer.js'
+import { APPEND, FORGET, LIST, MESSAGES, NOTE_LISTED, REPLACE, TELL_LIST, TURN, UNLIST } from './redis-session-scripts.js'
 import type {
   MessagePage, PageRequest, SessionListKey, SessionMessage, SessionPage, SessionStore, SessionSummary
 } from './session-store.js'
@@ -64,9 +65,13 @@ class RedisStore implements SessionStore {
 
   async append (key: SessionKey, messages: readonly SessionMessage[]): Promise<void> {
     const { ttlMs, maxMessagesPerSession, maxBytesPerSession } = this.#bounds
-    const elements = messages.flatMap((message) => [identityOf(message.role, message.turnId), elementOf(message), `${message.at}`])
+    const elements = messages.flatMap((message) => [
+      identityOf(message.role, message.turnId), elementOf(message), `${message.at}`, `${message.complete}`
+    ])
     const bounds = [ttlMs, maxMessagesPerSession, maxBytesPerSession].map(String)
-    await this.#heard(key, await this.#run(APPEND, this.#sessionKeys(key), [crypto.randomUUID(), ...bounds, ...elements]))
+    const reply = await this.#run(APPEND, this.#sessionKeys(key), [crypto.randomUUID(), ...bounds, ...elements])
+    await this.#heard(key, reply)
+    for (const message of messages) if (!message.complete) await this.#lengthen(key, reply.slice(4), message)
   }
 
   async messages (key: SessionKey, { limit, before }: PageRequest): Promise<MessagePage> {
@@ -105,6 +110,18 @@ class RedisStore implements SessionStore {
 
   close (): void {
     this.#link.close()
+  }
+
+  /** Puts a longer answer in the place of one that is kept, unless somebody else puts one there that is as long. */
+  async #lengthen (key: SessionKey, known: Reply, message: SessionMessage): Promise<void> {
+    const { maxMessagesPerSession, maxBytesPerSession } = this.#bounds
+    const identity = identityOf(message.role, message.turnId)
+    for (let kept: unknown = known.find((element) => element?.startsWith(`${identity}\n`)); typeof kept === 'string';) {
+      const longer = longerAnswer(messageOf(kept), message)
+      if (longer === undefined) return
+      const args = [identity, kept, elementOf(longer), `${maxMessagesPerSession}`, `${maxBytesPerSession}`]
+      kept = await this.#link.run(REPLACE, this.#sessionKeys(key), args)
+    }
   }
 
   /** What a script says of the session itself comes first in its reply. */

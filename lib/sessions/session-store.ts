@@ -10,7 +10,9 @@ export type { SessionMessage }
  * Every method may answer at once or by a promise; a rejection is a `STORE_UNAVAILABLE` for the turn that needed it.
  *
  * 1. `append` MUST take all messages of one call or none.
- * 2. `append` MUST be idempotent by `(turnId, role)`: a message of a turn and role that is kept already changes nothing.
+ * 2. `append` MUST be idempotent by `(turnId, role)`: a message of a turn and role that is kept already changes nothing, but for
+ *    one that is not `complete`, and longer than what is kept, if that is not `complete` either: its `content` MUST take the place
+ *    of the shorter one, and all else stay. Of an answer that was broken off, nodes may know more or less.
  * 3. `append` MUST keep the order of calls of one session: a message appended later is newer.
  * 4. `messages` MUST answer the newest `limit` messages, oldest first; with `before`, those that precede that cursor.
  * 5. `messages` MUST answer a `before` cursor if and only if older messages are kept.

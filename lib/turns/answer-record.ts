@@ -64,8 +64,9 @@ export class AnswerRecord {
     return this.#joiner.rest()
   }
 
-  answer (): string {
-    return answerOf(this.#whole + this.#run.text.toString(), this.#messages)
+  /** With so many of the whole messages, or all. */
+  answer (messages?: number): string {
+    return answerOf(this.#whole + this.#run.text.toString(), this.#messages?.slice(0, messages))
   }
 }
 

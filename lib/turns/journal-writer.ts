@@ -17,8 +17,11 @@ export class JournalWriter {
   #batch = 0
   #gathered: NewEntry[] = []
   #gatheredUnits = 0
+  #appending: readonly NewEntry[] = []
   #inFlight: Promise<void> | undefined
   hasFailed = false
+  /** How many whole messages are known to be written. */
+  messages = 0
   /** It has failed because another node has the right to write. */
   isFenced = false
 
@@ -45,7 +48,8 @@ export class JournalWriter {
     try {
       const written = this.#append()
       if (isPromiseLike(written)) this.#inFlight = this.#commit(written)
-      else if (!written) this.#fence()
+      else if (written) this.#noteWritten()
+      else this.#fence()
     } catch (err) {
       this.#fail(toError(err))
     }
@@ -63,7 +67,7 @@ export class JournalWriter {
   }
 
   #append (): Awaitable<boolean> {
-    const entries = this.#gathered
+    const entries = this.#appending = this.#gathered
     this.#gathered = []
     this.#gatheredUnits = 0
     return this.#journal.append(this.#run, ++this.#batch, entries)
@@ -72,13 +76,22 @@ export class JournalWriter {
   async #commit (first: Awaitable<boolean>): Promise<void> {
     try {
       let written = await first
-      while (written && this.#gathered.length > 0) written = await this.#append()
+      if (written) this.#noteWritten()
+      while (written && this.#gathered.length > 0) {
+        written = await this.#append()
+        if (written) this.#noteWritten()
+      }
       this.#inFlight = undefined
       if (!written) this.#fence()
     } catch (err) {
       this.#inFlight = undefined
       this.#fail(toError(err))
     }
+  }
+
+  #noteWritten (): void {
+    for (const { kind } of this.#appending) if (kind === 'message') this.messages++
+    this.#appending = []
   }
 
   #fence (): void {

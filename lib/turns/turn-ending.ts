@@ -38,7 +38,7 @@ export class TurnEnding {
 
   /** @returns how the turn ends: otherwise than was decided where the answer cannot be kept */
   #keepAnswer (decided: TurnEnd): Awaitable<TurnEnd> {
-    const [content, metadata] = [this.#record.answer(), this.#record.metadata()]
+    const [content, metadata] = [this.#record.answer(this.#writer.messages), this.#record.metadata()]
     if (content === '' && metadata === undefined) return decided
     // What had gathered when the journal failed is missing in it.
     const isComplete = isWellEnded(decided) && !this.#writer.hasFailed

@@ -75,6 +75,30 @@ export const BROKEN_SESSION_STORES: readonly BrokenSessionStore[] = [
     }
   },
   {
+    must: 2,
+    how: 'an answer that was broken off stays as it was kept first',
+    breaks: (inner) => ({
+      async append (key, messages) {
+        const kept = (await inner.messages(key, { limit: 1_000 })).messages
+        await inner.append(key, messages.filter(({ turnId, role }) => !kept.some((each) => each.turnId === turnId && each.role === role)))
+      }
+    })
+  },
+  {
+    must: 2,
+    how: 'of two answers at once that were broken off the first stays',
+    breaks: (inner) => {
+      const taken = new Set<string>()
+      return {
+        async append (key, messages) {
+          const fresh = messages.filter(({ turnId, role, complete }) => complete || !taken.has(`${key.sessionId} ${turnId} ${role}`))
+          for (const { turnId, role } of fresh) taken.add(`${key.sessionId} ${turnId} ${role}`)
+          await inner.append(key, fresh)
+        }
+      }
+    }
+  },
+  {
     must: 3,
     how: 'messages are in the order of their hours',
     breaks: (inner) => changingMessages(inner, (messages) => messages.toSorted((one, other) => one.at - other.at))

@@ -5,6 +5,7 @@ import { memorySessionStore } from '../../lib/sessions/memory-session-store.js'
 import type { SessionStore } from '../../lib/sessions/session-store.js'
 import { double } from '../conformance/subjects.js'
 import { readableLog } from '../helpers/app.js'
+import { deferred } from '../helpers/deferred.js'
 import { eventually } from '../helpers/eventually.js'
 import { ack, end, failedEnd, piece, queued, subscribed, running, turnStarted } from '../transports/expected.js'
 import { chat, LEASE_MS, quiet, startNodes, SWEEP_MS, untilEnd, type Node } from './nodes.js'
@@ -162,6 +163,54 @@ t.test('the answer of a turn whose node is gone is kept by a store that was away
   t.match(sessionStore.messages(KEY, { limit: 9 }).messages[1], { turnId: 'a', content: 'part', complete: false })
   await watcher.close()
 })
+
+// The node used to keep the shorter text, and what the other knew of it came too late: readers had been told more than was kept.
+for (const isFirst of [true, false]) {
+  const when = isFirst ? 'before the other ends it' : 'when the other has ended it'
+  t.test(`of a lost turn all that was told is kept, though its node has not heard that its last append was taken, and gives up ${when}`, async (t) => {
+    const [mayGiveUp, mayEnd] = [deferred(), deferred()]
+    const around = (inner: Journal) => double(inner, {
+      watch: (onNews) => inner.watch?.(onNews) ?? (() => {}),
+      async append (...given) {
+        try {
+          return await inner.append(...given)
+        } catch (err) {
+          await mayGiveUp.promise
+          throw err
+        }
+      },
+      async salvage (key) {
+        await mayEnd.promise
+        return await inner.salvage?.(key)
+      }
+    })
+    const { nodes: [a, b], store } = await two(t, { around, journal: { journalGraceMs: 50 } })
+    const answer = () => store.messages(KEY, { limit: 9 }).messages[1]
+    const [client, watcher] = [await a.connect(), await b.connect()]
+    a.stage.act('a').say('one ')
+    chat(client, 'a')
+    for (const type of ['ack', 'event', 'stream']) await client.next(type)
+    await client.terminate()
+    watcher.send({ type: 'subscribe', sessionId: 's' })
+    t.match(await watcher.next('subscribed'), { turns: [{ content: 'one ' }] })
+    a.line.mute()
+    a.stage.act('a').say('two')
+    t.strictSame(await watcher.next(), piece('two', 3))
+    a.line.cut()
+    if (isFirst) {
+      mayGiveUp.resolve()
+      await eventually(() => answer() !== undefined)
+      t.match(answer(), { content: 'one ', complete: false })
+    }
+    mayEnd.resolve()
+    t.strictSame(await watcher.next(), failedEnd('TURN_LOST', 4))
+    mayGiveUp.resolve()
+    await quiet(a)
+    t.match(answer(), { content: 'one two', complete: false })
+    a.line.mend()
+    await watcher.close()
+  })
+}
 
 t.test('a turn for its readers goes on as long as somebody follows it on any node', async (t) => {
   let asked = 0

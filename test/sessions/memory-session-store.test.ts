@@ -360,3 +360,19 @@ t.test('a session over its bytes loses its oldest messages, never its newest', a
   store.append(key, [{ turnId: 'big', role: 'user', content: 'x'.repeat(10_000), at: 11, complete: true }])
   t.strictSame(store.messages(key, { limit: 20 }).messages.map(({ turnId }) => turnId), ['big'])
 })
+
+t.test('an answer that got longer counts, and may be too large', async (t) => {
+  const store = memorySessionStore({ maxBytesPerSession: 3_000, maxBytes: 8_000 })
+  const key = { owner: 'o', agentId: 'a', sessionId: 's' }
+  const answer = (content: string): SessionMessage => ({ turnId: 't', role: 'assistant', content, at: 2, complete: false })
+  store.append(key, [{ turnId: 't', role: 'user', content: 'x'.repeat(300), at: 1, complete: true }, answer('y')])
+  const { bytes } = store
+  store.append(key, [answer('yy')])
+  t.equal(store.bytes, bytes + 2)
+  t.throws(() => { store.append(key, [answer('y'.repeat(9_000))]) }, RangeError)
+  t.match(store.turn(key, 't'), [{ role: 'user' }, { content: 'yy' }])
+  store.append(key, [answer('y'.repeat(500))])
+  t.match(store.turn(key, 't'), [{ content: 'y'.repeat(500), complete: false }])
+  store.delete(key)
+  t.equal(store.bytes, 0)
+})

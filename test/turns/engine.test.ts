@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import t from 'tap'
 
 import { agentsOf } from '../../lib/agent/agents.js'
-import type { Executor } from '../../lib/agent/executor.js'
+import type { Executor, Part } from '../../lib/agent/executor.js'
 import type { Clock } from '../../lib/clock.js'
 import type { Journal } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
@@ -316,6 +316,17 @@ await t.test('a journal that fails', async (t) => {
     t.match(await reader.ended.promise, { error: { code: 'STORE_UNAVAILABLE' } })
     await one.finish(t)
     t.strictSame((await one.said())[1], ['assistant', 'a', false])
+  })
+
+  await t.test('the answer that is kept has none of the whole messages that have not landed', async (t) => {
+    // They were kept, though no reader was told of them.
+    const { journal, clock } = failing((method, count): undefined => { if (method === 'append' && count === 2) throw new Error('no disk') })
+    const said: Part[] = [{ type: 'message', content: 'M1' }, 'a', { type: 'message', content: 'M2' }, 'b']
+    const one = new TurnBench(async function * () { yield * said }, { journal, clock })
+    const reader = await one.start()
+    t.match(await reader.ended.promise, { error: { code: 'STORE_UNAVAILABLE' } })
+    await one.finish(t)
+    t.strictSame((await one.said())[1], ['assistant', 'M1', false])
   })
 
   await t.test('in memory, when a session is forgotten under its turn', async (t) => {
