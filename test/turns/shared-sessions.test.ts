@@ -16,7 +16,7 @@ t.test('a node says what it does nothing about: what it has no agent for, and al
       return () => {}
     }
   })
-  const one = new TurnBench(() => 'done', { journal, clock })
+  const one = new TurnBench({ [KEY.agentId]: () => 'done' }, { journal, clock })
   const kinds = ['free', 'left', 'gone'] as const
   const answers = (agentId: string) => kinds.map((kind) => watchers[0]?.({ kind, key: { ...KEY, agentId }, turnId: 't' }))
   t.strictSame(answers(KEY.agentId), [true, true, true])
