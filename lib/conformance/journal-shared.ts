@@ -110,15 +110,21 @@ export const SHARED: readonly JournalCase[] = [
     async run (bench) {
       const { epoch } = await bench.accepted('t1')
       const run = await bench.take()
-      await bench.append(run, 1, [text('a')])
+      await bench.append(run, 1, [{ kind: 'message', content: 'whole' }, text('a')])
       const mend = await bench.cutOff()
+      const news = new News(bench, bench.peer)
       assert.deepEqual(await bench.peer.cancel(S, 't1', ABORTED), ['t1'])
+      const isTold = news.count('stopped') === 1
       await mend()
       assert.equal(await bench.journal.append(run, 2, [text('late')]), false)
       await bench.journal.release(run, STOP)
       await bench.peer.publish(S, 'fence', '{}')
       const entries = await (await bench.followAll(epoch)).untilEvent('fence')
-      assert.deepEqual(entries.map(told), ['t1 turn-started', 't1 a', 't1 end aborted', '- fence'])
+      assert.deepEqual(entries.map(told), ['t1 turn-started', 't1 whole', 't1 a', 't1 end aborted', '- fence'])
+      assert.ok(isTold, 'nobody is told what the run had said')
+      const stopped = await news.next('stopped')
+      assert.ok(stopped.kind === 'stopped' && stopped.chat.turnId === 't1')
+      assert.deepEqual([stopped.key, stopped.text.toString(), stopped.messages?.map(({ content }) => content)], [S, 'a', ['whole']])
     }
   },
   {

@@ -65,7 +65,8 @@ import type { SessionKey } from '../protocol/session-key.js'
  *    wait while nobody has the right to run (`free`), also when the node that took the chats is gone. What all watchers
  *    of a node answer with `false`, those of another MUST be told too.
  * 24. A node that has offered a chat and asks for the right to run MUST be told when another has taken or ended it (`gone`).
- * 25. `cancel` MUST end a run whose node does not answer, whose appends are then refused.
+ * 25. `cancel` MUST end a run whose node does not answer, whose appends are then refused, and before it answers tell what it
+ *    had said to whoever watches where it was called (`stopped`), and wait for what they answer.
  * 26. A run whose right is gone MUST be told to its node's watchers (`lost`), also when it appends nothing.
  * 27. `readers` MUST count the cursors of all nodes that are there.
  */
@@ -116,7 +117,10 @@ export interface Journal {
   close(): Awaitable<void>
 }
 
-/** Answers `false` where it does nothing about `free` or `left`: whoever has the agent, and does not drain, may. */
+/**
+ * Answers `false` where it does nothing about `free` or `left`: whoever has the agent, and does not drain, may. To `stopped`, it answers
+ * when the history has what the turn had said.
+ */
 export type JournalWatcher = (news: JournalNews) => unknown
 
 /** What happens in a session that several nodes serve. */
@@ -127,6 +131,8 @@ export type JournalNews =
   | { kind: 'left', key: SessionKey }
   /** A chat that this node has offered waits no longer: another node has taken or ended it. */
   | { kind: 'gone', key: SessionKey, turnId: string }
+  /** A turn of a node that does not answer was cancelled here. This is what it had said, and no right. */
+  | { kind: 'stopped' } & Run
   /** A turn that this node runs has to stop: its right is gone, or the journal has been away for too long. */
   | { kind: 'lost', key: SessionKey, turnId: string, code: Extract<ErrorCode, 'TURN_LOST' | 'STORE_UNAVAILABLE'> }
 
@@ -215,7 +221,7 @@ export interface Run {
   readonly chat: StoredChat
   /** The text appended so far, as this node sees it. */
   readonly text: { toString(): string }
-  /** Of a run that was salvaged: the whole messages among it. */
+  /** Of a run that was salvaged or stopped: the whole messages among it. */
   readonly messages?: readonly WholeMessage[] | undefined
 }
 

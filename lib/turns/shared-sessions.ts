@@ -36,11 +36,12 @@ export class SharedSessions {
     this.#unwatch?.()
   }
 
-  /** @returns whether it is something for this node */
-  #hear (news: JournalNews): boolean {
+  /** @returns whether it is something for this node, or when it is done */
+  #hear (news: JournalNews): boolean | Promise<void> {
     switch (news.kind) {
       case 'free': return this.#takeOver(news.key)
       case 'left': return this.#salvage(news.key)
+      case 'stopped': return this.#keepAnswer(news)
       case 'gone': this.#leave(news.key, news.turnId); break
       case 'lost': this.#stop(news)
     }

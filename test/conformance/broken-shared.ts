@@ -167,6 +167,7 @@ export const BROKEN_SHARED: readonly BrokenShared[] = [
       }
     }
   },
+  { must: 25, how: 'nobody is told what a run had said that is cancelled', breaks: () => (inner) => deafTo(inner, 'stopped') },
   {
     must: 25,
     how: 'a run whose node does not answer is said to be cancelled, and runs on',

@@ -51,6 +51,25 @@ t.test('a cancel from another node stops the turn where it runs', async (t) => {
   for (const reader of [client, other]) await reader.close()
 })
 
+t.test('what a turn had said whose node is gone is in the history when it is cancelled', async (t) => {
+  const { nodes: [a, b] } = await two(t, { journal: { leaseMs: 60_000 } })
+  const [client, other] = [await a.connect(), await b.connect()]
+  a.stage.act('a').say({ type: 'message', content: 'whole' }).say('part')
+  chat(client, 'a')
+  for (const type of ['ack', 'event', 'message', 'stream']) await client.next(type)
+  await client.terminate()
+  a.line.cut()
+  other.send({ type: 'cancel', id: 'c', sessionId: 's' })
+  t.match(await other.next(), { type: 'cancelled', turns: ['a'] })
+  t.match((await b.store.messages(KEY, { limit: 9 })).messages, [
+    { turnId: 'a', role: 'user', content: 'a' }, { turnId: 'a', role: 'assistant', content: 'whole\n\npart', complete: false }
+  ])
+  a.line.mend()
+  t.ok(await aborted(a, 'a'))
+  await quiet(a, b)
+  await other.close()
+})
+
 t.test('a chat waits for the turn of another node, and runs where the session is', async (t) => {
   const { nodes: [a, b] } = await two(t)
   const [client, other] = [await a.connect(), await b.connect()]

@@ -8,7 +8,7 @@ import type {
 import { MemorySessionCursor } from '../memory-session-cursor.js'
 import { MemoryTurnCursor, type Distance } from '../memory-turn.js'
 import { newEpoch, statsOf } from '../session-log.js'
-import { decodeClaim, decodeKept, encodeEnded, encodeEntries, encodeKept, encodePublished, textUnits } from './redis-entries.js'
+import { decodeClaim, encodeEnded, encodeEntries, encodeKept, encodePublished, textUnits } from './redis-entries.js'
 import { redisBounds, type RedisJournalOptions } from './redis-journal-options.js'
 import { RedisNode, type RunnerAnswer } from './redis-node.js'
 import { newNonce, RedisRun } from './redis-run.js'
@@ -225,9 +225,7 @@ class SharedJournal implements RedisJournal {
       if (answer[0] === 'ended' && answer[1] > 0) await this.#node.freed(place)
       if (answer[0] !== 'run') return undefined
       const [, chat, epoch, fence, seq, said] = answer
-      const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], () => false, askedAt)
-      run.resume(decodeKept(said))
-      return run
+      return this.#node.begin(place, chat, [epoch, fence, Number(seq)], () => false, askedAt, said)
     })
   }
 

@@ -7,13 +7,13 @@ import type { RedisClient, RedisSubscriber } from '../../redis/redis-client.js'
 import { RedisLink } from '../../redis/redis-link.js'
 import { redisSubscriber } from '../../redis/redis-subscriber.js'
 import type { JournalNews, JournalWatcher, StoredChat, TurnEnd } from '../journal.js'
-import { encodeEnded } from './redis-entries.js'
+import { decodeKept, encodeEnded } from './redis-entries.js'
 import type { redisBounds, RedisJournalOptions } from './redis-journal-options.js'
 import { RedisKeys, type SessionPlace } from './redis-keys.js'
 import { RedisLanes } from './redis-lanes.js'
 import { isSaidByPeer, RedisPeers, type Answer, type Question } from './redis-peers.js'
 import { RedisReplicas } from './redis-replicas.js'
-import { RedisRun } from './redis-run.js'
+import { RedisRun, spoken } from './redis-run.js'
 import { RedisRuns } from './redis-runs.js'
 import { RedisScriptRunner } from './redis-script-runner.js'
 import { redisScripts, type ScriptName } from './redis-scripts.js'
@@ -135,9 +135,9 @@ export class RedisNode {
   }
 
   begin (
-    place: SessionPlace, chat: string, right: [epoch: string, fence: string, seen: number], onStop: () => boolean, askedAt: number
+    place: SessionPlace, chat: string, right: [epoch: string, fence: string, seen: number], onStop: () => boolean, askedAt: number, said = ''
   ): RedisRun {
-    const run = new RedisRun(place, JSON.parse(chat) as StoredChat, right, onStop, askedAt)
+    const run = new RedisRun(place, JSON.parse(chat) as StoredChat, right, onStop, askedAt, spoken(decodeKept(said)))
     this.runs.add(run)
     return run
   }
@@ -175,9 +175,14 @@ export class RedisNode {
     const question: Question = { ask: 'stop', base: place.base, fence }
     const [willStop] = nodeId === this.nodeId ? [] : await this.peers.ask(this.keys.node(nodeId), question, this.#bounds.stopTimeoutMs, 1)
     if (willStop !== undefined) return willStop === true ? turnId : undefined
-    const [isEnded, waiting] = await this.run('settle', place, [fence, JSON.stringify(end), encodeEnded(end)]) as [number, number]
+    const settled = await this.run('settle', place, [fence, JSON.stringify(end), encodeEnded(end)]) as [0] | [1, number, string, string]
+    if (settled[0] === 0) return undefined
+    const [, waiting, chat, said] = settled
     if (waiting > 0) await this.freed(place)
-    return isEnded === 1 ? turnId : undefined
+    const { key } = place
+    const news = { kind: 'stopped', key, chat: JSON.parse(chat) as StoredChat, ...spoken(decodeKept(said)) } as const
+    await Promise.all([...this.#watchers].map((watcher) => watcher(news)))
+    return turnId
   }
 
   /** @returns whether this node does something about it */

@@ -12,8 +12,8 @@ export class RedisRun implements Run {
   readonly chat: StoredChat
   readonly epoch: string
   readonly fence: string
-  readonly text = new TurnText()
-  readonly messages: WholeMessage[] = []
+  readonly text: TurnText
+  readonly messages: WholeMessage[]
   readonly onStop: () => boolean
   /** The last entry of the session that this node knows of. */
   seen: number
@@ -25,9 +25,13 @@ export class RedisRun implements Run {
   /** When Redis was asked for what it last granted, by the journal's clock: the lease is no older, however late the answer was. */
   confirmedAt: number
 
+  /** @param said before this node had the right */
   constructor (
-    place: SessionPlace, chat: StoredChat, [epoch, fence, seen]: [string, string, number], onStop: () => boolean, askedAt: number
+    place: SessionPlace, chat: StoredChat, [epoch, fence, seen]: [string, string, number], onStop: () => boolean, askedAt: number,
+    said: Spoken
   ) {
+    this.text = said.text
+    this.messages = said.messages
     this.place = place
     this.chat = chat
     this.epoch = epoch
@@ -39,14 +43,6 @@ export class RedisRun implements Run {
 
   get key (): SessionKey { return this.place.key }
 
-  /** What was said before this node had the right. */
-  resume (said: ReturnType<typeof decodeKept>): void {
-    for (const { entry: { kind, content }, seq } of said) {
-      if (kind === 'text') this.text.append(content, seq)
-      else this.messages.push({ content, textBefore: this.text.length })
-    }
-  }
-
   /** A batch is in Redis. */
   written (batch: number, entries: readonly NewEntry[], seen: number, askedAt: number): void {
     this.lastBatch = batch
@@ -57,6 +53,21 @@ export class RedisRun implements Run {
       if (entry.kind === 'end') this.hasEnd = true
     }
   }
+}
+
+/** What a turn has said, of what Redis has kept of it. */
+export function spoken (said: ReturnType<typeof decodeKept>): Spoken {
+  const [text, messages] = [new TurnText(), new Array<WholeMessage>()]
+  for (const { entry: { kind, content }, seq } of said) {
+    if (kind === 'text') text.append(content, seq)
+    else messages.push({ content, textBefore: text.length })
+  }
+  return { text, messages }
+}
+
+interface Spoken {
+  text: TurnText
+  messages: WholeMessage[]
 }
 
 /** Names one try to get the right to run: asked for again with it, the answer is the same. */

@@ -155,16 +155,17 @@ end
 local isMeant = s.r and (ARGV[1] == '' or ARGV[1] == s.r) and s.d ~= '1'
 return {stopped, isMeant and runner() or {}}
 `,
-  /** ARGV: fence, end, the same as a claim has it. Ends a turn whose node does not answer, and takes the right from it. */
+  /** ARGV: fence, end, the same as a claim has it. Ends a turn whose node does not answer, takes its right, answers what it has said. */
   settle: `
-if not s.r or int(s.f) ~= ARGV[1] or s.d == '1' then return {0, 0} end
+if not s.r or int(s.f) ~= ARGV[1] or s.d == '1' then return {0} end
+local chat, said = redis.call('HGET', S, 'c:' .. s.r), redis.call('GET', T) or ''
 endRunning(ARGV[2], ARGV[3])
 clearRun()
 s.f = s.f + 1
 save('f')
 saveWritten()
 keep()
-return {1, redis.call('LLEN', Q)}
+return {1, redis.call('LLEN', Q), chat, said}
 `,
   /** ARGV: node, nonce. The right to end a turn whose lease has run out, and what it has said. */
   salvage: `
