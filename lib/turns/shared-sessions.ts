@@ -8,8 +8,10 @@ import type { SessionRunner } from './session-runner.js'
 import { failedEnd } from './turn-end.js'
 import { within } from './within.js'
 
-/** For so long a store that fails is asked again, in milliseconds: what took the node may have taken it for a moment too. */
-const KEEP_MS = 1_500
+/** For so long the end of a lost turn waits for its history, in milliseconds: what took the node may have taken the store too. */
+const KEEP_WAIT_MS = 1_500
+/** For so long a store that fails is asked again, whether the turn has its end or not. */
+const KEEP_MS = 60_000
 const KEEP_PAUSE_MS = 250
 
 /** What other nodes do to the sessions of a journal that they share, and what this one does for those that are gone. */
@@ -19,6 +21,7 @@ export class SharedSessions {
   readonly #runner: SessionRunner
   readonly #unwatch: (() => void) | undefined
   #isDraining = false
+  #isClosed = false
 
   constructor (tools: EngineTools, sessions: LiveSessions, runner: SessionRunner) {
     this.#tools = tools
@@ -33,6 +36,7 @@ export class SharedSessions {
   }
 
   close (): void {
+    this.#isClosed = true
     this.#unwatch?.()
   }
 
@@ -72,7 +76,20 @@ export class SharedSessions {
     await journal.release(run, failedEnd('TURN_LOST'))
   }
 
-  async #keepAnswer ({ key, chat, text, messages }: Run): Promise<void> {
+  /** Settles when it is kept, or has taken its time: then it goes on. */
+  async #keepAnswer (run: Run): Promise<void> {
+    const kept = this.#keepInTheEnd(run)
+    await new Promise<void>((resolve) => {
+      const stop = this.#tools.clock.after(KEEP_WAIT_MS, resolve)
+      void kept.then(() => {
+        stop()
+        resolve()
+      })
+    })
+  }
+
+  /** Never rejects. */
+  async #keepInTheEnd ({ key, chat, text, messages }: Run): Promise<void> {
     const { clock, limits, named } = this.#tools
     const { turnId, message, metadata } = chat
     const at = clock.date()
@@ -85,7 +102,7 @@ export class SharedSessions {
         // What the other node has kept is not kept twice, nor what the store has taken without saying so.
         return await within(clock, limits.storeTimeoutMs, 'the session store', named.store.append(key, answer.content === '' ? [question] : [question, answer]))
       } catch (err) {
-        if (clock.now() + KEEP_PAUSE_MS > giveUpAt) {
+        if (this.#isClosed || clock.now() + KEEP_PAUSE_MS > giveUpAt) {
           return this.#sessions.report({ key, turnId }, err, 'the session store failed to keep what a lost turn had answered')
         }
         await new Promise<void>((resolve) => { clock.after(KEEP_PAUSE_MS, resolve) })

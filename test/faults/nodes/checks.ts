@@ -48,7 +48,27 @@ export async function checkAll ({ hoppers, chats, server, fleet, prefix, patienc
   for (const hopper of hoppers) await checkKept(hopper, fleet, unkept, report)
   for (const [turnId, count] of fleet.begun) if (count > 1 && chats.has(turnId)) report.faults.push(`once: ${turnId} was begun ${count} times`)
   report.faults.push(...fleet.crashes.splice(0).map((crash) => `crash: ${crash}`))
+  if (report.faults.some((fault) => fault.includes('stuck'))) report.faults.push(`in Redis: ${await liveOf(server, prefix)}`)
   await checkExpiry(server, prefix, report)
+}
+
+/** What waits or runs, as Redis has it: to see what a turn without an end waits for. */
+async function liveOf ({ port }: RedisServer, prefix: string): Promise<string> {
+  const client = new Redis(port, '127.0.0.1')
+  try {
+    const live = []
+    for (const key of await client.keys(`${prefix}*:s`)) {
+      const { r: runs, n: node, l: leaseUntil, k: session, d: hasEnd } = await client.hgetall(key)
+      const waiting = await client.lrange(key.replace(/s$/, 'q'), 0, -1)
+      if (runs !== undefined || waiting.length > 0) live.push({ session, runs, node, leaseUntil, hasEnd, waiting })
+    }
+    const indexed = await Promise.all((await client.keys(`${prefix}*:index`)).map(async (key) => {
+      return await client.type(key) === 'zset' ? await client.zrange(key, '0', '-1', 'WITHSCORES') : []
+    }))
+    return JSON.stringify({ live, index: indexed.flat(), time: await client.time() })
+  } finally {
+    client.disconnect()
+  }
 }
 
 /** What a reader was told: the text exact, or an end that says that it is not. */
