@@ -53,8 +53,9 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
     return this.#inTime(this.#journal.release(run, end), undefined, this.#journal.graceMs)
   }
 
+  /** Takes its time: nobody waits for it, and a right that nobody used would be renewed for ever. */
   salvage (key: SessionKey): Awaitable<Run | undefined> {
-    return this.#inTime(this.#journal.salvage?.(key))
+    return this.#journal.salvage?.(key)
   }
 
   withdraw (key: SessionKey, turnId: string, end: TurnEnd): Awaitable<boolean> {
