@@ -193,6 +193,23 @@ export const QUEUES: readonly JournalCase[] = [
   },
   {
     must: [12],
+    title: 'a chat that somebody was told to be known is not taken back',
+    async run (bench) {
+      const run = await bench.begin('t1')
+      for (const turnId of ['t2', 't3', 't4']) await bench.accepted(turnId, { chat: { bodyHash: 'h' } })
+      await bench.peer.claimed(S, { turnId: 't2', bodyHash: 'h' })
+      await bench.offer('t3', { chat: { bodyHash: 'h' } })
+      // Who sends something else relies on nothing.
+      await bench.peer.claimed(S, { turnId: 't4', bodyHash: 'of another body' })
+      const isTaken = []
+      for (const turnId of ['t2', 't3', 't4']) isTaken.push(await bench.journal.retract(S, turnId))
+      assert.deepEqual(isTaken, [false, false, true])
+      await bench.finish(run)
+      assert.deepEqual(await bench.drain(), ['t2', 't3'])
+    }
+  },
+  {
+    must: [12],
     title: 'the cursors of a turn that is taken back are lost',
     async run (bench) {
       await bench.begin('t1')

@@ -31,7 +31,14 @@ export class MemoryClaims {
   find (keyText: string, turnId: string, bodyHash: string): Claimed | undefined {
     const claim = this.#claimById.get(idOf(keyText, turnId))
     if (claim === undefined) return undefined
-    return claim.bodyHash === bodyHash ? { isSame: true, ended: claim.ended } : { isSame: false }
+    if (claim.bodyHash !== bodyHash) return { isSame: false }
+    claim.isKnown = true
+    return { isSame: true, ended: claim.ended }
+  }
+
+  /** Somebody was told that there is such a chat. */
+  isKnown (keyText: string, turnId: string): boolean {
+    return this.#claimById.get(idOf(keyText, turnId))?.isKnown === true
   }
 
   /** Whoever is `anonymous` is everybody, and has no limit of an owner. */
@@ -42,7 +49,7 @@ export class MemoryClaims {
 
   add (keyText: string, { owner }: SessionKey, turnId: string, bodyHash: string): void {
     const id = idOf(keyText, turnId)
-    this.#claimById.set(id, { id, owner, bodyHash, ended: undefined, expiresAt: Infinity })
+    this.#claimById.set(id, { id, owner, bodyHash, ended: undefined, expiresAt: Infinity, isKnown: false })
     this.#count(owner, 1)
   }
 
@@ -106,4 +113,5 @@ interface Claim {
   readonly bodyHash: string
   ended: EndedTurn | undefined
   expiresAt: number
+  isKnown: boolean
 }

@@ -181,9 +181,11 @@ class MemoryJournal implements Journal {
   }
 
   retract (key: SessionKey, turnId: string): boolean {
-    const turn = this.#logs.find(key)?.unqueue(turnId)
+    const log = this.#logs.find(key)
+    if (log === undefined || this.#claims.isKnown(log.text, turnId)) return false
+    const turn = log.unqueue(turnId)
     if (turn === undefined) return false
-    this.#claims.retract(turn.log.text, turnId)
+    this.#claims.retract(log.text, turnId)
     turn.isForgotten = true
     turn.wakeCursors()
     return true

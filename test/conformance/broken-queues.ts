@@ -212,6 +212,13 @@ export const BROKEN_QUEUES: readonly BrokenJournal[] = [
   },
   {
     must: 12,
+    how: 'a chat is taken back though somebody was told that it is known',
+    breaks: (inner) => ({
+      retract: async (key, turnId) => await inner.retract(key, turnId) || await inner.withdraw(key, turnId, ABORTED)
+    })
+  },
+  {
+    must: 12,
     how: 'retract writes an end, and keeps the claim',
     breaks: (inner) => ({ retract: (key, turnId) => inner.withdraw(key, turnId, ABORTED) })
   },

@@ -62,7 +62,7 @@ export function encodeEnded ({ content, ...end }: TurnEnd): string {
 
 export function decodeClaim (text: string): { hash: string, ended: EndedTurn | undefined } {
   const [hash = '', ended] = text.split('\n')
-  return { hash, ended: ended === undefined ? undefined : JSON.parse(ended) as EndedTurn }
+  return { hash, ended: ended === undefined || ended === '' ? undefined : JSON.parse(ended) as EndedTurn }
 }
 
 /** In UTF-16 code units. */

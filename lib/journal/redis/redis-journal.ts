@@ -79,7 +79,7 @@ class SharedJournal implements RedisJournal {
   async claimed (key: SessionKey, { turnId, bodyHash }: Pick<StoredChat, 'turnId' | 'bodyHash'>): Promise<Claimed | undefined> {
     if (bodyHash === undefined) return undefined
     return await this.#node.inLane(key, async (place) => {
-      const claim = await this.#node.run('claimed', place, [turnId]) as string | null
+      const claim = await this.#node.run('claimed', place, [turnId, bodyHash]) as string | null
       return claim === null ? undefined : claimedOf(claim, bodyHash)
     })
   }

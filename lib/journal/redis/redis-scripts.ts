@@ -34,7 +34,7 @@ const BODIES = {
   /** ARGV: epoch if new, key text, turn, hash, chat, on busy, max queued, max claims, displaced end, the same as a claim has it. */
   offer: `
 local epoch, text, turn, hash, chat, onBusy, maxQueued, maxClaims, ends, as = unpack(ARGV)
-local held = hash ~= '' and redis.call('GET', claimOf(turn))
+local held = hash ~= '' and known(turn, hash)
 if held then return {'claimed', held} end
 local waiting, isFree = redis.call('LRANGE', Q, 0, -1), s.r == nil
 if onBusy == 'reject' and not (isFree and #waiting == 0) then return {'SESSION_BUSY', runner()} end
@@ -60,9 +60,9 @@ keep()
 local position = #waiting + (isFree and 0 or 1) - #displaced
 return {'accepted', runner(), position, s.e, int(s.q), displaced}
 `,
-  /** ARGV: turn. */
+  /** ARGV: turn, hash. */
   claimed: `
-return redis.call('GET', claimOf(ARGV[1]))
+return known(ARGV[1], ARGV[2])
 `,
   /** ARGV: node, nonce. A nonce that has the right already is given it once more. */
   take: `
@@ -132,6 +132,7 @@ return 1
 `,
   /** ARGV: turn. */
   retract: `
+if string.find(redis.call('GET', claimOf(ARGV[1])) or '', '\\n', 1, true) then return 0 end
 if redis.call('LREM', Q, 1, ARGV[1]) == 0 then return 0 end
 redis.call('HDEL', S, 'c:' .. ARGV[1])
 redis.call('DEL', claimOf(ARGV[1]))

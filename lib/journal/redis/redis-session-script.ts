@@ -13,7 +13,7 @@ local function int(number) return string.format('%.0f', number) end
  * `:e` a stream of what was written, one message for each append, under the seq of its last entry
  * `:t` what the running turn has said, one line for each append
  * `:q` a list of the turns that wait
- * `:c:<turn>` a claim: the body's hash, and on a second line how the turn ended
+ * `:c:<turn>` a claim: the body's hash, and on a second line how the turn ended, or nothing yet where somebody was told that it is known
  */
 export const SESSION = `
 local base, claims = KEYS[1], KEYS[2]
@@ -102,6 +102,14 @@ local function ended(turn, as, seq)
   redis.call('SET', claimOf(turn), value, 'PX', DEDUP)
   redis.call('ZADD', claims, 'XX', int(now + DEDUP), base .. ' ' .. turn)
   redis.call('PEXPIRE', claims, CLAIMED)
+end
+
+-- The claim of a chat that is sent again. Whoever is told that it is known relies on it: it cannot be taken back any more.
+local function known(turn, hash)
+  local claim = redis.call('GET', claimOf(turn))
+  -- Redis that is full says so all the same.
+  if claim == hash then redis.pcall('SET', claimOf(turn), hash .. '\\n', 'KEEPTTL') end
+  return claim
 end
 
 local function endBody(turn, ends, mark)
