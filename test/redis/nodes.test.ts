@@ -314,6 +314,39 @@ t.test('a chat that is sent again to another node runs once', async (t) => {
   t.strictSame([a.stage.begun, b.stage.begun], [['a'], []])
 })
 
+t.test('a chat that one node has to refuse, since Redis was not heard, runs where it was sent again meanwhile', async (t) => {
+  let made = 0
+  const [offered, sentAgain] = [deferred(), deferred()]
+  const around = (inner: Journal) => made++ > 0 ? inner : double(inner, {
+    watch: (onNews) => inner.watch?.(onNews) ?? (() => {}),
+    async offer (...given) {
+      await inner.offer(...given)
+      offered.resolve()
+      throw new Error('not heard')
+    },
+    async retract (...given) {
+      await sentAgain.promise
+      return await inner.retract(...given)
+    }
+  })
+  const { nodes: [a, b] } = await two(t, { around })
+  const [client, other] = [await a.connect(), await b.connect()]
+  chat(other, 'x')
+  for (const type of ['ack', 'event']) await other.next(type)
+  chat(client, 'y')
+  for (const { stage } of [a, b]) stage.act('y').say('answer').end()
+  await offered.promise
+  chat(other, 'y')
+  const { status } = await other.next('ack')
+  sentAgain.resolve()
+  t.match(await client.next(), { type: 'error', id: 'y', code: 'STORE_UNAVAILABLE' })
+  b.stage.act('x').end()
+  t.match(await untilEnd(other, 'y'), { text: 'answer', end: { finishReason: 'stop' } })
+  t.equal(status, 'duplicate')
+  t.strictSame([...a.stage.begun, ...b.stage.begun].sort(), ['x', 'y'])
+  for (const reader of [client, other]) await reader.close()
+})
+
 async function aborted ({ stage }: Node, message: string): Promise<boolean> {
   const { signal } = await stage.act(message).started.promise
   await eventually(() => signal.aborted)
