@@ -54,6 +54,13 @@ export async function startNodes (t: Test, count: number, options: NodesOptions 
   return { server, nodes, store }
 }
 
+/** Two nodes that are there. */
+export async function two (...given: Parameters<typeof startNodes> extends [infer T, number, ...infer Rest] ? [T, ...Rest] : never) {
+  const [t, ...options] = given
+  const started = await startNodes(t, 2, ...options)
+  return { ...started, nodes: started.nodes as [Node, Node] }
+}
+
 /** Says a tracked chat in the session `s`. */
 export function chat (client: ChannelClient, id: string, more: object = {}): void {
   client.send({ type: 'chat', id, sessionId: 's', message: id, ...more })

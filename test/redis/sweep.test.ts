@@ -1,15 +1,19 @@
 import t, { type Test } from 'tap'
 
-import type { JournalNews, Run } from '../../lib/journal/journal.js'
+import type { JournalNews } from '../../lib/journal/journal.js'
 import { redisJournal, type RedisJournal } from '../../lib/journal/redis/redis-journal.js'
+import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
+import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
+import { redisScripts } from '../../lib/journal/redis/redis-scripts.js'
+import { RedisSweep } from '../../lib/journal/redis/redis-sweep.js'
+import { RedisLink } from '../../lib/redis/redis-link.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { begin, open, PATIENCE_MS, S, SETTINGS, STOP, TERMS } from './journal-scene.js'
 import { ioredisClient } from './redis-clients.js'
 import { RedisServer } from './redis-server.js'
+import { until } from './until.js'
 
-const S = { owner: 'ann', agentId: 'main', sessionId: 's' }
-const TERMS = { onBusy: 'queue', maxQueued: 9, displacedEnd: { finishReason: 'aborted' } } as const
-const STOP = { finishReason: 'stop' } as const
 /** Nobody else would look again while a test goes on. */
 const SWEEP_MS = 60_000
 
@@ -42,6 +46,42 @@ t.test('the same where a run was left', async (t) => {
   t.match(await second.journal.salvage?.(S), { chat: { turnId: 't1' } })
 })
 
+t.test('a session that begins to live while somebody looks at it is looked at again', async (t) => {
+  const { server, admin } = await open(t)
+  const link = new RedisLink('a test', await ioredisClient(t, server), { commandTimeoutMs: PATIENCE_MS })
+  t.teardown(() => { link.close() })
+  const clock = new ManualClock()
+  const keys = new RedisKeys('look:')
+  const place = keys.session(S)
+  let looks = 0
+  const sweep = new RedisSweep({
+    keys,
+    runner: new class extends RedisScriptRunner {
+      override async run (...asked: Parameters<RedisScriptRunner['run']>): Promise<unknown> {
+        const answer = await super.run(...asked)
+        // It was idle, and now another node has begun a turn in it.
+        if (asked[0] === 'look') {
+          await sweep.add(place)
+          looks++
+        }
+        return answer
+      }
+    }(link, redisScripts(SETTINGS), clock, () => 0),
+    clock,
+    leaseMs: 10_000,
+    sweepMs: 50,
+    onFree: () => true,
+    onLeft: async () => true
+  })
+  t.teardown(() => { sweep.close() })
+  await sweep.add(place, 0)
+  await until('a second look', PATIENCE_MS, async () => {
+    clock.advance(50)
+    return looks > 1
+  })
+  t.equal(await admin.zcard(keys.indexOf(place)), 1)
+})
+
 async function sweeper (t: Test, server: RedisServer, answer: boolean): Promise<Sweeper> {
   const clock = new ManualClock()
   const client = await ioredisClient(t, server)
@@ -63,13 +103,6 @@ async function sweeper (t: Test, server: RedisServer, answer: boolean): Promise<
       })
     }
   }
-}
-
-async function begin (journal: RedisJournal): Promise<Run> {
-  await offer(journal, 't1')
-  const run = await journal.take(S, () => true)
-  if (run === undefined) throw new Error('nothing was taken')
-  return run
 }
 
 async function offer (journal: RedisJournal, turnId: string): Promise<void> {

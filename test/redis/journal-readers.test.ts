@@ -1,0 +1,221 @@
+import t from 'tap'
+
+import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
+import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
+import { RedisReplicas } from '../../lib/journal/redis/redis-replicas.js'
+import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
+import { eventually } from '../helpers/eventually.js'
+import { ManualClock } from '../helpers/manual-clock.js'
+import { S, STOP, PATIENCE_MS, open, begin, follow, all, text, stateOf } from './journal-scene.js'
+import { Line } from './line.js'
+import { ioredisClient } from './redis-clients.js'
+import { RedisServer } from './redis-server.js'
+import { until } from './until.js'
+
+t.test('a node that comes to a turn when its beginning is no longer held has all of its text and messages', async (t) => {
+  const { make } = await open(t)
+  const journal = await make({ maxEntries: 4 })
+  const run = await begin(journal)
+  await journal.append(run, 1, [text('a'), { kind: 'event', name: 'x', json: '{}' }, { kind: 'message', content: '[m]' }, text('b')])
+  for (let batch = 2; batch < 12; batch++) await journal.append(run, batch, [text(`${batch};`)])
+  const peer = await make({ maxEntries: 4 })
+  const whole = `ab${Array.from({ length: 10 }, (_, index) => `${index + 2};`).join('')}`
+  const { turns, cursor } = await follow(peer)
+  t.match(turns, [{ status: 'running', text: whole }])
+  const turn = await peer.followTurn(S, 't1', () => {})
+  if (turn === undefined) throw new Error('the turn cannot be followed')
+  await journal.append(run, 12, [text('c'), { kind: 'end', end: STOP }])
+  t.strictSame((await all(cursor)), ['c', 'end stop'])
+  const told = await all(turn)
+  t.equal(told.slice(0, -1).join(''), `a[m]${whole.slice(1)}c`)
+  t.equal(turn.text(), `${whole}c`)
+  // Of a turn that has ended, and whose beginning is not held, nobody knows the text.
+  t.equal(await (await make({ maxEntries: 4 })).followTurn(S, 't1', () => {}), undefined)
+})
+
+t.test('a run waits for the readers of its node, and for no others', async (t) => {
+  const { make } = await open(t)
+  const [journal, peer] = [await make({ maxEntries: 8 }), await make({ maxEntries: 8 })]
+  const run = await begin(journal)
+  const far = await follow(peer)
+  for (let batch = 1; batch < 10; batch++) await journal.append(run, batch, [text('a')])
+  t.equal(journal.pace(run), undefined)
+  const near = await follow(journal)
+  for (let batch = 10; batch < 20; batch++) await journal.append(run, batch, [text('a')])
+  await eventually(() => journal.pace(run) !== undefined)
+  let isOver = false
+  void journal.pace(run)?.then(() => { isOver = true })
+  await all({ next: () => near.cursor.next(0) ?? { kind: 'end', end: STOP, turnId: 't1', seq: 0 } })
+  await eventually(() => isOver)
+  for (const { cursor } of [near, far]) cursor.close()
+})
+
+t.test('what was published while a subscription was broken is read', async (t) => {
+  const { journal, admin } = await open(t)
+  const { cursor, next } = await follow(journal)
+  for (let round = 0; round < 5; round++) {
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await journal.publish(S, `news ${round}`, '{}')
+    t.match(await next(), { name: `news ${round}`, seq: round + 1 })
+  }
+  cursor.close()
+})
+
+t.test('a prefix that the host puts before its own keys parts no reader from what is told', async (t) => {
+  const { server } = await open(t)
+  const journal = redisJournal(await ioredisClient(t, server, { keyPrefix: 'host:' }), { prefix: 'test:', clock: new ManualClock() })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { cursor, next } = await follow(journal)
+  await journal.publish(S, 'news', '{}')
+  t.match(await next(), { name: 'news', seq: 1 })
+  cursor.close()
+})
+
+t.test('a publication that was lost is noticed by the next, and by none after a while', async (t) => {
+  const { admin, make } = await open(t)
+  const journal = await make({ maxAgeMs: 1_000 })
+  const { cursor, next } = await follow(journal)
+  // Whoever writes without telling is not there; what is told ahead of its time has to wait.
+  const base = (await stateOf(admin)).replace(/:s$/, '')
+  await admin.publish(base, JSON.stringify([2, cursor.epoch, 2, 1, 0, { e: [['v', 'too early', '{}']] }]))
+  await journal.publish(S, 'first', '{}')
+  await journal.publish(S, 'second', '{}')
+  t.match([await next(), await next()], [{ name: 'first', seq: 1 }, { seq: 2 }])
+  await admin.hincrby(await stateOf(admin), 'v', 1)
+  await admin.xadd(`${base}:e`, '3-0', 'm', JSON.stringify([3, cursor.epoch, 3, 1, 0, { e: [['v', 'untold', '{}']] }]), 'w', '300')
+  await admin.hincrby(await stateOf(admin), 'q', 1)
+  t.match(await next(), { name: 'untold', seq: 3 })
+  cursor.close()
+})
+
+t.test('a session that nobody reads any more is let go, and can be read again', async (t) => {
+  const { server, admin } = await open(t)
+  const clock = new ManualClock()
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*')).length
+  const { cursor } = await follow(journal)
+  t.equal(journal.stats().sessions, 1)
+  clock.advance(60_000)
+  t.equal(journal.stats().sessions, 1)
+  cursor.close()
+  clock.advance(60_000)
+  t.equal(journal.stats().sessions, 0)
+  const again = await follow(journal)
+  t.equal(await channels(), 1)
+  again.cursor.close()
+  clock.advance(60_000)
+  await until('the end of the subscription', PATIENCE_MS, async () => await channels() === 0)
+})
+
+t.test('of a session that there is not, or not any more, nothing is kept', async (t) => {
+  const { server, admin } = await open(t)
+  const clock = new ManualClock()
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*')).length
+  t.equal(await journal.followTurn({ ...S, sessionId: 'none' }, 't', () => {}), undefined)
+  const { next } = await follow(journal)
+  t.equal(await channels(), 2)
+  await journal.forget(S)
+  t.equal(await next(), 'lost')
+  clock.advance(60_000)
+  await until('the end of the subscriptions', PATIENCE_MS, async () => await channels() === 0)
+})
+
+t.test('without a way to Redis no session can be followed, and who follows one goes on when there is one again', async (t) => {
+  const { server, admin } = await open(t)
+  const line = await Line.to(t, server.port)
+  const clock = new ManualClock()
+  const journal = redisJournal(await ioredisClient(t, server, { port: line.port }), { prefix: 'test:', clock })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { cursor, next } = await follow(journal)
+  const other = { ...S, sessionId: 'other' }
+  line.cut()
+  await t.rejects(async () => journal.follow(other, {}, () => {}), { name: 'StoreError' })
+  for (let look = 0; look < 3; look++) {
+    clock.advance(look === 0 ? 10_000 : 200)
+    await t.rejects(async () => journal.claimed(S, { turnId: 't', bodyHash: 'h' }))
+  }
+  const base = (await stateOf(admin)).replace(/:s$/, '')
+  line.mend()
+  const news = async (): Promise<boolean> => {
+    clock.advance(200)
+    try {
+      return (await journal.publish(S, 'news', '{}')).seq > 0
+    } catch {
+      return false
+    }
+  }
+  await until('the way to Redis', PATIENCE_MS, news)
+  await until('the subscription', PATIENCE_MS, async () => (await admin.pubsub('CHANNELS', base)).length > 0)
+  t.match(await next(), { name: 'news', seq: 1 })
+  cursor.close()
+  t.ok(await journal.follow(other, {}, () => {}))
+})
+
+t.test('what others publish on the channels of a journal is ignored, and reported once', async (t) => {
+  const server = await RedisServer.start(t)
+  const admin = await ioredisClient(t, server)
+  const warnings: string[] = []
+  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', onWarning: (message) => { warnings.push(message) } })
+  t.teardown(async () => { await journal.close() })
+  await journal.ready()
+  const { cursor, next } = await follow(journal)
+  const channels = await admin.pubsub('CHANNELS', 'test:*') as string[]
+  t.equal(channels.length, 2, 'of the node, and of the session')
+  for (const garbage of ['{', '{}', '', 'x', 'null', '[]', '[1,"e",1,1,0]', '["1","e",1,1,0,{}]']) {
+    for (const channel of channels) t.equal(await admin.publish(channel, garbage), 1)
+  }
+  await journal.publish(S, 'news', '{}')
+  t.match(await next(), { name: 'news', seq: 1 })
+  t.equal(warnings.length, 1)
+  t.match(warnings[0], /is of no journal and was ignored/)
+  cursor.close()
+})
+
+t.test('a subscription that is had too late is left, unless somebody wants it by then', async (t) => {
+  const clock = new ManualClock()
+  const place = new RedisKeys('late:').session(S)
+  const sent: Array<() => void> = []
+  const left: string[] = []
+  // There is no session: all that is run is a script that reads.
+  const runner = new class extends RedisScriptRunner {
+    override async run (): Promise<unknown> { return [] }
+  }({} as never, {} as never, clock, () => 0)
+  const replicas = new RedisReplicas({
+    subscriber: {
+      subscribe: async () => new Promise<void>((resolve) => { sent.push(resolve) }),
+      unsubscribe: async (channel) => { left.push(channel) },
+      close () {}
+    },
+    timeoutMs: 1_000,
+    runner,
+    clock,
+    limits: { maxEntries: 9, maxBytes: 999, forgetsRead: false },
+    checkMs: 60_000,
+    onLeft: () => {}
+  })
+  t.teardown(() => { replicas.close() })
+  const tooLate = async (): Promise<void> => {
+    const count = sent.length
+    const opened = t.rejects(replicas.open(place, false), { name: 'StoreError', reason: 'late' })
+    await eventually(() => sent.length > count)
+    clock.advance(1_000)
+    await opened
+  }
+  await tooLate()
+  sent[0]?.()
+  await eventually(() => left.length === 1)
+  t.strictSame(left, [place.base])
+  await tooLate()
+  const wanted = replicas.open(place, false)
+  await eventually(() => sent.length === 3)
+  for (const resolve of sent) resolve()
+  await wanted
+  t.equal(left.length, 1, 'it is wanted')
+})
