@@ -9,7 +9,7 @@ import { failedEnd } from './turn-end.js'
 import { within } from './within.js'
 
 /** For so long the end of a lost turn waits for its history, in milliseconds: what took the node may have taken the store too. */
-const KEEP_WAIT_MS = 1_500
+const KEEP_WAIT_MS = 3_000
 /** For so long a store that fails is asked again, whether the turn has its end or not. */
 const KEEP_MS = 60_000
 const KEEP_PAUSE_MS = 250
