@@ -180,7 +180,7 @@ async function checkKept ({ sessionId, turns }: Hopper, fleet: Fleet, unkept: Re
     const answer = kept.get(id) ?? ''
     // Who has not read a turn to its end, or up to an end that the journal holds, may have less of it.
     const isRight = ends.length > 0 && unwritten === undefined ? answer === text : answer.startsWith(text)
-    if (!isRight) faults.push(`${sessionId}: kept: ${id} was told as ${differenceOf(text, answer)}`)
+    if (!isRight) faults.push(`${sessionId}: kept: ${id} ended with ${ends.join()} and was told as ${differenceOf(text, answer)}`)
   }
 }
 
