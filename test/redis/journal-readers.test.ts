@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
@@ -90,12 +90,7 @@ t.test('a publication that was lost is noticed by the next, and by none after a 
 })
 
 t.test('a session that nobody reads any more is let go, and can be read again', async (t) => {
-  const { server, admin } = await open(t)
-  const clock = new ManualClock()
-  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
-  t.teardown(async () => { await journal.close() })
-  await journal.ready()
-  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*')).length
+  const { clock, journal, channels } = await openTimed(t)
   const { cursor } = await follow(journal)
   t.equal(journal.stats().sessions, 1)
   clock.advance(60_000)
@@ -111,12 +106,7 @@ t.test('a session that nobody reads any more is let go, and can be read again', 
 })
 
 t.test('of a session that there is not, or not any more, nothing is kept', async (t) => {
-  const { server, admin } = await open(t)
-  const clock = new ManualClock()
-  const journal = redisJournal(await ioredisClient(t, server), { prefix: 'test:', clock })
-  t.teardown(async () => { await journal.close() })
-  await journal.ready()
-  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*')).length
+  const { clock, journal, channels } = await openTimed(t)
   t.equal(await journal.followTurn({ ...S, sessionId: 'none' }, 't', () => {}), undefined)
   const { next } = await follow(journal)
   t.equal(await channels(), 2)
@@ -219,3 +209,11 @@ t.test('a subscription that is had too late is left, unless somebody wants it by
   await wanted
   t.equal(left.length, 1, 'it is wanted')
 })
+
+/** A journal whose time the test makes, and how many sessions it listens to. */
+async function openTimed (t: Test) {
+  const { admin, make } = await open(t)
+  const clock = new ManualClock()
+  const channels = async (): Promise<number> => (await admin.pubsub('CHANNELS', 'test:*:live:*')).length
+  return { clock, journal: await make({ clock }), channels }
+}

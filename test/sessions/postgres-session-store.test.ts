@@ -12,6 +12,7 @@ import type { SessionMessage, SessionStore } from '../../lib/sessions/session-st
 import { StoreError } from '../../lib/store-error.js'
 import { PostgresServer } from '../postgres/postgres-server.js'
 import { until } from '../redis/until.js'
+import { checkGrown } from './grown-answer.js'
 
 const OWNED = { owner: 'ann', agentId: 'main' }
 const PATIENCE_MS = 20_000
@@ -101,13 +102,7 @@ t.test('what it keeps', async (t) => {
     await small.append(key('s'), [said('t3', 'z'.repeat(5_000))])
     t.match((await small.messages(key('s'), { limit: 9 })).messages.map(({ turnId }) => turnId), ['t3'], 'the newest stays, whatever its size')
 
-    const broken = (content: string): SessionMessage => ({ ...said('t5', content), role: 'assistant', complete: false })
-    await small.append(key('grown'), [said('t4', 'x'.repeat(400)), broken('y')])
-    await small.append(key('grown'), [broken('y'.repeat(500))])
-    await small.append(key('grown'), [broken('y'.repeat(600))])
-    t.match((await small.messages(key('grown'), { limit: 9 })).messages, [{ content: 'y'.repeat(600), complete: false }], 'an answer that got longer counts')
-    await small.append(key('grown'), [said('t6')])
-    t.match((await small.messages(key('grown'), { limit: 9 })).messages, [{ turnId: 't5' }, { turnId: 't6' }])
+    await checkGrown(t, small)
 
     const narrow = await fresh(t, { maxSessionsPerOwner: 2 })
     for (const name of ['a', 'b', 'c']) await narrow.append(key(name), [said('t1')])

@@ -12,6 +12,7 @@ import { ioredisClient, ioredisCluster, nodeRedisClient, nodeRedisCluster } from
 import { startRedisCluster } from '../redis/redis-cluster.js'
 import { RedisServer } from '../redis/redis-server.js'
 import { until } from '../redis/until.js'
+import { checkGrown } from './grown-answer.js'
 
 const OWNED = { owner: 'ann', agentId: 'main' }
 const PREFIX = 'app:'
@@ -100,13 +101,7 @@ t.test('what it keeps', async (t) => {
     await small.append(key('s'), [said('t3', 'z'.repeat(5_000))])
     t.match((await small.messages(key('s'), { limit: 9 })).messages.map(({ turnId }) => turnId), ['t3'], 'the newest stays, whatever its size')
 
-    const broken = (content: string): SessionMessage => ({ ...said('t5', content), role: 'assistant', complete: false })
-    await small.append(key('grown'), [said('t4', 'x'.repeat(400)), broken('y')])
-    await small.append(key('grown'), [broken('y'.repeat(500))])
-    await small.append(key('grown'), [broken('y'.repeat(600))])
-    t.match((await small.messages(key('grown'), { limit: 9 })).messages, [{ content: 'y'.repeat(600), complete: false }], 'an answer that got longer counts')
-    await small.append(key('grown'), [said('t6')])
-    t.match((await small.messages(key('grown'), { limit: 9 })).messages, [{ turnId: 't5' }, { turnId: 't6' }])
+    await checkGrown(t, small)
 
     const narrow = open(t, client, { prefix: 'narrow:', maxSessionsPerOwner: 2 })
     for (const name of ['a', 'b', 'c']) await narrow.append(key(name), [said('t1')])
