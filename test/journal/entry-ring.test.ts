@@ -3,6 +3,7 @@ import t from 'tap'
 import { EntryRing } from '../../lib/journal/entry-ring.js'
 import type { Entry, NewEntry } from '../../lib/journal/journal.js'
 import { MERGE_UNITS, TurnText } from '../../lib/journal/turn-text.js'
+import { text } from './new-entries.js'
 
 const OVERHEAD = 120
 
@@ -160,10 +161,6 @@ await t.test('the text of a turn', async (t) => {
     t.equal(contents.length, 3)
   })
 })
-
-function text (content: string): NewEntry {
-  return { kind: 'text', content }
-}
 
 function push (ring: EntryRing, entry: NewEntry, at = 0): void {
   ring.push({ ...entry, turnId: 't', seq: ring.top + 1 }, 0, at)

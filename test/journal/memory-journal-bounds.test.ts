@@ -1,0 +1,113 @@
+import t from 'tap'
+
+import type { Run } from '../../lib/journal/journal.js'
+import { ManualClock } from '../helpers/manual-clock.js'
+import { key, open, short } from '../helpers/sync-journal.js'
+import { ABORTED, STOP, text } from './new-entries.js'
+import { begin, chat, done, fill, offer, read, readUntilEmpty, S, TERMS } from './turn-scene.js'
+
+await t.test('bounds', async (t) => {
+  await t.test('entries and bytes are held per session', async (t) => {
+    const journal = open({ maxEntries: 10, maxBytes: 2_000 })
+    const { run } = begin(journal, 't1')
+    for (let batch = 1; batch <= 20; batch++) journal.append(run, batch, [text('x')])
+    t.match(journal.stats(), { sessions: 1, entries: 10, bytes: 10 * 122 })
+    journal.append(run, 21, [text('x'.repeat(500))])
+    t.match(journal.stats(), { entries: 8, bytes: 7 * 122 + 1_120 })
+  })
+
+  await t.test('entries older than allowed go with the next append', async (t) => {
+    const clock = new ManualClock()
+    const journal = open({ clock, maxAgeMs: 1_000 })
+    const { run, cursor } = begin(journal, 't1')
+    journal.append(run, 1, [text('a')])
+    clock.advance(1_001)
+    journal.append(run, 2, [text('b')])
+    t.equal(journal.stats().entries, 1)
+    t.strictSame(readUntilEmpty(cursor), ['2 a', '3 b'])
+  })
+
+  await t.test('the sweep drops sessions that nobody used, trims live ones, and stops when none is left', async (t) => {
+    const clock = new ManualClock()
+    const journal = open({ clock, maxAgeMs: 10_000 })
+    t.equal(clock.pending, 0)
+    const live = begin(journal, 't1', key('live'))
+    done(journal, 't1', key('idle'))
+    clock.advance(9_000)
+    done(journal, 't1', key('fresh'))
+    t.equal(clock.pending, 1)
+    t.match(journal.stats(), { sessions: 3, entries: 5 })
+    clock.advance(6_000)
+    t.match(journal.stats(), { sessions: 2, entries: 2 }, 'the live one is kept, without its old entries')
+    journal.append(live.run, 1, [STOP])
+    journal.release(live.run, ABORTED)
+    clock.advance(10_000)
+    t.match(journal.stats(), { sessions: 1 })
+    clock.advance(10_000)
+    t.match(journal.stats(), { sessions: 0, entries: 0, bytes: 0 })
+    t.equal(clock.pending, 0)
+    t.strictSame(read(live.cursor).map(short), ['2 end stop'])
+  })
+
+  await t.test('the session unused for longest makes room for a new one, a live one never', async (t) => {
+    const journal = open({ maxSessions: 3 })
+    begin(journal, 't1', key('live'))
+    const epochs = new Map(['a', 'b'].map((name) => [name, done(journal, 't1', key(name)).epoch]))
+    done(journal, 't2', key('a'))
+    done(journal, 't1', key('c'))
+    t.equal(journal.stats().sessions, 3)
+    t.equal(done(journal, 't3', key('a')).epoch, epochs.get('a'), 'used since')
+    t.not(done(journal, 't2', key('b')).epoch, epochs.get('b'), 'it had to go')
+  })
+
+  await t.test('bytes are held in all: above, idle sessions go, the one unused for longest first, a live one never', async (t) => {
+    // There was no bound in all: as many sessions as allowed could hold 50 GB.
+    const journal = open({ maxTotalBytes: 85_000 })
+    const fillOne = (name: string): Run => {
+      const { run } = begin(journal, 't1', key(name))
+      fill(journal, run, 1, 'x'.repeat(5_000))
+      return run
+    }
+    const live = fillOne('live')
+    journal.offer(key('live'), chat('t2'), TERMS)
+    let turns = 2
+    const epochOf = (name: string): string => done(journal, `t${++turns}`, key(name)).epoch
+    const epochs = new Map<string, string>()
+    for (const name of ['a', 'b', 'c']) {
+      journal.release(fillOne(name), ABORTED)
+      epochs.set(name, epochOf(name))
+    }
+    t.equal(journal.stats().sessions, 4)
+    epochOf('a')
+    const big = begin(journal, 't1', key('big')).run
+    fill(journal, big, 2, 'x'.repeat(5_000))
+    t.equal(journal.stats().sessions, 5, 'it is not counted with every entry')
+    journal.release(big, ABORTED)
+    t.equal(journal.stats().sessions, 3)
+    t.ok(journal.stats().bytes <= 85_000)
+    t.equal(epochOf('a'), epochs.get('a'), 'used since')
+    t.not(epochOf('b'), epochs.get('b'), 'it had to go')
+    t.not(epochOf('c'), epochs.get('c'), 'it had to go too')
+    t.equal(journal.append(live, 999_999, [text('a')]), true)
+  })
+
+  await t.test('a session that alone has too many bytes goes when its turn is over, and leaves no timer', async (t) => {
+    const clock = new ManualClock()
+    const journal = open({ clock, maxTotalBytes: 1_000 })
+    const { run, cursor } = begin(journal, 't1')
+    journal.append(run, 1, [text('x'.repeat(1_000)), STOP])
+    offer(journal, 't2')
+    journal.release(run, ABORTED)
+    t.equal(journal.stats().sessions, 1, 'a chat waits')
+    journal.withdraw(S, 't2', ABORTED)
+    t.equal(journal.stats().sessions, 0)
+    t.equal(clock.pending, 0)
+    t.equal(read(cursor).length, 3)
+  })
+
+  await t.test('live sessions may be more than allowed', async (t) => {
+    const journal = open({ maxSessions: 2 })
+    for (const name of ['a', 'b', 'c']) begin(journal, 't1', key(name))
+    t.equal(journal.stats().sessions, 3)
+  })
+})
