@@ -1,4 +1,14 @@
+import type { Executor } from '../../lib/index.js'
 import type { ChannelClient, Frame } from './channel-client.js'
+
+/** An agent that always gives the same answer. */
+export const say = (answer: string): Executor => () => answer
+
+/** The content of an answer that is one message. */
+export async function ask (client: ChannelClient, message = 'x'): Promise<unknown> {
+  client.send({ type: 'chat', message })
+  return (await client.next('message')).content
+}
 
 /** The frames of one plain answer, up to the one that is done. */
 export async function answer (client: ChannelClient): Promise<Frame[]> {
