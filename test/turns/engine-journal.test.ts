@@ -2,6 +2,7 @@ import { setImmediate as tick } from 'node:timers/promises'
 import t from 'tap'
 
 import type { Executor, Part } from '../../lib/agent/executor.js'
+import { memoryJournal } from '../../lib/journal/memory-journal.js'
 import { deferred } from '../helpers/deferred.js'
 import { Desk } from '../helpers/desk.js'
 import { eventually } from '../helpers/eventually.js'
@@ -206,4 +207,18 @@ await t.test('a reader whose wake throws is logged', async (t) => {
   t.match(one.log.lines.find(({ text }) => text.startsWith('a reader')), { level: 'error', text: 'a reader could not be told how its turn ended' })
   await one.idle()
   t.equal(one.engine.stats().turns, 0, 'its session used to stand still')
+})
+
+await t.test('a journal in memory that fails to start a turn: the turn has its end, and the next one runs', async (t) => {
+  const clock = new ManualClock()
+  const journal = memoryJournal({ clock })
+  const take = journal.take.bind(journal)
+  let count = 0
+  journal.take = (...given) => { if (count++ === 0) throw new Error('no memory'); return take(...given) }
+  const one = new TurnBench(() => 'done', { clock, journal })
+  const first = await one.start()
+  t.match(await first.ended.promise, { error: { code: 'STORE_UNAVAILABLE' } })
+  const second = await one.start()
+  t.match(await second.ended.promise, { content: 'done' })
+  await one.finish(t)
 })

@@ -38,3 +38,20 @@ await t.test('a connection\'s own session', async (t) => {
     await one.finish(t)
   })
 })
+
+await t.test('a named session and a connection\'s own of the same name are two', async (t) => {
+  // They shared a queue: one waited for the other, and the end of the connection cancelled both.
+  const desk = new Desk()
+  const one = new TurnBench(desk.executor)
+  const [named, own] = [await one.start({ message: 'a' }), await one.start({ message: 'b', isNamed: false })]
+  await ticks(5)
+  t.strictSame(desk.called, ['a', 'b'])
+  t.strictSame(await one.engine.cancel(KEY, true, 't2'), [])
+  await one.engine.endUnnamed(KEY)
+  t.match(own.ends, [{ finishReason: 'aborted' }])
+  t.equal(named.ends.length, 0)
+  await desk.answer('b', 'late')
+  await desk.answer('a', 'done')
+  t.match(await named.ended.promise, { content: 'done' })
+  await one.finish(t)
+})
