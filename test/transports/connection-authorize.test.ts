@@ -83,8 +83,9 @@ t.test('a verdict that comes after the client has gone starts nothing', async (t
   await asked.promise
   await client.terminate()
   await eventually(() => app.channel.stats().connections === 0)
+  const witness = await connect()
   gate.resolve(true)
-  await new Promise((resolve) => { setImmediate(resolve) })
+  await witness.fence()
   t.equal(calls, 0)
   const failing = await serve(t, { async authorize () { asked2.resolve(); return await gate2.promise } })
   const [asked2, gate2] = [deferred(), deferred<boolean>()]
@@ -94,6 +95,7 @@ t.test('a verdict that comes after the client has gone starts nothing', async (t
   await other.terminate()
   await eventually(() => failing.app.channel.stats().connections === 0)
   gate2.reject(new Error('too late'))
-  await new Promise((resolve) => { setImmediate(resolve) })
+  await witness.fence()
   t.equal(failing.app.channel.stats().connections, 0)
+  await witness.close()
 })

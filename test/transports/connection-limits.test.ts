@@ -64,20 +64,22 @@ t.test('a client that asks faster than it reads is not read until its answers ar
   const { connect, app } = await serve(t, {
     maxPendingRequests: 2,
     maxFramesPerSecond: 1_000,
-    authorize: async () => await gate.promise
+    async authorize () { asked.resolve(); return await gate.promise }
   })
-  const gate = deferred<boolean>()
-  const client = await connect()
+  const [asked, gate] = [deferred(), deferred<boolean>()]
+  const [client, other] = [await connect(), await connect()]
   for (let i = 0; i < 3; i++) client.send({ type: 'chat', message: `${i}` })
   client.send({ type: 'ping' })
   client.ws.ping()
-  await new Promise((resolve) => { setImmediate(resolve) })
+  await asked.promise
+  await other.fence()
   t.same(client.unread(), [], 'nobody hears it')
   gate.resolve(true)
   const frames = await client.until('pong')
   t.equal(frames.filter(({ type }) => type === 'pong').length, 1)
   for (let done = frames.filter((frame) => frame['done'] === true).length; done < 3; done++) await answer(client)
   await client.close()
+  await other.close()
   t.equal(app.channel.stats().turns, 0)
 })
 
