@@ -147,15 +147,11 @@ class MemoryJournal implements Journal {
     if (turn.end !== undefined || !turn.isRunning || hasEndInside(entries)) return false
     turn.lastBatch = batch
     const now = this.#clock.now()
-    let hasEnded = false
-    for (const entry of entries) {
-      turn.write(entry, now)
-      if (entry.kind !== 'end') continue
-      hasEnded = true
-      this.#keepEnded(turn, entry.end)
-    }
+    turn.writeAll(entries, now)
+    const last = entries.at(-1)
+    if (last?.kind === 'end') this.#keepEnded(turn, last.end)
     turn.log.ring.trimOlderThan(now - this.#maxAgeMs)
-    turn.log.wake(turn, hasEnded)
+    turn.log.wake(turn, last?.kind === 'end')
     return true
   }
 

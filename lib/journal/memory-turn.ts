@@ -60,6 +60,12 @@ export class MemoryTurn implements Run {
     }
   }
 
+  /** What is written at once. */
+  writeAll (entries: readonly NewEntry[], at: number): void {
+    for (const entry of entries) this.write(entry, at)
+    this.text.pack()
+  }
+
   /** What an offer of the same id is answered. */
   claimed (bodyHash: string): Claimed {
     const { end, chat } = this

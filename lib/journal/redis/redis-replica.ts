@@ -119,11 +119,8 @@ export class RedisReplica {
 
   #write (turn: MemoryTurn, entries: readonly NewEntry[]): void {
     const { log } = this
-    let hasEnd = false
-    for (const entry of entries) {
-      turn.write(entry, this.#now())
-      hasEnd ||= entry.kind === 'end'
-    }
+    turn.writeAll(entries, this.#now())
+    const hasEnd = entries.some(({ kind }) => kind === 'end')
     if (hasEnd) {
       log.keepEnded(turn)
       turn.isRunning = false
@@ -157,6 +154,7 @@ export class RedisReplica {
       else turn.text.append(entry.content, seq)
       turn.units += entry.content.length
     }
+    turn.text.pack()
   }
 
   /** These wait, and no others. */

@@ -52,6 +52,7 @@ export class RedisRun implements Run {
       if (entry.kind === 'text') this.text.append(entry.content, seen)
       if (entry.kind === 'end') this.hasEnd = true
     }
+    this.text.pack()
   }
 }
 
