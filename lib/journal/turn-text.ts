@@ -64,7 +64,7 @@ export class TurnText {
   #pack (): void {
     const needed = this.#packedBytes + MAX_UNIT_BYTES * this.#loose.length
     if (needed > this.#open.length) {
-      const open = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#open.length))
+      const open = Buffer.allocUnsafeSlow(Math.max(needed, this.#open.length + (this.#open.length >> 1)))
       this.#open.copy(open, 0, 0, this.#packedBytes)
       this.#open = open
     }

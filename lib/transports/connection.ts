@@ -15,7 +15,9 @@ import { frameBytes } from './frame-bytes.js'
 import { Heartbeat, type HeartbeatLimits } from './heartbeat.js'
 import type { Identity } from './identity.js'
 import { readFrame } from './frame-reader.js'
+import { Inbox, type FrameHandler } from './inbox.js'
 import { Outbox, type OutboxEvents } from './outbox.js'
+import type { ReadSlices } from './read-slices.js'
 import { Requests, type RequestsLimits, type RequestsTools } from './requests.js'
 import { ChannelSocket } from './socket.js'
 import type { ConnectionFacts } from './websocket-route.js'
@@ -34,6 +36,8 @@ export interface ConnectionTools extends RequestsTools {
   limits: ConnectionLimits
   /** What follows a write of a connection waits here for what comes next. */
   coalescer: Coalescer
+  /** When a frame has to wait for others' turn. */
+  slices: ReadSlices
   /** What a `ready` frame says, but for the connection's own id. */
   ready: Omit<ServerFrameOf<'ready'>, 'type' | 'protocol' | 'connectionId'>
   onClosed: (connection: Connection) => void
@@ -48,22 +52,20 @@ const PING = Buffer.from('{"type":"ping"}')
 const PONGED: Decoded = { ok: true, frame: { type: 'ping' } }
 
 /** One socket: reads frames, asks the engine, and lets the outbox send what the turns say. */
-export class Connection implements OutboxEvents {
+export class Connection implements OutboxEvents, FrameHandler {
   readonly id = randomUUID()
   readonly identity: Identity
   readonly #tools: ConnectionTools
   readonly #facts: ConnectionFacts
   readonly #allowances: Allowances
   readonly #socket: ChannelSocket
+  readonly #inbox: Inbox
   readonly #outbox: Outbox
   readonly #heartbeat: Heartbeat
   // Made with the first frame: most connections of a large service are silent at any one time.
   #requests: Requests | undefined
   #state: 'open' | 'draining' | 'closing' | 'closed' = 'open'
   #pendingRequests = 0
-  #isPaused = false
-  /** What had been read of the socket when it was paused. */
-  #unread: Array<{ data: RawData, isBinary: boolean }> = []
   /** Called when the peer has taken enough of its replies. */
   #onRoom: Array<() => void> = []
   #isToldOfExpiry = false
@@ -77,6 +79,7 @@ export class Connection implements OutboxEvents {
     this.#allowances = allowances
     this.#socket = new ChannelSocket(socket, facts.stream)
     this.#heartbeat = new Heartbeat(this.#socket, tools.limits, tools.clock.now())
+    this.#inbox = new Inbox(this.#socket, this, tools)
     this.#outbox = new Outbox(this.#socket, tools.limits, tools.clock, this, tools.coalescer)
     this.#listen(socket)
     if (facts.subprotocol) {
@@ -101,10 +104,8 @@ export class Connection implements OutboxEvents {
     this.#state = 'closing'
     this.#requests?.close()
     this.#outbox.close()
-    this.#unread = []
     this.#pauseOrResume()
-    // A paused socket would not read the peer's answer.
-    this.#socket.resume()
+    this.#inbox.close()
     this.#cutOffIfSilent(this.#tools.clock.now() + patienceMs, this.#socket.unsentBytes)
   }
 
@@ -123,7 +124,7 @@ export class Connection implements OutboxEvents {
 
   /** Signs of life, stuck readers, credentials: one timer looks at all connections. */
   watch (now: number, date: number, isLate: boolean): void {
-    if (this.#isOpen() && this.#socket.isClosing) this.#letGo(0)
+    if (this.#isOpen() && this.#socket.isClosing) this.#onClosing()
     if (!this.#isOpen()) return
     const { expiresAt } = this.identity
     if (this.#outbox.isStuck(now, this.#tools.limits.slowConsumerTimeoutMs)) {
@@ -193,18 +194,30 @@ export class Connection implements OutboxEvents {
 
   #listen (socket: WebSocket): void {
     const onLife = (): void => { this.#heartbeat.see(this.#tools.clock.now()) }
-    socket.on('message', (data, isBinary) => { this.#onMessage(data, isBinary) })
+    socket.on('message', (data, isBinary) => {
+      const now = this.#tools.clock.now()
+      this.#heartbeat.see(now)
+      this.#inbox.take(data, isBinary, now)
+    })
     socket.on('ping', onLife)
     socket.on('pong', onLife)
     // Too big, not UTF-8, no frame at all: `ws` closes with the right code by itself.
     socket.on('error', (err) => {
       this.#log('info', err, 'a client broke the WebSocket protocol, or is gone')
-      if (this.#isOpen()) this.#letGo(0)
+      this.#onClosing()
     })
     socket.on('close', () => { this.#onClosed() })
   }
 
+  /** Who says no more has said what waits for its turn. */
+  #onClosing (): void {
+    if (!this.#isOpen()) return
+    this.#inbox.finish()
+    if (this.#isOpen()) this.#letGo(0)
+  }
+
   #onClosed (): void {
+    this.#inbox.finish()
     this.#state = 'closed'
     this.#requests?.close()
     this.#requests?.endOwnSessions()
@@ -212,16 +225,8 @@ export class Connection implements OutboxEvents {
     this.#tools.onClosed(this)
   }
 
-  #onMessage (data: RawData, isBinary: boolean): void {
-    const now = this.#tools.clock.now()
-    this.#heartbeat.see(now)
-    // A pause does not keep `ws` from what it has in its hands: a small packet may hold a thousand frames.
-    if (this.#isPaused || this.#unread.length > 0) this.#unread.push({ data, isBinary })
-    else this.#handle(data, isBinary, now)
-  }
-
   /** What is thrown in a listener of a socket goes nowhere, or ends the process: nothing may leave here. */
-  #handle (data: RawData, isBinary: boolean, now: number): void {
+  handle (data: RawData, isBinary: boolean, now: number): void {
     if (!this.#isOpen()) return
     try {
       const decoded = isPing(data, isBinary) ? PONGED : readFrame(data, isBinary, this.#tools.decode)
@@ -278,19 +283,9 @@ export class Connection implements OutboxEvents {
     const isTooMuch = this.#outbox.pendingReplyBytes > maxPendingReplyBytes ||
       this.#pendingRequests > maxPendingRequests
     if (this.#onRoom.length > 0 && this.#hasRoom()) for (const tell of this.#onRoom.splice(0)) tell()
-    if (isTooMuch === this.#isPaused || !this.#isOpen()) return
-    this.#isPaused = isTooMuch
-    if (isTooMuch) this.#socket.pause()
-    else process.nextTick(() => { this.#readOn() })
-  }
-
-  /** What was read before the pause comes first. */
-  #readOn (): void {
-    while (!this.#isPaused && this.#isOpen()) {
-      const next = this.#unread.shift()
-      if (next === undefined) return this.#socket.resume()
-      this.#handle(next.data, next.isBinary, this.#tools.clock.now())
-    }
+    if (isTooMuch === this.#inbox.isPaused || !this.#isOpen()) return
+    if (isTooMuch) this.#inbox.pause()
+    else this.#inbox.resume()
   }
 
   /** Settles when the peer has taken enough of its replies for one more that may be large. */
@@ -304,7 +299,7 @@ export class Connection implements OutboxEvents {
   }
 
   #watchLife (now: number): void {
-    if (this.#isPaused) this.#heartbeat.see(now)
+    if (this.#inbox.isStill) this.#heartbeat.see(now)
     if (!this.#heartbeat.beat(now)) this.close('NO_SIGN_OF_LIFE')
   }
 

@@ -5,6 +5,7 @@ import { Coalescer } from './coalescer.js'
 import { Connection, type ConnectionLimits, type ConnectionTools } from './connection.js'
 import type { Identity } from './identity.js'
 import { Refusal } from './refusal.js'
+import { ReadSlices } from './read-slices.js'
 import { SharedFrames } from './shared-frames.js'
 import type { ConnectionFacts } from './websocket-route.js'
 import { ANONYMOUS } from '../protocol/names.js'
@@ -32,12 +33,13 @@ export class Connections {
   #isDraining = false
   #onEmpty: (() => void) | undefined
 
-  constructor (tools: Omit<ConnectionTools, 'limits' | 'onClosed' | 'coalescer' | 'sharedFrames'>, limits: ConnectionsLimits) {
+  constructor (tools: Omit<ConnectionTools, 'limits' | 'onClosed' | 'coalescer' | 'slices' | 'sharedFrames'>, limits: ConnectionsLimits) {
     this.#limits = limits
     this.#tools = {
       ...tools,
       limits,
       coalescer: new Coalescer(limits.coalesceMs),
+      slices: new ReadSlices(),
       sharedFrames: new SharedFrames(),
       onClosed: (connection) => { this.#onClosed(connection) }
     }

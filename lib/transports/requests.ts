@@ -11,7 +11,7 @@ import type { SessionKey } from '../protocol/session-key.js'
 import type { Engine } from '../turns/engine.js'
 import { within } from '../turns/within.js'
 import { ChannelError } from './channel-error.js'
-import { Feeds } from './feeds.js'
+import { Feeds, type FeedsTools } from './feeds.js'
 import { FrameGate, type Authorize } from './frame-gate.js'
 import { historyPage } from './history-page.js'
 import type { FrameSender, HostTypes } from './host-types.js'
@@ -69,9 +69,10 @@ export class Requests {
   readonly #asker: Asker
   readonly #gate: FrameGate
   readonly #chats: PlainChats
-  readonly #feeds: Feeds
+  // Made when they are needed: many clients do nothing but chat without a session.
+  #feeds: Feeds | undefined
   /** Of what the host's handlers still work on. */
-  readonly #handling = new Set<AbortController>()
+  #handling: Set<AbortController> | undefined
   /** Answers that may hold a whole text are made one after another. */
   #lastLarge: Promise<unknown> | undefined
   /** Most frames of a connection are about the session of the frame before. */
@@ -82,8 +83,8 @@ export class Requests {
   constructor (asker: Asker, tools: RequestsTools) {
     this.#tools = tools
     this.#asker = asker
-    const { engine, limits, authorize, clock } = tools
-    const { identity, outbox, onRequest, onFailure, reply } = asker
+    const { limits, authorize, clock } = tools
+    const { identity, onRequest, onFailure } = asker
     this.#gate = new FrameGate({
       owner: identity.owner,
       // Which turn a `cancel` means is known when those before it are answered.
@@ -97,21 +98,15 @@ export class Requests {
       },
       onRequest
     })
-    const hasRoom = (): boolean => this.#chats.unanswered + this.#feeds.turns < limits.maxTurnsPerConnection
-    const shared = { engine, identity, outbox, hasRoom, retryAfterMs: limits.retryAfterMs, onRequest, onFailure }
     this.#chats = new PlainChats({
-      ...shared,
+      ...this.#shared(),
       maxOwnSessions: limits.maxOwnSessions,
-      inOrder: (key, task) => { this.#feeds.inOrder(key, task) }
+      inOrder: (key, task) => { this.#openFeeds().inOrder(key, task) }
     })
-    const { maxSubscriptions } = limits
-    const { sharedFrames } = tools
-    const isOnce = asker.hasOwnIds !== true
-    this.#feeds = new Feeds({ ...shared, isOnce, sharedFrames, maxSubscriptions, reply, large: (task) => this.#large(task) })
   }
 
   /** Nothing that the connection follows runs. */
-  get isIdle (): boolean { return this.#chats.isIdle && this.#feeds.isIdle }
+  get isIdle (): boolean { return this.#chats.isIdle && this.#feeds?.isIdle !== false }
 
   take (frame: ClientFrame): void {
     this.isBeyondPlain ||= frame.type !== 'chat' || frame.id !== undefined
@@ -131,17 +126,33 @@ export class Requests {
   /** Called after frames were sent. */
   settle (): void {
     this.#chats.settle()
-    this.#feeds.settle()
+    this.#feeds?.settle()
   }
 
   close (): void {
     this.#chats.close()
-    this.#feeds.close()
-    for (const controller of this.#handling) controller.abort(new Error('the connection is closed'))
+    this.#feeds?.close()
+    for (const controller of this.#handling ?? []) controller.abort(new Error('the connection is closed'))
   }
 
   endOwnSessions (): void {
     this.#chats.endOwnSessions()
+  }
+
+  /** What answers chats of either kind needs. */
+  #shared (): Pick<FeedsTools, 'engine' | 'identity' | 'outbox' | 'hasRoom' | 'retryAfterMs' | 'onRequest' | 'onFailure'> {
+    const { engine, limits: { maxTurnsPerConnection, retryAfterMs } } = this.#tools
+    const { identity, outbox, onRequest, onFailure } = this.#asker
+    const hasRoom = (): boolean => this.#chats.unanswered + (this.#feeds?.turns ?? 0) < maxTurnsPerConnection
+    return { engine, identity, outbox, hasRoom, retryAfterMs, onRequest, onFailure }
+  }
+
+  #openFeeds (): Feeds {
+    const { sharedFrames, limits: { maxSubscriptions } } = this.#tools
+    const { hasOwnIds, reply } = this.#asker
+    const large: FeedsTools['large'] = (task) => this.#large(task)
+    const isOnce = hasOwnIds !== true
+    return this.#feeds ??= new Feeds({ ...this.#shared(), isOnce, sharedFrames, maxSubscriptions, reply, large })
   }
 
   #onVerdict (frame: ClientFrame | HostFrame, isAllowed: boolean): void {
@@ -155,8 +166,8 @@ export class Requests {
   #answer (frame: ClientFrame): void {
     switch (frame.type) {
       case 'chat': return this.#chat(frame)
-      case 'subscribe': return this.#feeds.subscribe(frame, this.#key(frame.agentId, frame.sessionId))
-      case 'unsubscribe': return this.#feeds.unsubscribe(frame, this.#key(frame.agentId, frame.sessionId))
+      case 'subscribe': return this.#openFeeds().subscribe(frame, this.#key(frame.agentId, frame.sessionId))
+      case 'unsubscribe': return this.#openFeeds().unsubscribe(frame, this.#key(frame.agentId, frame.sessionId))
       case 'history': return this.#history(frame)
       case 'cancel': return this.#cancel(frame)
       case 'ping': return this.#asker.reply(frame.id === undefined ? { type: 'pong' } : { type: 'pong', id: frame.id })
@@ -172,8 +183,8 @@ export class Requests {
       return this.#refuse(frame, 'VALIDATION_FAILED', { details })
     }
     const key = this.#key(frame.agentId, sessionId)
-    if (id !== undefined) return this.#feeds.chat({ ...frame, id }, key)
-    if (!this.#feeds.followsAll(key)) return this.#chats.start(frame, agentId, key)
+    if (id !== undefined) return this.#openFeeds().chat({ ...frame, id }, key)
+    if (this.#feeds?.followsAll(key) !== true) return this.#chats.start(frame, agentId, key)
     this.#feeds.plainChat(frame, key, {
       // In its place: what came after it waits for this.
       start: () => { this.#chats.start(frame, agentId, key, (_, task) => { void task() }) },
@@ -203,7 +214,7 @@ export class Requests {
       }
     }
     onRequest(1)
-    if (key !== undefined && isNamed) this.#feeds.inOrder(key, cancel)
+    if (key !== undefined && isNamed) this.#openFeeds().inOrder(key, cancel)
     else void cancel()
   }
 
@@ -218,7 +229,7 @@ export class Requests {
   /** A turn is looked for in the session that is named, else among the connection's own. */
   #meant ({ agentId, sessionId, turnId }: ClientFrameOf<'cancel'>): { key: SessionKey | undefined, isNamed: boolean } {
     if (sessionId !== undefined) return { key: this.#key(agentId, sessionId), isNamed: true }
-    const key = turnId === undefined ? undefined : this.#feeds.keyOf(turnId)
+    const key = turnId === undefined ? undefined : this.#feeds?.keyOf(turnId)
     if (key !== undefined) return { key, isNamed: true }
     return { key: this.#chats.ownSession(this.#agentId(agentId)), isNamed: false }
   }
@@ -286,11 +297,12 @@ export class Requests {
   }
 
   async #callHandler (frame: HostFrame, controller: AbortController): Promise<unknown> {
-    this.#handling.add(controller)
+    const handling = this.#handling ??= new Set()
+    handling.add(controller)
     try {
       return await this.#tools.hostTypes.handlerOf(frame.type)?.(frame, this.#sender(controller.signal))
     } finally {
-      this.#handling.delete(controller)
+      handling.delete(controller)
     }
   }
 
