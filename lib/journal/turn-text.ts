@@ -23,6 +23,7 @@ export class TurnText {
   #openLength = 0
   #openSeq = 0
 
+  /** @param piece well-formed: half a character becomes U+FFFD */
   append (piece: string, seq: number): void {
     if (this.#openLength > 0 && this.#openLength + piece.length > MERGE_UNITS) this.#seal()
     let rest = piece

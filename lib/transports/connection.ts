@@ -245,6 +245,10 @@ export class Connection implements OutboxEvents, FrameHandler {
     }
   }
 
+  onCaughtUp (): void {
+    this.#closeIfDrained()
+  }
+
   #pong (frame: ClientFrameOf<'ping'>): void {
     if (frame.id !== undefined) this.#reply({ type: 'pong', id: frame.id })
     else if (this.#socket.isDirect) this.#outbox.replyBytes(PONG_BYTES)
@@ -315,8 +319,10 @@ export class Connection implements OutboxEvents, FrameHandler {
     this.#reply({ type: 'reconnect', reason, afterMs: this.#tools.limits.retryAfterMs })
   }
 
+  /** What was read before is answered, also where it waits for its turn. */
   #closeIfDrained (): void {
-    if (this.#state === 'draining' && this.#pendingRequests === 0 && this.#requests?.isIdle !== false) this.close('DRAIN')
+    if (this.#state !== 'draining' || this.#inbox.isBehind) return
+    if (this.#pendingRequests === 0 && this.#requests?.isIdle !== false) this.close('DRAIN')
   }
 
   #isOpen (): boolean {

@@ -39,7 +39,7 @@ export class Connections {
       ...tools,
       limits,
       coalescer: new Coalescer(limits.coalesceMs),
-      slices: new ReadSlices(),
+      slices: new ReadSlices(tools.clock),
       sharedFrames: new SharedFrames(),
       onClosed: (connection) => { this.#onClosed(connection) }
     }

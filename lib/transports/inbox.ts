@@ -8,6 +8,8 @@ import type { ChannelSocket } from './socket.js'
 export interface FrameHandler {
   /** Must not throw. */
   handle(data: RawData, isBinary: boolean, now: number): void
+  /** All that had to wait is handled. Must not throw. */
+  onCaughtUp(): void
 }
 
 export interface InboxTools {
@@ -37,8 +39,11 @@ export class Inbox implements LateReader {
 
   get isPaused (): boolean { return this.#isPaused }
 
+  /** What was read has not been handled. */
+  get isBehind (): boolean { return this.#late !== undefined }
+
   /** Nothing is read: it is paused, or others have their turn. */
-  get isStill (): boolean { return this.#isPaused || this.#late !== undefined }
+  get isStill (): boolean { return this.#isPaused || this.isBehind }
 
   take (data: RawData, isBinary: boolean, now: number): void {
     if (this.isStill) {
@@ -67,15 +72,18 @@ export class Inbox implements LateReader {
     const { clock, slices } = this.#tools
     while (!this.#isPaused) {
       const frame = this.#late?.[0]
-      if (frame === undefined) {
-        this.#late = undefined
-        return this.#socket.resume()
-      }
+      if (frame === undefined) return this.#catchUp()
       const now = clock.now()
       if (slices.isOver(now)) return slices.wait(this)
       this.#late?.shift()
       this.#handler.handle(frame.data, frame.isBinary, now)
     }
+  }
+
+  #catchUp (): void {
+    this.#late = undefined
+    this.#socket.resume()
+    this.#handler.onCaughtUp()
   }
 
   /** Nobody will say more: what only waits for its turn is handled now. */

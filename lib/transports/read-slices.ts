@@ -1,3 +1,5 @@
+import type { Clock } from '../clock.js'
+
 /** What has frames left that it has read. */
 export interface LateReader {
   /** Handles them until {@link ReadSlices.isOver}. Must not throw. */
@@ -13,9 +15,14 @@ const SLICE_MS = 5
  * were late by 200 ms, with slices by 20).
  */
 export class ReadSlices {
+  readonly #clock: Pick<Clock, 'now'>
   /** When the slice of this run of the loop ends, once a frame has begun it. */
   #end: number | undefined
   readonly #waiting = new Set<LateReader>()
+
+  constructor (clock: Pick<Clock, 'now'>) {
+    this.#clock = clock
+  }
 
   /** Whether the next frame has to wait for another run of the loop. */
   isOver (now: number): boolean {
@@ -30,10 +37,13 @@ export class ReadSlices {
     this.#waiting.add(reader)
   }
 
+  /** Whoever has had its part of the slice and waits again comes behind those that the slice was too short for. */
   #next (): void {
     this.#end = undefined
-    const readers = [...this.#waiting]
-    this.#waiting.clear()
-    for (const reader of readers) reader.readOn()
+    for (const reader of this.#waiting) {
+      if (this.isOver(this.#clock.now())) return
+      this.#waiting.delete(reader)
+      reader.readOn()
+    }
   }
 }
