@@ -2,7 +2,6 @@ import t from 'tap'
 
 import { EntryRing } from '../../lib/journal/entry-ring.js'
 import type { Entry, NewEntry } from '../../lib/journal/journal.js'
-import { MERGE_UNITS, TurnText } from '../../lib/journal/turn-text.js'
 import { text } from './new-entries.js'
 
 const OVERHEAD = 120
@@ -101,67 +100,6 @@ await t.test('a ring', async (t) => {
   })
 })
 
-await t.test('the text of a turn', async (t) => {
-  await t.test('is what was appended', async (t) => {
-    const turnText = new TurnText()
-    t.strictSame([turnText.length, turnText.toString(), turnText.step(0, 0)], [0, '', undefined])
-    const pieces = Array.from({ length: 5_000 }, (_, index) => `piece ${index} `)
-    pieces.forEach((piece, index) => { turnText.append(piece, index + 1) })
-    t.equal(turnText.toString(), pieces.join(''))
-    t.equal(turnText.length, pieces.join('').length)
-  })
-
-  await t.test('is told again in steps that add up to it, from any offset', async (t) => {
-    const turnText = new TurnText()
-    const ends: number[] = []
-    for (let seq = 1; seq <= 3_000; seq++) {
-      turnText.append(`${seq}-`.repeat(seq % 17), seq)
-      ends.push(turnText.length)
-    }
-    const whole = turnText.toString()
-    for (const start of [0, 1, MERGE_UNITS - 1, MERGE_UNITS, MERGE_UNITS + 1, whole.length - 1, whole.length]) {
-      const { told, seqs, longest } = tell(turnText, start, whole.length)
-      t.equal(told, whole.slice(start))
-      t.ok(longest <= MERGE_UNITS)
-      t.strictSame(seqs, [...seqs].sort((one, other) => one - other))
-    }
-    const { told, seqs } = tell(turnText, 0, whole.length)
-    let offset = 0
-    for (const [index, seq] of seqs.slice(0, -1).entries()) {
-      offset += turnText.step(offset, whole.length)?.content.length ?? 0
-      t.equal(ends[seq - 1], offset, `step ${index} covers the entries up to its seq, and no part of another`)
-    }
-    t.equal(told.length, whole.length)
-  })
-
-  await t.test('is told up to an offset', async (t) => {
-    const turnText = new TurnText()
-    for (let seq = 1; seq <= 10; seq++) turnText.append('x'.repeat(9_999) + '.', seq)
-    for (const to of [10_000, 30_000, 90_000]) t.equal(tell(turnText, 0, to).told, turnText.toString().slice(0, to))
-  })
-
-  await t.test('of one long piece is told in steps too, whose seq counts the piece only when it was told whole', async (t) => {
-    // A piece longer than a step used to be one step of any length.
-    const turnText = new TurnText()
-    turnText.append('short', 4)
-    turnText.append('x'.repeat(2 * MERGE_UNITS + 1), 5)
-    turnText.append('short', 6)
-    const { told, steps } = tell(turnText, 0, turnText.length)
-    t.equal(told, turnText.toString())
-    t.strictSame(steps, [[5, 4], [MERGE_UNITS, 4], [MERGE_UNITS, 4], [6, 6]])
-  })
-
-  await t.test('is never cut inside a character', async (t) => {
-    const turnText = new TurnText()
-    turnText.append('x' + '😀'.repeat(MERGE_UNITS), 1)
-    const { told, contents, longest } = tell(turnText, 0, turnText.length)
-    t.equal(told, turnText.toString())
-    t.ok(contents.every((content) => content.isWellFormed()))
-    t.ok(longest <= MERGE_UNITS)
-    t.equal(contents.length, 3)
-  })
-})
-
 function push (ring: EntryRing, entry: NewEntry, at = 0): void {
   ring.push({ ...entry, turnId: 't', seq: ring.top + 1 }, 0, at)
 }
@@ -173,25 +111,4 @@ function contents (ring: EntryRing): string[] {
     held.push(entry?.seq === seq && entry.kind === 'text' ? entry.content : '(none)')
   }
   return held
-}
-
-function tell (turnText: TurnText, from: number, to: number): Told {
-  const contents: string[] = []
-  const steps: Array<[length: number, seq: number]> = []
-  for (let step = turnText.step(from, to); step !== undefined; step = turnText.step(from, to)) {
-    if (step.content === '') throw new Error('a step that does not get on')
-    contents.push(step.content)
-    steps.push([step.content.length, step.seq])
-    from += step.content.length
-  }
-  const lengths = contents.map((content) => content.length)
-  return { told: contents.join(''), contents, steps, seqs: steps.map(([, seq]) => seq), longest: Math.max(0, ...lengths) }
-}
-
-interface Told {
-  told: string
-  contents: string[]
-  steps: Array<[length: number, seq: number]>
-  seqs: number[]
-  longest: number
 }
