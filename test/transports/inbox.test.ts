@@ -116,7 +116,7 @@ t.test('a frame that comes while others wait comes after them, also in a new sli
 t.test('inboxes share the slices of their channel', async (t) => {
   const one = new Scene()
   const two = new Scene(one)
-  one.frameMs = 5
+  one.frameMs = two.frameMs = 5
   one.reads('a', 'b', 'c')
   two.reads('x')
   t.strictSame([one.handled, two.handled], [['a'], []])
