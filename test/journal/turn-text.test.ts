@@ -10,13 +10,13 @@ import { bufferBytes } from '../helpers/garbage.js'
 import { CHAT, KEY } from '../turns/one-chat.js'
 import { ABORTED, text } from './new-entries.js'
 
-const SEEDS = 30
-const PIECES = 300
+const SEEDS = 12
+const PIECES = 150
 /** Of one, two, three and four bytes a character, and what a decoder may swallow. */
 const ALPHABETS: [string, ...string[]] = ['plain ', 'é', '汉字', '😀', 'a汉😀é', '\ufeff\0']
 /** In UTF-16 code units: what stays a string, and what is told in one step. */
 const BORDERS: [number, ...number[]] = [
-  1, 127, 128, 129, 255, 256, MERGE_UNITS - 2, MERGE_UNITS - 1, MERGE_UNITS, MERGE_UNITS + 1, 2 * MERGE_UNITS, 2 * MERGE_UNITS + 1
+  1, 127, 128, 129, MERGE_UNITS - 1, MERGE_UNITS, MERGE_UNITS + 1, 2 * MERGE_UNITS + 1
 ]
 
 await t.test('a text is what was appended', async (t) => {
@@ -91,7 +91,7 @@ await t.test('a text is the same whenever it is packed, whatever its pieces are'
       plain += piece
       ends.push(plain.length)
       if (random.perMille(packs)) turnText.pack()
-      if (random.perMille(200)) same(turnText, plain, ends, random, `seed ${seed}, piece ${seq}`)
+      if (random.perMille(80)) same(turnText, plain, ends, random, `seed ${seed}, piece ${seq}`)
     }
     same(turnText, plain, ends, random, `seed ${seed}, whole`)
   }
