@@ -78,7 +78,7 @@ await t.test('a text is never cut inside a character', async (t) => {
   t.equal(contents.length, 3)
 })
 
-await t.test('a text is the same whenever it is packed, whatever its pieces are', async (t) => {
+await t.test('a text is the same whenever it is packed, whatever its pieces are', async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const random = new Random(seed)
     const turnText = new TurnText()
@@ -97,7 +97,7 @@ await t.test('a text is the same whenever it is packed, whatever its pieces are'
   }
 })
 
-await t.test('a text is the same at each border of what is packed', async (t) => {
+await t.test('a text is the same at each border of what is packed', async () => {
   for (const alphabet of ALPHABETS) {
     for (const first of BORDERS) {
       for (const second of BORDERS) {
@@ -155,7 +155,7 @@ await t.test('a turn in memory packs what it is written', async (t) => {
     t.ok(await journal.append(run, 1, [text('x'.repeat(10_000)), text('y'.repeat(10_000))]))
   }
   t.ok(process.memoryUsage().arrayBuffers - before >= 500 * 20_000)
-  await journal.close?.()
+  await journal.close()
 })
 
 /** Of buffers, once all that nobody holds is given back. */

@@ -32,7 +32,7 @@ class Scene {
     }
     this.inbox = new Inbox(socket, {
       handle: (data, isBinary, now) => {
-        const frame = String(data)
+        const frame = data instanceof Buffer ? data.toString() : ''
         this.handled.push(frame)
         if (isBinary) this.binary.push(frame)
         this.times.push(now)
