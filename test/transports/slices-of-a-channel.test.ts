@@ -110,6 +110,25 @@ t.test('a drain answers what had been read before it, and then closes', async (t
   t.equal((await client.closed).code, 1012)
 })
 
+t.test('a drain closes a connection when the last frame that waited is answered', async (t) => {
+  const clock = new ManualClock()
+  const { connect, app } = await serve(t, {
+    ...LIMITS,
+    clock,
+    authorize () {
+      clock.advance(FRAME_MS)
+      process.nextTick(() => { void app.channel.drain() })
+      return false
+    }
+  })
+  const client = await connect()
+  stream(client.ws).write(Buffer.concat([raw({ type: 'chat', id: 'a', sessionId: 's', message: 'x' }), raw({ type: 'ping' })]))
+  await client.next('error')
+  await client.next('reconnect')
+  await client.next('pong')
+  t.equal((await client.closed).code, 1012)
+})
+
 t.test('a client whose frames wait for their turn is not taken for dead', async (t) => {
   const clock = new ManualClock()
   let handled = 0
@@ -123,7 +142,10 @@ t.test('a client whose frames wait for their turn is not taken for dead', async 
   })
   const client = await connect()
   stream(client.ws).write(Buffer.concat(Array.from({ length: 20 }, (_, index) => raw({ type: 'chat', message: `${index}` }))))
-  for (let answers = 0; answers < 20; answers++) await client.next('message')
+  // What the system holds back as long as nothing is read, and the pongs behind it.
+  client.send({ type: 'none', padding: 'x'.repeat(900_000) })
+  const frames = await client.until('error')
+  for (let answers = frames.length - 1; answers < 20; answers++) await client.next('message')
   t.equal(handled, 20)
   await client.fence()
   await client.close()
