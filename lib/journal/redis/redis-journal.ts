@@ -59,13 +59,24 @@ class SharedJournal implements RedisJournal {
     return this.#node.inLane(key, async (place) => {
       const { turnId, bodyHash = '' } = chat
       const maxClaims = key.owner === ANONYMOUS ? '' : this.#bounds.maxClaimsPerOwner
-      // First the index, which may be in another place: a chat that waits and is not there would wait for a visitor once its node is gone.
-      await this.#node.sweep.add(place)
-      const answer = await this.#node.run('offer', place, [
-        newEpoch(), place.text, turnId, bodyHash, JSON.stringify(chat), onBusy, maxQueued, maxClaims,
+      const newest = newEpoch()
+      const args = [
+        newest, place.text, turnId, bodyHash, JSON.stringify(chat), onBusy, maxQueued, maxClaims,
         JSON.stringify(displacedEnd), encodeEnded(displacedEnd)
-      ])
-      const [kind, more, position, epoch, seq, displaced] = answer as OfferAnswer
+      ]
+      const offer = (): Promise<unknown> => this.#node.run('offer', place, args)
+      // First the index: a chat that waits and is not there would wait for a visitor once its node is gone. Where both are
+      // in one place, they come there in this order; and whoever reads the turn subscribes meanwhile.
+      const offerIndexed = async (): Promise<OfferAnswer> => {
+        const indexed = this.#node.sweep.add(place)
+        if (this.#node.isCluster) await indexed
+        const [answer] = await Promise.all([offer(), indexed])
+        return answer as OfferAnswer
+      }
+      const answer = await this.#node.replicas.prepare(place, offerIndexed, ([kind, , , epoch, , , version]) => {
+        return kind === 'accepted' ? { epoch, version: Number(version), chat, isNew: epoch === newest } : undefined
+      })
+      const [kind, more, position, epoch, seq, displaced] = answer
       if (kind === 'claimed') return { accepted: false, claimed: claimedOf(more, bodyHash) }
       if (more[3] === '1') void this.#node.onLeft(place)
       if (kind !== 'accepted') return { accepted: false, code: kind }
@@ -154,7 +165,10 @@ class SharedJournal implements RedisJournal {
   retract (key: SessionKey, turnId: string): Promise<boolean> {
     return this.#node.inLane(key, async (place) => {
       this.#node.dropOffered(place, turnId)
-      return await this.#node.run('retract', place, [turnId]) === 1
+      const isRetracted = await this.#node.run('retract', place, [turnId]) === 1
+      // Else it may wait on, and what failed may have been its place in the index.
+      if (!isRetracted) this.#node.sweep.addAgain(place)
+      return isRetracted
     })
   }
 
@@ -257,6 +271,6 @@ function runOf (run: Run): RedisRun {
 type OfferAnswer =
   | ['claimed', string]
   | ['SESSION_BUSY' | 'QUEUE_FULL' | 'RATE_LIMITED', RunnerAnswer]
-  | ['accepted', RunnerAnswer, number, string, string, string[]]
+  | ['accepted', RunnerAnswer, number, string, string, string[], string]
 type TakeAnswer = ['run', string, string, string, string] | ['busy' | 'none', RunnerAnswer, string[]]
 type SalvageAnswer = ['run', string, string, string, string, string] | ['ended', number] | ['none']

@@ -100,6 +100,8 @@ export class RedisNode {
   /** A node that has been cut off itself cannot say of another that it is. */
   mayTakeOver ({ base }: SessionPlace): boolean { return this.#runner.answersForMs(base) >= this.#bounds.leaseMs }
 
+  get isCluster (): boolean { return this.#link.isCluster }
+
   now (): number { return this.#clock.now() }
 
   watch (onNews: JournalWatcher): () => void {

@@ -56,6 +56,44 @@ export class RedisReplicas {
    * @param make whether to make the session if there is none
    */
   async open (place: SessionPlace, make: boolean): Promise<RedisReplica | undefined> {
+    const entry = this.#entryOf(place)
+    entry.opening++
+    try {
+      await this.#subscribed(entry)
+      if (!this.#hasAccepted(entry)) await this.#read(entry, make)
+    } finally {
+      entry.opening--
+    }
+    if (this.#isClosed) entry.replica?.forget()
+    return entry.replica
+  }
+
+  /**
+   * Subscribes to a session that is about to be opened, while a chat is offered to it: whoever then reads its turn need not
+   * ask for what was published since.
+   * @param offer what Redis answers, and whether it has made the session
+   */
+  async prepare<T> (place: SessionPlace, offer: () => Promise<T>, accepted: (answer: T) => AcceptedAt | undefined): Promise<T> {
+    const entry = this.#entryOf(place)
+    entry.opening++
+    try {
+      const [answer] = await Promise.all([offer(), this.#subscribed(entry)])
+      const at = entry.acceptedAt = accepted(answer)
+      if (at?.isNew === true && entry.replica === undefined) this.#adopt(entry, newSession(at))
+      return answer
+    } finally {
+      entry.opening--
+    }
+  }
+
+  /** What was accepted here last has been heard of, and is what is to be read: once, since later more may have been missed. */
+  #hasAccepted (entry: ReplicaEntry): boolean {
+    const { acceptedAt: at, replica } = entry
+    entry.acceptedAt = undefined
+    return at !== undefined && replica?.log.epoch === at.epoch && replica.version >= at.version
+  }
+
+  #entryOf (place: SessionPlace): ReplicaEntry {
     let entry = this.#entryByBase.get(place.base)
     if (entry === undefined) {
       entry = {
@@ -64,6 +102,7 @@ export class RedisReplicas {
         pending: [],
         subscribed: this.#subscribe(place.base),
         opening: 0,
+        acceptedAt: undefined,
         idleSince: undefined,
         isResyncing: false,
         asksAgain: false
@@ -71,24 +110,16 @@ export class RedisReplicas {
       this.#entryByBase.set(place.base, entry)
     }
     entry.idleSince = undefined
-    entry.opening++
-    try {
-      await this.#opened(entry, make)
-    } finally {
-      entry.opening--
-    }
-    if (this.#isClosed) entry.replica?.forget()
-    return entry.replica
+    return entry
   }
 
-  async #opened (entry: ReplicaEntry, make: boolean): Promise<void> {
+  async #subscribed (entry: ReplicaEntry): Promise<void> {
     try {
       await entry.subscribed
     } catch (err) {
       if (this.#entryByBase.get(entry.place.base) === entry) this.#entryByBase.delete(entry.place.base)
       throw err
     }
-    await this.#read(entry, make)
   }
 
   /** @returns whether it is a message, or nobody wants to know */
@@ -109,6 +140,8 @@ export class RedisReplicas {
     const { replica } = entry
     const isNext = replica !== undefined && message.epoch === replica.log.epoch && replica.apply(message)
     if (isNext) return this.#forgetIfGone(entry)
+    // Nobody is reading it yet: whoever does will find it there.
+    if (replica === undefined && entry.opening === 0) return
     entry.pending.push(message)
     if (entry.pending.length > MAX_PENDING) entry.pending.shift()
     if (replica !== undefined) this.#resync(entry)
@@ -277,6 +310,21 @@ function chatOf (text: string): StoredChat {
 
 type ReadAnswer = [string, string, string, number, string[], string[], [string, string] | [undefined, undefined], string, string[]]
 
+/** All that there is of a session that a chat has made. */
+function newSession ({ epoch, version, chat }: AcceptedAt): Snapshot {
+  return { epoch, seq: 0, version, isMore: false, messages: [], waiting: [chat], running: undefined, said: '' }
+}
+
+/** Where a session was when it took a chat. */
+export interface AcceptedAt {
+  epoch: string
+  /** Of what readers see. */
+  version: number
+  chat: StoredChat
+  /** There was no such session before. */
+  isNew: boolean
+}
+
 interface ReplicaEntry {
   readonly place: SessionPlace
   /** `undefined` until the first snapshot is there, and once the session was forgotten. */
@@ -286,6 +334,8 @@ interface ReplicaEntry {
   readonly subscribed: Promise<void>
   /** How many are about to read it. */
   opening: number
+  /** Where a chat of this node was accepted last. */
+  acceptedAt: AcceptedAt | undefined
   idleSince: number | undefined
   isResyncing: boolean
   /** It has to be read once more. */

@@ -58,7 +58,7 @@ emit('{"q":' .. chat .. '}', 0, 0)
 saveWritten()
 keep()
 local position = #waiting + (isFree and 0 or 1) - #displaced
-return {'accepted', runner(), position, s.e, int(s.q), displaced}
+return {'accepted', runner(), position, s.e, int(s.q), displaced, int(s.v)}
 `,
   /** ARGV: turn, hash. */
   claimed: `
