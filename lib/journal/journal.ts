@@ -258,7 +258,7 @@ export interface TurnError {
 
 /**
  * Called when a reader has something to read.
- * @param isUrgent it is the end of a turn, or something that somebody waits to have read
+ * @param isUrgent it is the first text of a turn or its end, or something that somebody waits to have read
  * @param isMuch so much that it is best read before more is said
  */
 export type Wake = (isUrgent?: boolean, isMuch?: boolean) => void

@@ -147,11 +147,11 @@ class MemoryJournal implements Journal {
     if (turn.end !== undefined || !turn.isRunning || hasEndInside(entries)) return false
     turn.lastBatch = batch
     const now = this.#clock.now()
-    turn.writeAll(entries, now)
+    const isUrgent = turn.writeAll(entries, now)
     const last = entries.at(-1)
     if (last?.kind === 'end') this.#keepEnded(turn, last.end)
     turn.log.ring.trimOlderThan(now - this.#maxAgeMs)
-    turn.log.wake(turn, last?.kind === 'end')
+    turn.log.wake(turn, isUrgent)
     return true
   }
 

@@ -60,10 +60,15 @@ export class MemoryTurn implements Run {
     }
   }
 
-  /** What is written at once. */
-  writeAll (entries: readonly NewEntry[], at: number): void {
+  /**
+   * What is written at once.
+   * @returns whether its readers are to have it at once: its first text, or its end
+   */
+  writeAll (entries: readonly NewEntry[], at: number): boolean {
+    const hadText = this.text.length > 0
     for (const entry of entries) this.write(entry, at)
     this.text.pack()
+    return this.end !== undefined || (!hadText && this.text.length > 0)
   }
 
   /** What an offer of the same id is answered. */

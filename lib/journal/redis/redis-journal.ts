@@ -98,9 +98,9 @@ class SharedJournal implements RedisJournal {
   take (key: SessionKey, onStop: () => boolean): Promise<Run | undefined> {
     return this.#node.inLane(key, async (place) => {
       const [nonce, askedAt] = [newNonce(), this.#node.now()]
+      const taken = this.#node.persist(() => this.#node.run('take', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs)
       this.#node.sweep.addAgain(place)
-      const answer = await this.#node.persist(() => this.#node.run('take', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs)
-      const [kind, ...more] = answer as TakeAnswer
+      const [kind, ...more] = await taken as TakeAnswer
       if (kind !== 'run') {
         const [runner, waiting] = more as [RunnerAnswer, string[]]
         if (runner[3] === '1') void this.#node.onLeft(place)

@@ -119,14 +119,14 @@ export class RedisReplica {
 
   #write (turn: MemoryTurn, entries: readonly NewEntry[]): void {
     const { log } = this
-    turn.writeAll(entries, this.#now())
-    const hasEnd = entries.some(({ kind }) => kind === 'end')
+    const isUrgent = turn.writeAll(entries, this.#now())
+    const hasEnd = turn.end !== undefined
     if (hasEnd) {
       log.keepEnded(turn)
       turn.isRunning = false
       if (log.running === turn) log.running = undefined
     }
-    log.wake(turn, hasEnd)
+    log.wake(turn, isUrgent)
     // Whoever waits for readers of a turn that has ended waits for nothing.
     if (hasEnd) turn.resumeIfRead({ entries: Infinity, bytes: Infinity })
   }
