@@ -6,7 +6,7 @@ import { RedisReplicas } from '../../lib/journal/redis/redis-replicas.js'
 import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
-import { S, STOP, PATIENCE_MS, open, begin, follow, all, text, stateOf } from './journal-scene.js'
+import { S, STOP, PATIENCE_MS, open, begin, follow, all, nextOf, text, stateOf } from './journal-scene.js'
 import { Line } from './line.js'
 import { ioredisClient } from './redis-clients.js'
 import { RedisServer } from './redis-server.js'
@@ -87,6 +87,22 @@ t.test('a publication that was lost is noticed by the next, and by none after a 
   await admin.hincrby(await stateOf(admin), 'q', 1)
   t.match(await next(), { name: 'untold', seq: 3 })
   cursor.close()
+})
+
+t.test('a turn\'s first text and its end are urgent, what else it says is not', async (t) => {
+  const { journal } = await open(t)
+  const run = await begin(journal)
+  const urgent: boolean[] = []
+  const turn = await journal.followTurn(S, 't1', (isUrgent = false) => { urgent.push(isUrgent) })
+  if (turn === undefined) throw new Error('the turn cannot be followed')
+  await nextOf(() => turn.next())
+  urgent.length = 0
+  for (const [index, entry] of [text('a'), text('b'), { kind: 'end', end: STOP } as const].entries()) {
+    while (turn.next() !== undefined);
+    await journal.append(run, index + 1, [entry])
+    await nextOf(() => turn.next())
+  }
+  t.strictSame(urgent, [true, false, true])
 })
 
 t.test('a session that nobody reads any more is let go, and can be read again', async (t) => {
