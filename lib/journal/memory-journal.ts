@@ -151,7 +151,7 @@ class MemoryJournal implements Journal {
     const last = entries.at(-1)
     if (last?.kind === 'end') this.#keepEnded(turn, last.end)
     turn.log.ring.trimOlderThan(now - this.#maxAgeMs)
-    turn.log.wake(turn, isUrgent)
+    turn.log.wake(turn, isUrgent, false, last?.kind === 'end')
     return true
   }
 

@@ -41,12 +41,12 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     if (entry === undefined) this.#isAsleep = true
     // Whoever has lost its place reads no more, and keeps no run waiting.
     if (entry === 'lost') this.close()
-    else this.#log.running?.resumeIfRead(this.#quarterRing)
+    else this.#hasMoved()
     return entry
   }
 
-  wake (isUrgent: boolean, isMuch: boolean): void {
-    if (!this.#isAsleep && !isUrgent) return
+  wake (isUrgent: boolean, isMuch: boolean, isForAll: boolean): void {
+    if (!this.#isAsleep && !isForAll) return
     this.#isAsleep = false
     this.#wake(isUrgent, isMuch)
   }
@@ -64,6 +64,11 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     this.#isLost = true
     this.#log.cursors.delete(this)
     this.#log.running?.resumeIfRead(this.#quarterRing)
+  }
+
+  #hasMoved (): void {
+    const { running } = this.#log
+    if (running !== undefined && this.isFor(running.chat.turnId)) running.resumeIfNear(this, this.#quarterRing)
   }
 
   #read (mergeUnits: number): Entry | 'lost' | undefined {

@@ -83,7 +83,7 @@ export class MemoryTurn implements Run {
   }
 
   wakeCursors (): void {
-    for (const cursor of this.cursors) cursor.wake(true, false)
+    for (const cursor of this.cursors) cursor.wake(true, false, true)
   }
 
   /** See `Journal.pace`. */
@@ -95,10 +95,18 @@ export class MemoryTurn implements Run {
     return this.#pausing
   }
 
-  /** Called when a cursor has moved or left. The quarter keeps a run from stopping again at its next entry. */
+  /** Called when a cursor has moved: nothing but that can have changed. The quarter keeps a run from stopping again at its next entry. */
+  resumeIfNear (cursor: Place, quarterRing: Distance): void {
+    if (this.#resume !== undefined && (this.end !== undefined || this.#isWithin(cursor, quarterRing))) this.#goOn()
+  }
+
+  /** Called when a cursor has left. */
   resumeIfRead (quarterRing: Distance): void {
-    if (this.#resume === undefined || this.#isFastestBeyond(quarterRing)) return
-    this.#resume()
+    if (this.#resume !== undefined && !this.#isFastestBeyond(quarterRing)) this.#goOn()
+  }
+
+  #goOn (): void {
+    this.#resume?.()
     this.#resume = this.#pausing = undefined
   }
 
@@ -111,15 +119,19 @@ export class MemoryTurn implements Run {
 
   #isFastestBeyond (distance: Distance): boolean {
     if (this.end !== undefined) return false
-    const { ring, cursors } = this.log
     let readers = 0
-    const isNear = ({ seq, through }: Place): boolean => {
+    const isNear = (cursor: Place): boolean => {
       readers++
-      return ring.top - seq <= distance.entries && ring.through - through <= distance.bytes
+      return this.#isWithin(cursor, distance)
     }
     for (const cursor of this.cursors) if (isNear(cursor)) return false
-    for (const cursor of cursors) if (cursor.isFor(this.chat.turnId) && isNear(cursor)) return false
+    for (const cursor of this.log.cursors) if (cursor.isFor(this.chat.turnId) && isNear(cursor)) return false
     return readers > 0
+  }
+
+  #isWithin ({ seq, through }: Place, { entries, bytes }: Distance): boolean {
+    const { ring } = this.log
+    return ring.top - seq <= entries && ring.through - through <= bytes
   }
 }
 
@@ -150,7 +162,7 @@ export class MemoryTurnCursor implements TurnCursor {
     const turn = this.#turn
     if (this.#hasEnd) return undefined
     const entry = turn.start === undefined ? undefined : this.#read(turn)
-    turn.resumeIfRead(this.#quarterRing)
+    turn.resumeIfNear(this, this.#quarterRing)
     if (entry === undefined || entry.kind === 'end') turn.log.onRead(this.seq)
     if (entry !== undefined) return entry
     if (turn.isForgotten) return 'lost'
@@ -163,8 +175,8 @@ export class MemoryTurnCursor implements TurnCursor {
     this.through = through
   }
 
-  wake (isUrgent: boolean, isMuch: boolean): void {
-    if (!this.#isAsleep && !isUrgent) return
+  wake (isUrgent: boolean, isMuch: boolean, isForAll: boolean): void {
+    if (!this.#isAsleep && !isForAll) return
     this.#isAsleep = false
     this.#wake(isUrgent, isMuch)
   }
@@ -254,7 +266,8 @@ export interface TurnLog {
   readonly ring: EntryRing
   readonly cursors: ReadonlySet<SessionReader>
   keepEnded (turn: MemoryTurn): void
-  wake (turn: MemoryTurn, isUrgent?: boolean, isMuch?: boolean): void
+  /** @param isForAll also those who have not read all that there was. @default isUrgent */
+  wake (turn: MemoryTurn, isUrgent?: boolean, isMuch?: boolean, isForAll?: boolean): void
   /** A reader of one turn has read all that there is, up to that entry. */
   onRead (seq: number): void
 }
@@ -262,7 +275,7 @@ export interface TurnLog {
 /** A reader of a session, as far as the pace of a turn goes. */
 export interface SessionReader extends Place {
   isFor (turnId: string | undefined): boolean
-  wake (isUrgent: boolean, isMuch: boolean): void
+  wake (isUrgent: boolean, isMuch: boolean, isForAll: boolean): void
 }
 
 /** A place in the log: an entry, and the ring's size sum up to and including it. */

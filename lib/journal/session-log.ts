@@ -94,9 +94,9 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   }
 
   /** Tells the readers of the session, and those of the turn, that there is more. */
-  wake (turn?: MemoryTurn, isUrgent = false, isMuch = false): void {
-    if (turn !== undefined) for (const cursor of turn.cursors) cursor.wake(isUrgent, isMuch)
-    if (this.cursors.size > 0) for (const cursor of this.cursors) cursor.wake(isUrgent, isMuch)
+  wake (turn?: MemoryTurn, isUrgent = false, isMuch = false, isForAll = isUrgent): void {
+    if (turn !== undefined) for (const cursor of turn.cursors) cursor.wake(isUrgent, isMuch, isForAll)
+    if (this.cursors.size > 0) for (const cursor of this.cursors) cursor.wake(isUrgent, isMuch, isForAll)
   }
 
   onRead (seq: number): void {

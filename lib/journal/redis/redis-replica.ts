@@ -126,7 +126,7 @@ export class RedisReplica {
       turn.isRunning = false
       if (log.running === turn) log.running = undefined
     }
-    log.wake(turn, isUrgent)
+    log.wake(turn, isUrgent, false, hasEnd)
     // Whoever waits for readers of a turn that has ended waits for nothing.
     if (hasEnd) turn.resumeIfRead({ entries: Infinity, bytes: Infinity })
   }

@@ -80,6 +80,8 @@ export class RedisReplicas {
       const [answer] = await Promise.all([offer(), this.#subscribed(entry)])
       const at = entry.acceptedAt = accepted(answer)
       if (at?.isNew === true && entry.replica === undefined) this.#adopt(entry, newSession(at))
+      // What was published of it comes over another connection, most often in the same run of the event loop.
+      else if (at !== undefined && !isToldOf(entry, at)) await new Promise((resolve) => { setImmediate(resolve) })
       return answer
     } finally {
       entry.opening--
@@ -88,9 +90,9 @@ export class RedisReplicas {
 
   /** What was accepted here last has been heard of, and is what is to be read: once, since later more may have been missed. */
   #hasAccepted (entry: ReplicaEntry): boolean {
-    const { acceptedAt: at, replica } = entry
+    const { acceptedAt: at } = entry
     entry.acceptedAt = undefined
-    return at !== undefined && replica?.log.epoch === at.epoch && replica.version >= at.version
+    return at !== undefined && isToldOf(entry, at)
   }
 
   #entryOf (place: SessionPlace): ReplicaEntry {
@@ -309,6 +311,10 @@ function chatOf (text: string): StoredChat {
 }
 
 type ReadAnswer = [string, string, string, number, string[], string[], [string, string] | [undefined, undefined], string, string[]]
+
+function isToldOf ({ replica }: ReplicaEntry, { epoch, version }: AcceptedAt): boolean {
+  return replica?.log.epoch === epoch && replica.version >= version
+}
 
 /** All that there is of a session that a chat has made. */
 function newSession ({ epoch, version, chat }: AcceptedAt): Snapshot {
