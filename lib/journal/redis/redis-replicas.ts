@@ -82,17 +82,17 @@ export class RedisReplicas {
       if (at?.isNew === true && entry.replica === undefined) this.#adopt(entry, newSession(at))
       // What was published of it comes over another connection, most often in the same run of the event loop.
       else if (at !== undefined && !isToldOf(entry, at)) await new Promise((resolve) => { setImmediate(resolve) })
+      if (at !== undefined) setImmediate(() => { if (entry.acceptedAt === at) entry.acceptedAt = undefined })
       return answer
     } finally {
       entry.opening--
     }
   }
 
-  /** What was accepted here last has been heard of, and is what is to be read: once, since later more may have been missed. */
+  /** What was accepted here just now has been heard of, and is what is to be read: later more may have been missed. */
   #hasAccepted (entry: ReplicaEntry): boolean {
-    const { acceptedAt: at } = entry
-    entry.acceptedAt = undefined
-    return at !== undefined && isToldOf(entry, at)
+    const { acceptedAt } = entry
+    return acceptedAt !== undefined && isToldOf(entry, acceptedAt)
   }
 
   #entryOf (place: SessionPlace): ReplicaEntry {
@@ -340,7 +340,7 @@ interface ReplicaEntry {
   readonly subscribed: Promise<void>
   /** How many are about to read it. */
   opening: number
-  /** Where a chat of this node was accepted last. */
+  /** Where a chat of this node was accepted in this run of the event loop. */
   acceptedAt: AcceptedAt | undefined
   idleSince: number | undefined
   isResyncing: boolean
