@@ -8,9 +8,8 @@ const LOOSE_UNITS = 128
 
 /**
  * The whole text of one turn, kept in blocks of bytes outside the heap. Pieces that were kept would outlive the young
- * generation, which makes every collection copy them (measured with 1,000 turns of 20 pieces a second: half of its
- * time); and strings that stay among others that go leave a heap full of holes (with 200 turns of 2.4 MiB: RSS of
- * 6.4 MiB each).
+ * generation, and each collection would copy some; and strings that stay among others that go leave a heap full of holes
+ * (measured with 200 turns of 2.4 MiB: RSS of 6.4 MiB each).
  */
 export class TurnText {
   /** Length in UTF-16 code units. */

@@ -17,8 +17,8 @@ export class JournalWriter {
   #batch = 0
   /**
    * Never a literal `[]`: once those of a load have lived for long, V8 makes all that come from the same place in the old
-   * generation, where each keeps what it held until the next full collection (a third of the processor time of 1,000
-   * slow turns).
+   * generation, where each keeps what it held until the next full collection (measured on Node 20 with 1,000 turns of 20
+   * pieces a second: each scavenge copied 860 KB there, and 30 without).
    */
   #gathered: NewEntry[] | undefined
   #gatheredUnits = 0
