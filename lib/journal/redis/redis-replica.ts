@@ -21,6 +21,21 @@ export interface Snapshot {
   said: string
 }
 
+/** Where a session was when it took a chat. */
+export interface AcceptedAt {
+  epoch: string
+  /** Of what readers see. */
+  version: number
+  chat: StoredChat
+  /** There was no such session before. */
+  isNew: boolean
+}
+
+/** All that there is of a session that a chat has made. */
+export function newSession ({ epoch, version, chat }: AcceptedAt): Snapshot {
+  return { epoch, seq: 0, version, isMore: false, messages: [], waiting: [chat], running: undefined, said: '' }
+}
+
 /**
  * A session as this node knows it: what Redis has, read once, and since then all that was published. Its readers read it as
  * they would a session in memory.
@@ -41,6 +56,10 @@ export class RedisReplica {
     const { running } = snapshot
     if (running !== undefined && running.begunBehind < ring.top) this.#resume(running, snapshot.said)
     this.#catchUp(snapshot)
+  }
+
+  hasSeen ({ epoch, version }: AcceptedAt): boolean {
+    return this.log.epoch === epoch && this.version >= version
   }
 
   /** Redis had lost what this replica has seen, and has written on since: entries have come, and no version that is new. */

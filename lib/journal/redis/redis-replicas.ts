@@ -4,7 +4,7 @@ import type { Clock } from '../../clock.js'
 import type { RedisSubscriber } from '../../redis/redis-client.js'
 import { decodeMessage, type Message } from './redis-entries.js'
 import type { SessionPlace } from './redis-keys.js'
-import { RedisReplica, type Snapshot } from './redis-replica.js'
+import { newSession, RedisReplica, type AcceptedAt, type Snapshot } from './redis-replica.js'
 import type { RedisScriptRunner } from './redis-script-runner.js'
 
 export interface RedisReplicasTools {
@@ -76,23 +76,33 @@ export class RedisReplicas {
   async prepare<T> (place: SessionPlace, offer: () => Promise<T>, accepted: (answer: T) => AcceptedAt | undefined): Promise<T> {
     const entry = this.#entryOf(place)
     entry.opening++
+    this.#subscribed(entry).catch(() => {
+      // Whoever opens it tries again.
+    })
     try {
-      const [answer] = await Promise.all([offer(), this.#subscribed(entry)])
-      const at = entry.acceptedAt = accepted(answer)
-      if (at?.isNew === true && entry.replica === undefined) this.#adopt(entry, newSession(at))
-      // What was published of it comes over another connection, most often in the same run of the event loop.
-      else if (at !== undefined && !isToldOf(entry, at)) await new Promise((resolve) => { setImmediate(resolve) })
-      if (at !== undefined) setImmediate(() => { if (entry.acceptedAt === at) entry.acceptedAt = undefined })
+      const answer = await offer()
+      const at = accepted(answer)
+      if (at === undefined) return answer
+      // That, and what was published since, come over another connection, most often in the same run of the event loop.
+      const isThere = entry.isSubscribed && (at.isNew || entry.replica?.hasSeen(at) === true)
+      if (!isThere) await new Promise((resolve) => { setImmediate(resolve) })
+      if (entry.isSubscribed) this.#accepted(entry, at)
       return answer
     } finally {
       entry.opening--
     }
   }
 
+  #accepted (entry: ReplicaEntry, at: AcceptedAt): void {
+    if (at.isNew && entry.replica === undefined) this.#adopt(entry, newSession(at))
+    entry.acceptedAt = at
+    setImmediate(() => { if (entry.acceptedAt === at) entry.acceptedAt = undefined })
+  }
+
   /** What was accepted here just now has been heard of, and is what is to be read: later more may have been missed. */
   #hasAccepted (entry: ReplicaEntry): boolean {
-    const { acceptedAt } = entry
-    return acceptedAt !== undefined && isToldOf(entry, acceptedAt)
+    const { acceptedAt, replica } = entry
+    return acceptedAt !== undefined && replica?.hasSeen(acceptedAt) === true
   }
 
   #entryOf (place: SessionPlace): ReplicaEntry {
@@ -103,6 +113,7 @@ export class RedisReplicas {
         replica: undefined,
         pending: [],
         subscribed: this.#subscribe(place.base),
+        isSubscribed: false,
         opening: 0,
         acceptedAt: undefined,
         idleSince: undefined,
@@ -118,6 +129,7 @@ export class RedisReplicas {
   async #subscribed (entry: ReplicaEntry): Promise<void> {
     try {
       await entry.subscribed
+      entry.isSubscribed = true
     } catch (err) {
       if (this.#entryByBase.get(entry.place.base) === entry) this.#entryByBase.delete(entry.place.base)
       throw err
@@ -312,25 +324,6 @@ function chatOf (text: string): StoredChat {
 
 type ReadAnswer = [string, string, string, number, string[], string[], [string, string] | [undefined, undefined], string, string[]]
 
-function isToldOf ({ replica }: ReplicaEntry, { epoch, version }: AcceptedAt): boolean {
-  return replica?.log.epoch === epoch && replica.version >= version
-}
-
-/** All that there is of a session that a chat has made. */
-function newSession ({ epoch, version, chat }: AcceptedAt): Snapshot {
-  return { epoch, seq: 0, version, isMore: false, messages: [], waiting: [chat], running: undefined, said: '' }
-}
-
-/** Where a session was when it took a chat. */
-export interface AcceptedAt {
-  epoch: string
-  /** Of what readers see. */
-  version: number
-  chat: StoredChat
-  /** There was no such session before. */
-  isNew: boolean
-}
-
 interface ReplicaEntry {
   readonly place: SessionPlace
   /** `undefined` until the first snapshot is there, and once the session was forgotten. */
@@ -338,6 +331,7 @@ interface ReplicaEntry {
   /** Messages that came before something that precedes them. */
   pending: Message[]
   readonly subscribed: Promise<void>
+  isSubscribed: boolean
   /** How many are about to read it. */
   opening: number
   /** Where a chat of this node was accepted in this run of the event loop. */
