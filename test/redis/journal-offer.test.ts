@@ -2,10 +2,8 @@ import t, { type Test } from 'tap'
 
 import type { Entry } from '../../lib/journal/journal.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
-import { RedisReplicas } from '../../lib/journal/redis/redis-replicas.js'
-import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
-import { ManualClock } from '../helpers/manual-clock.js'
 import { S, STOP, TERMS, all, open, text, type Made } from './journal-scene.js'
+import { openReplicas } from './replicas-scene.js'
 import { until } from './until.js'
 
 const PATIENCE_MS = 10_000
@@ -94,7 +92,7 @@ t.test('a chat whose place in the index could not be had is refused, and is in t
 })
 
 t.test('a chat is taken also where nobody can listen yet, and read by who can', async (t) => {
-  const { replicas, accept, subscriber, reads } = openReplicas(t)
+  const { replicas, accept, subscriber, reads } = growing(t)
   subscriber.subscribe = async () => { throw new Error('there is no connection yet') }
   await accept(1)
   await t.rejects(replicas.open(PLACE, false), { name: 'StoreError', reason: 'away' })
@@ -105,7 +103,7 @@ t.test('a chat is taken also where nobody can listen yet, and read by who can', 
 })
 
 t.test('who reads what was accepted asks Redis for it where it has not been told yet', async (t) => {
-  const { replicas, accept, reads } = openReplicas(t)
+  const { replicas, accept, reads } = growing(t)
   t.ok((await replicas.open(PLACE, false))?.log.find('t1'))
   await accept(2)
   t.ok((await replicas.open(PLACE, false))?.log.find('t2'), 'it is read')
@@ -122,26 +120,14 @@ t.test('who reads what was accepted asks Redis for it where it has not been told
 })
 
 /** Replicas of a Redis that has one chat more at each look. */
-function openReplicas (t: Test) {
-  const clock = new ManualClock()
+function growing (t: Test) {
   let reads = 0
-  const runner = new class extends RedisScriptRunner {
-    override async run (): Promise<unknown> {
-      reads++
-      return ['epoch', '0', `${reads}`, 0, [], [JSON.stringify(chatOf('t1')), JSON.stringify(chatOf('t2'))].slice(0, reads), [], '', []]
-    }
-  }({} as never, {} as never, clock, () => 0)
+  const read = (): unknown => {
+    reads++
+    return ['epoch', '0', `${reads}`, 0, [], [JSON.stringify(chatOf('t1')), JSON.stringify(chatOf('t2'))].slice(0, reads), [], '', []]
+  }
   const subscriber = { async subscribe () {}, async unsubscribe () {}, close () {} }
-  const replicas = new RedisReplicas({
-    subscriber,
-    timeoutMs: 1_000,
-    runner,
-    clock,
-    limits: { maxEntries: 9, maxBytes: 999, forgetsRead: false },
-    checkMs: 60_000,
-    onLeft: () => {}
-  })
-  t.teardown(() => { replicas.close() })
+  const { replicas } = openReplicas(t, { subscriber, read })
   const accept = async (version: number): Promise<void> => {
     const at = { epoch: 'epoch', version, chat: chatOf('t2'), isNew: false }
     await replicas.prepare(PLACE, async () => at, (answer) => answer)

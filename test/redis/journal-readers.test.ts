@@ -2,14 +2,13 @@ import t, { type Test } from 'tap'
 
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
-import { RedisReplicas } from '../../lib/journal/redis/redis-replicas.js'
-import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { S, STOP, PATIENCE_MS, open, begin, follow, all, nextOf, text, stateOf } from './journal-scene.js'
 import { Line } from './line.js'
 import { ioredisClient } from './redis-clients.js'
 import { RedisServer } from './redis-server.js'
+import { openReplicas } from './replicas-scene.js'
 import { until } from './until.js'
 
 t.test('a node that comes to a turn when its beginning is no longer held has all of its text and messages', async (t) => {
@@ -185,28 +184,16 @@ t.test('what others publish on the channels of a journal is ignored, and reporte
 })
 
 t.test('a subscription that is had too late is left, unless somebody wants it by then', async (t) => {
-  const clock = new ManualClock()
   const place = new RedisKeys('late:').session(S)
   const sent: Array<() => void> = []
   const left: string[] = []
-  // There is no session: all that is run is a script that reads.
-  const runner = new class extends RedisScriptRunner {
-    override async run (): Promise<unknown> { return [] }
-  }({} as never, {} as never, clock, () => 0)
-  const replicas = new RedisReplicas({
-    subscriber: {
-      subscribe: async () => new Promise<void>((resolve) => { sent.push(resolve) }),
-      unsubscribe: async (channel) => { left.push(channel) },
-      close () {}
-    },
-    timeoutMs: 1_000,
-    runner,
-    clock,
-    limits: { maxEntries: 9, maxBytes: 999, forgetsRead: false },
-    checkMs: 60_000,
-    onLeft: () => {}
-  })
-  t.teardown(() => { replicas.close() })
+  const subscriber = {
+    subscribe: async () => new Promise<void>((resolve) => { sent.push(resolve) }),
+    unsubscribe: async (channel: string) => { left.push(channel) },
+    close () {}
+  }
+  // There is no session.
+  const { clock, replicas } = openReplicas(t, { subscriber, read: () => [] })
   const tooLate = async (): Promise<void> => {
     const count = sent.length
     const opened = t.rejects(replicas.open(place, false), { name: 'StoreError', reason: 'late' })
