@@ -156,6 +156,8 @@ export interface OfferTerms {
   maxQueued: number
   /** How chats end that an interrupt withdraws. */
   displacedEnd: TurnEnd
+  /** Of who would `take` at once: as there, and the right to run may come with the acceptance. */
+  onStop?: (() => boolean) | undefined
 }
 
 export type Offer =
@@ -167,6 +169,8 @@ export type Offer =
     seq: number
     /** Turns that an interrupt withdrew from the queue; each has its end. */
     displaced: string[]
+    /** The right to run this chat, as if it had been taken; without it, it is to be taken. */
+    run?: Run
   }
   | { accepted: false, code: Extract<ErrorCode, 'SESSION_BUSY' | 'QUEUE_FULL' | 'RATE_LIMITED'> }
   | { accepted: false, claimed: Claimed }

@@ -47,6 +47,7 @@ export function ioredisSubscriber (
       channels.delete(channel)
       await (isSharded ? own.sunsubscribe(channel) : own.unsubscribe(channel))
     },
+    isReady: () => own.status === 'ready',
     close () { own.disconnect() }
   }
 }
@@ -71,6 +72,7 @@ function duplicateOf (client: IoredisClient, connectTimeout: number, shardedSubs
 }
 
 interface Duplicate {
+  readonly status: string
   subscribe (...channels: string[]): Promise<unknown>
   ssubscribe (channel: string): Promise<unknown>
   unsubscribe (channel: string): Promise<unknown>

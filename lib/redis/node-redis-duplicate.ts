@@ -6,7 +6,8 @@ import type { NodeRedisClient } from './redis-client.js'
 /** A client or a cluster of node-redis, as far as it is used here. */
 export interface NodeRedisDuplicate {
   readonly isOpen: boolean
-  readonly isReady: boolean
+  /** A cluster does not say. */
+  readonly isReady?: boolean
   connect (): Promise<unknown>
   destroy (): void
   on (event: string, listener: () => void): unknown

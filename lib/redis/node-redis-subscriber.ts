@@ -25,6 +25,7 @@ export function nodeRedisSubscriber (
     async unsubscribe (channel) {
       await (isSharded ? own.sUnsubscribe(channel) : own.unsubscribe(channel))
     },
+    isReady: () => own.isOpen && own.isReady !== false,
     close () {
       isClosed = true
       if (own.isOpen) own.destroy()

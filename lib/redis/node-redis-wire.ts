@@ -77,7 +77,7 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
   return {
     isCluster,
     tried,
-    isReady: () => own.isOpen && (isClusterReady || own.isReady),
+    isReady: () => own.isOpen && (isClusterReady || own.isReady === true),
     send: (key, command) => isCluster ? sendToCluster(key, command) : sendToOne(command),
     reconnect,
     close () {

@@ -42,6 +42,7 @@ export interface RedisSubscriber {
   /** Settles when it is in force. Rejects while there is no connection. */
   subscribe (channel: string): Promise<void>
   unsubscribe (channel: string): Promise<void>
+  isReady (): boolean
   close (): void
 }
 

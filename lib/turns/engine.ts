@@ -7,7 +7,7 @@ import type { EngineLimits, EngineTools, SessionHome } from './engine-tools.js'
 import { TurnFollower } from './follow.js'
 import { SessionFollower, type FollowedSession } from './follow-session.js'
 import {
-  storedChat, turnsOf, type Accepted, type Chat, type Duplicate, type LiveSession, type LiveTurn, type Refused, type Started,
+  turnsOf, type Accepted, type Chat, type Duplicate, type LiveSession, type LiveTurn, type Refused, type Started,
   type StartedOnce
 } from './live-session.js'
 import { LiveSessions } from './live-sessions.js'
@@ -183,6 +183,7 @@ export class Engine {
     if (session.taking !== undefined) await session.taking
     await Promise.all(session.waiting.all().map(async (turn) => {
       if (turn.offering !== undefined) await turn.offering
+      if (session.waiting.find(turn.chat.turnId) !== turn) return
       // Other nodes will run it.
       if (session.home.journal.isShared) this.#sessions.withdrawn(session, turn)
       else await this.#sessions.drop(session, turn, end)
@@ -255,15 +256,14 @@ export class Engine {
   async #notOffered (session: LiveSession, turn: LiveTurn, err: unknown): Promise<Refused> {
     this.#sessions.report(turn.chat, err, 'the journal did not take a chat')
     // What it may have taken all the same must not run for nobody.
-    await this.#sessions.retract(session, turn)
+    if (turn.right === undefined) await this.#sessions.retract(session, turn)
+    else await this.#runner.giveBack(session, turn, turn.right)
     return { accepted: false, code: 'STORE_UNAVAILABLE' }
   }
 
   #accept<Reader> (session: LiveSession, turn: LiveTurn, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
-    const { chat } = turn
-    const { limits, clock } = this.#tools
-    const terms = { onBusy: chat.onBusy ?? limits.onBusy, maxQueued: limits.maxQueuedTurns, displacedEnd: ABORTED }
-    const offered = session.home.journal.offer(chat.key, storedChat(chat, clock.date()), terms)
+    const { onBusy, maxQueuedTurns: maxQueued } = this.#tools.limits
+    const offered = this.#runner.offer(session, turn, { onBusy: turn.chat.onBusy ?? onBusy, maxQueued, displacedEnd: ABORTED })
     if (!isPromiseLike(offered)) return this.#attach(session, turn, offered, attach)
     return offered.then((offer) => this.#attach(session, turn, offer, attach))
   }
@@ -282,7 +282,8 @@ export class Engine {
   ): Accepted<Reader> {
     // It may have come to run, and failed, before its reader was there.
     if (turn.unwrittenEnd !== undefined) this.#sessions.endUnwritten(turn, turn.unwrittenEnd)
-    if (!this.isDraining) this.#runner.next(session)
+    if (turn.right !== undefined) this.#runner.begin(session, turn.right)
+    else if (!this.isDraining) this.#runner.next(session)
     return { accepted: true, turnId: turn.chat.turnId, position, epoch, seq, follower }
   }
 

@@ -1,4 +1,4 @@
-import type { EndedTurn, StoredChat, TurnEnd } from '../journal/journal.js'
+import type { EndedTurn, Run, StoredChat, TurnEnd } from '../journal/journal.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import type { BusyPolicy } from '../protocol/names.js'
 import type { Fault } from '../protocol/schema-check.js'
@@ -6,6 +6,7 @@ import type { SessionKey } from '../protocol/session-key.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import type { TurnFollower } from './follow.js'
 import type { TurnRun, TurnTools } from './run-turn.js'
+import type { Stopper } from './stopper.js'
 import type { TimedJournal } from './timed-journal.js'
 import type { WaitingTurns } from './waiting-turns.js'
 
@@ -91,12 +92,20 @@ export interface LiveTurn {
   follower: TurnFollower | undefined
   /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */
   offering: PromiseLike<unknown> | undefined
+  /** The right to run it, where it came with its acceptance. */
+  right: RunRight | undefined
   /** Since when nobody has followed it. */
   aloneSince: number | undefined
   /** How it ended, if the journal could not be told: a follower that comes later is told too. */
   unwrittenEnd: TurnEnd | undefined
   /** It is no longer counted among the live turns. */
   hasLeft: boolean
+}
+
+/** The right to run a turn, and who is asked to stop it. */
+export interface RunRight {
+  readonly run: Run
+  readonly stopper: Stopper
 }
 
 export interface RunningTurn {

@@ -185,7 +185,9 @@ export class LiveSessions {
 }
 
 function turnOf (chat: Chat, bytes: number): LiveTurn {
-  return { chat, bytes, follower: undefined, offering: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false }
+  return {
+    chat, bytes, follower: undefined, offering: undefined, right: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false
+  }
 }
 
 export function stopRetry (session: LiveSession): void {

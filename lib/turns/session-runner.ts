@@ -1,12 +1,13 @@
 import { AgentNotFoundError, type Turn } from '../agent/executor.js'
-import { isPromiseLike } from '../awaitable.js'
-import type { Run, TurnEnd } from '../journal/journal.js'
+import { andThen, isPromiseLike, type Awaitable } from '../awaitable.js'
+import type { Offer, OfferTerms, Run, TurnEnd } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import { AbandonedTurns } from './abandoned-turns.js'
 import type { EngineTools } from './engine-tools.js'
-import { adoptedChat, type LiveSession, type LiveTurn } from './live-session.js'
+import { adoptedChat, storedChat, type LiveSession, type LiveTurn, type RunRight } from './live-session.js'
 import { stopRetry, type LiveSessions } from './live-sessions.js'
 import { TurnRun } from './run-turn.js'
+import { Stopper } from './stopper.js'
 import { ABORTED, failedEnd } from './turn-end.js'
 
 /** All turns are looked at so often, by one timer while there are any. */
@@ -49,6 +50,34 @@ export class SessionRunner {
     } finally {
       session.isAdvancing = false
     }
+  }
+
+  /**
+   * Offers the chat of a turn that waits. A journal that nodes share may be far away: the right to run is asked for together
+   * with it, where it may be free.
+   */
+  offer (session: LiveSession, turn: LiveTurn, terms: OfferTerms): Awaitable<Offer> {
+    const { key, home: { journal } } = session
+    const chat = storedChat(turn.chat, this.#tools.clock.date())
+    if (!journal.isShared || session.running !== undefined) return journal.offer(key, chat, terms)
+    const stopper = new Stopper()
+    return andThen(journal.offer(key, chat, { ...terms, onStop: () => stopper.stop() }), (offer) => {
+      if (offer.accepted && offer.run !== undefined) turn.right = { run: offer.run, stopper }
+      return offer
+    })
+  }
+
+  /** Runs a turn of which the right came with its acceptance. */
+  begin (session: LiveSession, { run, stopper }: RunRight): void {
+    stopRetry(session)
+    void this.#onTaken(session, run, stopper)
+  }
+
+  /** The same turn is refused after all: it does not run. */
+  async giveBack (session: LiveSession, turn: LiveTurn, { run }: RunRight): Promise<void> {
+    await this.#discard(session, run)
+    this.#sessions.withdrawn(session, turn)
+    this.next(session)
   }
 
   /** Runs what waits in a named session, whichever node has taken it. */
@@ -247,20 +276,4 @@ function isToAdvance ({ asksAgain, taking }: LiveSession): boolean {
 /** A chat may wait in a journal for longer than its agent is there. */
 function unknownAgent ({ agentId }: Turn): never {
   throw new AgentNotFoundError(agentId)
-}
-
-/** Stops a run that may be asked to stop before it is there. */
-class Stopper {
-  #run: TurnRun | undefined
-  #isAsked = false
-
-  stop (): boolean {
-    this.#isAsked = true
-    return this.#run?.stop(ABORTED, new Error('the turn was cancelled')) ?? true
-  }
-
-  attach (run: TurnRun): void {
-    this.#run = run
-    if (this.#isAsked) this.stop()
-  }
 }

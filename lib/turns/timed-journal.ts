@@ -28,8 +28,10 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   offer (key: SessionKey, chat: StoredChat, terms: OfferTerms): Awaitable<Offer> {
     const offer = this.#journal.offer(key, chat, terms)
     if (!isPromiseLike(offer)) return offer
-    return this.#inTime(offer, ({ accepted }) => {
-      if (accepted) this.#giveBack(() => this.retract(key, chat.turnId))
+    return this.#inTime(offer, (late) => {
+      if (!late.accepted) return
+      const { run } = late
+      this.#giveBack(() => run === undefined ? this.retract(key, chat.turnId) : this.release(run, failedEnd('STORE_UNAVAILABLE')))
     })
   }
 

@@ -126,7 +126,7 @@ function growing (t: Test) {
     reads++
     return ['epoch', '0', `${reads}`, 0, [], [JSON.stringify(chatOf('t1')), JSON.stringify(chatOf('t2'))].slice(0, reads), [], '', []]
   }
-  const subscriber = { async subscribe () {}, async unsubscribe () {}, close () {} }
+  const subscriber = { async subscribe () {}, async unsubscribe () {}, isReady: () => true, close () {} }
   const { replicas } = openReplicas(t, { subscriber, read })
   const accept = async (version: number): Promise<void> => {
     const at = { epoch: 'epoch', version, chat: chatOf('t2'), isNew: false }

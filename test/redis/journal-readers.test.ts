@@ -190,6 +190,7 @@ t.test('a subscription that is had too late is left, unless somebody wants it by
   const subscriber = {
     subscribe: async () => new Promise<void>((resolve) => { sent.push(resolve) }),
     unsubscribe: async (channel: string) => { left.push(channel) },
+    isReady: () => true,
     close () {}
   }
   // There is no session.

@@ -1,3 +1,4 @@
+import { systemClock } from '../../clock.js'
 import { ANONYMOUS } from '../../protocol/names.js'
 import type { SessionKey } from '../../protocol/session-key.js'
 import type { RedisClient } from '../../redis/redis-client.js'
@@ -10,8 +11,10 @@ import { MemoryTurnCursor, type Distance } from '../memory-turn.js'
 import { newEpoch, statsOf } from '../session-log.js'
 import { decodeClaim, encodeEnded, encodeEntries, encodeKept, encodePublished, textUnits } from './redis-entries.js'
 import { redisBounds, type RedisJournalOptions } from './redis-journal-options.js'
+import type { SessionPlace } from './redis-keys.js'
 import { RedisNode, type RunnerAnswer } from './redis-node.js'
 import { newNonce, RedisRun } from './redis-run.js'
+import { RedisTakes, type Taken } from './redis-takes.js'
 
 /** So long nodes have to say who reads a turn, in milliseconds. */
 const READERS_MS = 300
@@ -34,6 +37,7 @@ export function redisJournal (client: RedisClient, options: RedisJournalOptions)
 
 class SharedJournal implements RedisJournal {
   readonly #node: RedisNode
+  readonly #takes: RedisTakes
   readonly #bounds: ReturnType<typeof redisBounds>
   readonly #halfRing: Distance
   readonly #quarterRing: Distance
@@ -41,6 +45,7 @@ class SharedJournal implements RedisJournal {
   constructor (client: RedisClient, options: RedisJournalOptions) {
     const bounds = this.#bounds = redisBounds(options)
     this.#node = new RedisNode(client, options, bounds)
+    this.#takes = new RedisTakes({ node: this.#node, clock: options.clock ?? systemClock, leaseMs: bounds.leaseMs })
     this.#halfRing = { entries: bounds.maxEntries / 2, bytes: bounds.maxBytes / 2 }
     this.#quarterRing = { entries: bounds.maxEntries / 4, bytes: bounds.maxBytes / 4 }
   }
@@ -55,7 +60,7 @@ class SharedJournal implements RedisJournal {
     return this.#node.watch(onNews)
   }
 
-  offer (key: SessionKey, chat: StoredChat, { onBusy, maxQueued, displacedEnd }: OfferTerms): Promise<Offer> {
+  offer (key: SessionKey, chat: StoredChat, { onBusy, maxQueued, displacedEnd, onStop }: OfferTerms): Promise<Offer> {
     return this.#node.inLane(key, async (place) => {
       const { turnId, bodyHash = '' } = chat
       const maxClaims = key.owner === ANONYMOUS ? '' : this.#bounds.maxClaimsPerOwner
@@ -64,26 +69,32 @@ class SharedJournal implements RedisJournal {
         newest, place.text, turnId, bodyHash, JSON.stringify(chat), onBusy, maxQueued, maxClaims,
         JSON.stringify(displacedEnd), encodeEnded(displacedEnd)
       ]
-      const offer = (): Promise<unknown> => this.#node.run('offer', place, args)
       // First the index: a chat that waits and is not there would wait for a visitor once its node is gone. Where both are
       // in one place, they come there in this order; and whoever reads the turn subscribes meanwhile.
-      const offerIndexed = async (): Promise<OfferAnswer> => {
+      const offerIndexed = async (): Promise<[OfferAnswer, Taken | undefined]> => {
         const indexed = this.#node.sweep.add(place)
         if (this.#node.isCluster) await indexed
-        const [answer] = await Promise.all([offer(), indexed])
-        return answer as OfferAnswer
+        const offered = this.#node.run('offer', place, args) as Promise<OfferAnswer>
+        // Right behind it, and not when it is answered: most often nothing runs. What comes of it is heard in any case.
+        const isToTake = onStop !== undefined && this.#node.seemsFree(place)
+        const taken = isToTake ? this.#takes.ask(place, turnId).catch(() => undefined) : undefined
+        const [answer] = await Promise.all([offered, indexed]).finally(() => taken)
+        return [answer, await taken]
       }
-      const answer = await this.#node.replicas.prepare(place, offerIndexed, ([kind, , , epoch, , , version]) => {
+      const [answer, taken] = await this.#node.replicas.prepare(place, offerIndexed, ([[kind, , , epoch, , , version]]) => {
         return kind === 'accepted' ? { epoch, version: Number(version), chat, isNew: epoch === newest } : undefined
       })
       const [kind, more, position, epoch, seq, displaced] = answer
+      if (kind !== 'accepted') this.#takeWhatIsOwed(place)
       if (kind === 'claimed') return { accepted: false, claimed: claimedOf(more, bodyHash) }
       if (more[3] === '1') void this.#node.onLeft(place)
       if (kind !== 'accepted') return { accepted: false, code: kind }
       for (const id of displaced) this.#node.dropOffered(place, id)
+      const offer: Offer = { accepted: true, position, epoch, seq: Number(seq), displaced }
+      if (taken?.isGiven === true && onStop !== undefined) return { ...offer, run: this.#takes.begin(place, taken, onStop) }
       this.#node.addOffered(place, turnId)
       if (onBusy === 'interrupt') await this.#node.stop(place, more, displacedEnd)
-      return { accepted: true, position, epoch, seq: Number(seq), displaced }
+      return offer
     })
   }
 
@@ -97,18 +108,15 @@ class SharedJournal implements RedisJournal {
 
   take (key: SessionKey, onStop: () => boolean): Promise<Run | undefined> {
     return this.#node.inLane(key, async (place) => {
-      const [nonce, askedAt] = [newNonce(), this.#node.now()]
-      const taken = this.#node.persist(() => this.#node.run('take', place, [this.#node.nodeId, nonce]), this.#bounds.commandTimeoutMs)
+      const asked = this.#node.persist(() => this.#takes.ask(place), this.#bounds.commandTimeoutMs)
       this.#node.sweep.addAgain(place)
-      const [kind, ...more] = await taken as TakeAnswer
-      if (kind !== 'run') {
-        const [runner, waiting] = more as [RunnerAnswer, string[]]
-        if (runner[3] === '1') void this.#node.onLeft(place)
-        this.#node.passOver(place, waiting)
+      const taken = await asked
+      if (!taken.isGiven) {
+        if (taken.runner[3] === '1') void this.#node.onLeft(place)
+        this.#node.passOver(place, taken.waiting)
         return undefined
       }
-      const [chat, epoch, fence, seq] = more as [string, string, string, string]
-      const run = this.#node.begin(place, chat, [epoch, fence, Number(seq)], onStop, askedAt)
+      const run = this.#takes.begin(place, taken, onStop)
       this.#node.dropOffered(place, run.chat.turnId)
       return run
     })
@@ -168,6 +176,7 @@ class SharedJournal implements RedisJournal {
       const isRetracted = await this.#node.run('retract', place, [turnId]) === 1
       // Else it may wait on, and what failed may have been its place in the index.
       if (!isRetracted) this.#node.sweep.addAgain(place)
+      if (!isRetracted) this.#takeWhatIsOwed(place)
       return isRetracted
     })
   }
@@ -250,6 +259,11 @@ class SharedJournal implements RedisJournal {
   close (): void {
     this.#node.close()
   }
+
+  /** A right that was given with a chat's offer, and cannot be handed over with its answer. */
+  #takeWhatIsOwed (place: SessionPlace): void {
+    if (this.#takes.mayOwe(place)) void this.#node.tellLater({ kind: 'free', key: place.key })
+  }
 }
 
 function claimedOf (claim: string, bodyHash: string): Claimed {
@@ -272,5 +286,4 @@ type OfferAnswer =
   | ['claimed', string]
   | ['SESSION_BUSY' | 'QUEUE_FULL' | 'RATE_LIMITED', RunnerAnswer]
   | ['accepted', RunnerAnswer, number, string, string, string[], string]
-type TakeAnswer = ['run', string, string, string, string] | ['busy' | 'none', RunnerAnswer, string[]]
 type SalvageAnswer = ['run', string, string, string, string, string] | ['ended', number] | ['none']

@@ -104,6 +104,12 @@ export class RedisNode {
 
   now (): number { return this.#clock.now() }
 
+  /** As far as this node knows, nothing runs or waits in the session; and who reads it hears of it. */
+  seemsFree ({ base }: SessionPlace): boolean {
+    const log = this.replicas.find(base)?.log
+    return this.#subscriber.isReady() && log?.running === undefined && (log?.queue.length ?? 0) === 0
+  }
+
   watch (onNews: JournalWatcher): () => void {
     this.#watchers.add(onNews)
     return () => { this.#watchers.delete(onNews) }
@@ -124,7 +130,7 @@ export class RedisNode {
   }
 
   /** Tries again, for so long, what does no harm when it is done twice. */
-  async persist (task: () => Promise<unknown>, forMs: number): Promise<unknown> {
+  async persist<T> (task: () => Promise<T>, forMs: number): Promise<T> {
     const until = this.now() + forMs
     for (;;) {
       try {

@@ -64,11 +64,12 @@ return {'accepted', runner(), position, s.e, int(s.q), displaced, int(s.v)}
   claimed: `
 return known(ARGV[1], ARGV[2])
 `,
-  /** ARGV: node, nonce. A nonce that has the right already is given it once more. */
+  /** ARGV: node, nonce, the only turn that is meant or ''. A nonce that has the right already is given it once more. */
   take: `
 if s.r and s.x == ARGV[2] then return {'run', redis.call('HGET', S, 'c:' .. s.r), s.e, int(s.f), int(s.q)} end
 if s.r then return {'busy', runner(), redis.call('LRANGE', Q, 0, -1)} end
-if redis.call('LLEN', Q) == 0 then return {'none', {}, {}} end
+local first = redis.call('LINDEX', Q, 0)
+if not first or (ARGV[3] ~= '' and ARGV[3] ~= first) then return {'none', {}, {}} end
 needRoom()
 local turn = redis.call('LPOP', Q)
 local chat = redis.call('HGET', S, 'c:' .. turn)
