@@ -4,7 +4,7 @@ import type { Awaitable } from '../awaitable.js'
 import type { Offer, Run } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import { times, together } from './conformance-case.js'
-import { ABORTED, chatOf, isAccepted, key, S, STOP, type JournalBench, type JournalCase } from './journal-bench.js'
+import { ABORTED, chatOf, END, isAccepted, key, S, STOP, text, type JournalBench, type JournalCase } from './journal-bench.js'
 import { told } from './journal-reader.js'
 
 /** How chats get in, wait, and get out: sentences 2, 3, 7, 12 and 20. */
@@ -108,6 +108,25 @@ export const QUEUES: readonly JournalCase[] = [
       assert.deepEqual(taken, ['t1', 't2', 't3', 't4'])
       assert.equal(await bench.journal.take(S, () => true), undefined)
       assert.equal(await bench.journal.take(key('unknown'), () => true), undefined)
+    }
+  },
+  {
+    must: [3],
+    title: 'the right to run may come with a chat, and is then the only one; one that has to wait comes without',
+    async run (bench) {
+      const stops: string[] = []
+      const onStop = (): boolean => stops.push('t1') > 0
+      const { run: given, epoch } = await bench.accepted('t1', { onStop })
+      const second = await bench.accepted('t2', { onStop })
+      const run = given ?? await bench.take(S, onStop)
+      assert.deepEqual([run.chat.turnId, second.run, second.position], ['t1', undefined, 1])
+      assert.deepEqual([await bench.journal.take(S, onStop), await bench.peer.take(S, onStop)], [undefined, undefined])
+      assert.deepEqual([await bench.peer.cancel(S, 't1', ABORTED), stops], [['t1'], ['t1']])
+      await bench.append(run, 1, [text('a'), END])
+      await bench.journal.release(run, STOP)
+      assert.deepEqual(await bench.drain(), ['t2'])
+      const entries = await (await bench.followAll(epoch)).untilEnd('t2')
+      assert.deepEqual(entries.map(told), ['t1 turn-started', 't1 a', 't1 end stop', 't2 turn-started', 't2 end stop'])
     }
   },
   {

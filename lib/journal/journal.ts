@@ -16,7 +16,8 @@ import type { SessionKey } from '../protocol/session-key.js'
  * 2. `offer` MUST look up the claim, check the queue's depth and keep the whole chat in one step: of two at once for
  *    one place, one fits. A refused chat MUST leave nothing behind.
  * 3. `take` MUST give the right to run a session's turn to one caller at a time, take the chat from the queue and
- *    write its `turn-started` entry in one step, and MUST never give the same chat twice.
+ *    write its `turn-started` entry in one step, and MUST never give the same chat twice. An `offer` with `onStop` MAY
+ *    have done so too when it answers, for the chat that it has accepted and no other.
  * 4. `append` MUST refuse (`false`) for a run that was released, that has written its end, or whose session was
  *    forgotten.
  * 5. `append` MUST write all its entries in order, next to each other, or none: those with an end that is not the last

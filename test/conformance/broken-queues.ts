@@ -70,6 +70,16 @@ export const BROKEN_QUEUES: readonly BrokenJournal[] = [
   },
   {
     must: 3,
+    how: 'a chat comes with a right to run that is given once more',
+    breaks: (inner) => ({
+      async offer (key, chat, terms) {
+        const offer = await inner.offer(key, chat, terms)
+        return offer.accepted && terms.onStop !== undefined ? { ...offer, run: { key, chat, text: '' } } : offer
+      }
+    })
+  },
+  {
+    must: 3,
     how: 'a chat is taken once more after its release',
     breaks: (inner) => {
       const again = new Set<Run>()

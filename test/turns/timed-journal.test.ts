@@ -82,6 +82,11 @@ await t.test('what comes too late is given back:', async (t) => {
     t.strictSame(await late('offer', { accepted: false, code: 'QUEUE_FULL' }), [])
   })
 
+  await t.test('the right to run that has come with one', async (t) => {
+    const accepted = { accepted: true, position: 0, epoch: 'e', seq: 0, displaced: [], run: RUN }
+    t.strictSame(await late('offer', accepted), [['release', RUN, { finishReason: 'error', error: { code: 'STORE_UNAVAILABLE' } }]])
+  })
+
   await t.test('the right to run, and the turn has an end', async (t) => {
     t.strictSame(await late('take', RUN), [['release', RUN, { finishReason: 'error', error: { code: 'STORE_UNAVAILABLE' } }]])
     t.strictSame(await late('take', undefined), [])
