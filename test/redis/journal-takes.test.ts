@@ -27,6 +27,14 @@ t.test('the right to run comes with a chat that finds its session free, and with
   t.equal((await peer.take(S, () => true))?.chat.turnId, 't2')
 })
 
+t.test('the right to run does not come with a chat before which another one waits', async (t) => {
+  const { journal, make } = await open(t)
+  const peer = await make()
+  await peer.offer(S, chatOf('t1'), TERMS)
+  t.match(await journal.offer(S, chatOf('t2'), TAKING), { accepted: true, position: 1, run: undefined })
+  t.equal((await peer.take(S, () => true))?.chat.turnId, 't1')
+})
+
 t.test('it is not asked for where a turn is known to run', async (t) => {
   const { journal, admin } = await open(t)
   await follow(journal)
@@ -58,6 +66,19 @@ t.test('a right that came with a chat which is known already is made use of', as
   t.equal(await peer.take(S, () => true), undefined, 'it was taken')
   await until('the news', PATIENCE_MS, async () => news.length > 0)
   t.match(news, [{ kind: 'free', key: S }])
+  t.equal((await journal.take(S, () => true))?.chat.turnId, 't1')
+})
+
+t.test('a right that came with a chat which has no place in the index, and is refused, is made use of', async (t) => {
+  const { journal, admin } = await open(t)
+  const news: JournalNews[] = []
+  journal.watch?.((each) => { news.push(each) })
+  const index = new RedisKeys('test:').indexOf(new RedisKeys('test:').session(S))
+  await admin.set(index, 'no index')
+  await t.rejects(async () => journal.offer(S, chatOf('t1'), TAKING), /WRONGTYPE/)
+  await admin.del(index)
+  t.equal(await journal.retract(S, 't1'), false)
+  await until('the news', PATIENCE_MS, async () => news.length > 0)
   t.equal((await journal.take(S, () => true))?.chat.turnId, 't1')
 })
 
