@@ -12,7 +12,6 @@ const FINAL_TEXT = 0x81
 const LONGEST_HEADER = 10
 /** One code unit as JSON: `\u001f`. */
 const MOST_BYTES_PER_UNIT = 6
-const MOST_DIGITS = 16
 const MOST_INT32 = 0x7fff_ffff
 const ESCAPED = /["\\\u0000-\u001f]/
 const [QUOTE, BACKSLASH, ZERO, CLOSING_BRACE] = [0x22, 0x5c, 0x30, 0x7d]
@@ -90,18 +89,19 @@ export class FrameBatch {
    * @param content its lone surrogates are escaped, as by `JSON.stringify`
    */
   piece (head: Uint8Array, content: string, tail: Uint8Array, seq?: number): void {
-    const around = head.length + tail.length
+    const digits = seq === undefined ? 0 : digitsOf(seq)
+    const around = head.length + tail.length + digits + (digits > 0 ? 1 : 0)
     // Of a long text it is found out how much it is: the most it may be is several slabs.
     const long = content.length > LONG_UNITS ? JSON.stringify(content).slice(1, -1) : undefined
     const most = long === undefined ? content.length * MOST_BYTES_PER_UNIT : Buffer.byteLength(long)
-    const { start, header } = this.#begin(around + most + MOST_DIGITS + 1, around + content.length)
+    const { start, header } = this.#begin(around + most, around + content.length)
     const { bytes } = this.#slab
     bytes.set(head, start + header)
     const begin = start + header + head.length
     let at = long === undefined ? writeJsonString(bytes, content, begin) : writeText(bytes, long, begin)
     bytes.set(tail, at)
     at += tail.length
-    if (seq !== undefined) at = writeNumberAndBrace(bytes, seq, at)
+    if (seq !== undefined) at = writeNumberAndBrace(bytes, seq, digits, at)
     this.#end(start, header, at)
   }
 
@@ -198,13 +198,19 @@ function writeHeader (bytes: Buffer, at: number, length: number): void {
   }
 }
 
-function writeNumberAndBrace (bytes: Buffer, value: number, start: number): number {
-  let at = start
+function digitsOf (value: number): number {
+  if (value > MOST_INT32) return String(value).length
+  let digits = 1
+  for (let rest = value; rest >= 10; rest = rest / 10 | 0) digits++
+  return digits
+}
+
+function writeNumberAndBrace (bytes: Buffer, value: number, digits: number, start: number): number {
+  const at = start + digits
   if (value > MOST_INT32) {
-    at = writeText(bytes, String(value), at)
+    writeText(bytes, String(value), start)
   } else {
-    for (let rest = value; rest >= 10; rest = rest / 10 | 0) at++
-    for (let i = at++, rest = value; i >= start; i--) {
+    for (let i = at - 1, rest = value; i >= start; i--) {
       const tenth = rest / 10 | 0
       bytes[i] = ZERO + rest - tenth * 10
       rest = tenth

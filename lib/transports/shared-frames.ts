@@ -1,4 +1,3 @@
-import type { Entry } from '../journal/journal.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import { FeedFrames, type SharedEntry } from './feed-frames.js'
 import { FrameBatch } from './frame-bytes.js'
@@ -69,7 +68,7 @@ export class SessionFrames {
   /** Adds the frame of an entry. */
   write (batch: FrameBatch, entry: SharedEntry): void {
     const kept = this.#kept[entry.seq % MAX_FRAMES]
-    batch.borrow(kept?.entry === entry ? kept.bytes : this.#keep(entry))
+    batch.borrow(kept !== undefined && isSame(kept.entry, entry) ? kept.bytes : this.#keep(entry))
   }
 
   /** Nothing is kept any more; what is asked for is made anew. */
@@ -93,6 +92,12 @@ export class SessionFrames {
   }
 }
 
+/** Of text each reader is given an entry of its own, and one that is behind several in one. */
+function isSame (one: SharedEntry, other: SharedEntry): boolean {
+  if (one.kind !== 'text' || other.kind !== 'text') return one === other
+  return one.seq === other.seq && one.content === other.content && one.turnId === other.turnId
+}
+
 interface SessionFramesTools {
   /** The frame of an entry, in memory that does not change any more. */
   make: (frames: FeedFrames, entry: SharedEntry) => Buffer
@@ -100,6 +105,6 @@ interface SessionFramesTools {
 }
 
 interface KeptFrame {
-  entry: Entry
+  entry: SharedEntry
   bytes: Buffer
 }

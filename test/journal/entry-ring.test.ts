@@ -101,7 +101,7 @@ await t.test('a ring', async (t) => {
 })
 
 function push (ring: EntryRing, entry: NewEntry, at = 0): void {
-  ring.push({ ...entry, turnId: 't', seq: ring.top + 1 }, 0, at)
+  ring.push(entry, 't', ring.top + 1, 0, at)
 }
 
 function contents (ring: EntryRing): string[] {
