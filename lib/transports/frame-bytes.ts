@@ -12,9 +12,8 @@ const FINAL_TEXT = 0x81
 const LONGEST_HEADER = 10
 /** One code unit as JSON: `\u001f`. */
 const MOST_BYTES_PER_UNIT = 6
-const MOST_INT32 = 0x7fff_ffff
 const ESCAPED = /["\\\u0000-\u001f]/
-const [QUOTE, BACKSLASH, ZERO, CLOSING_BRACE] = [0x22, 0x5c, 0x30, 0x7d]
+const [QUOTE, BACKSLASH] = [0x22, 0x5c]
 
 /** Text that all frames of a kind begin or end with, as bytes. */
 export function bytesOf (text: string): Uint8Array {
@@ -85,12 +84,11 @@ export class FrameBatch {
   }
 
   /**
-   * A frame of a string in JSON between `head` and `tail`, and where there is a `seq` that and a closing brace behind.
+   * A frame of a string in JSON between `head` and `tail`.
    * @param content its lone surrogates are escaped, as by `JSON.stringify`
    */
-  piece (head: Uint8Array, content: string, tail: Uint8Array, seq?: number): void {
-    const digits = seq === undefined ? 0 : digitsOf(seq)
-    const around = head.length + tail.length + digits + (digits > 0 ? 1 : 0)
+  piece (head: Uint8Array, content: string, tail: Uint8Array): void {
+    const around = head.length + tail.length
     // Of a long text it is found out how much it is: the most it may be is several slabs.
     const long = content.length > LONG_UNITS ? JSON.stringify(content).slice(1, -1) : undefined
     const most = long === undefined ? content.length * MOST_BYTES_PER_UNIT : Buffer.byteLength(long)
@@ -98,11 +96,9 @@ export class FrameBatch {
     const { bytes } = this.#slab
     bytes.set(head, start + header)
     const begin = start + header + head.length
-    let at = long === undefined ? writeJsonString(bytes, content, begin) : writeText(bytes, long, begin)
+    const at = long === undefined ? writeJsonString(bytes, content, begin) : writeText(bytes, long, begin)
     bytes.set(tail, at)
-    at += tail.length
-    if (seq !== undefined) at = writeNumberAndBrace(bytes, seq, digits, at)
-    this.#end(start, header, at)
+    this.#end(start, header, at + tail.length)
   }
 
   /** A frame that lies in another's memory, which must not change any more. */
@@ -190,34 +186,13 @@ function writeHeader (bytes: Buffer, at: number, length: number): void {
     bytes[at + 1] = length
   } else if (length < 65_536) {
     bytes[at + 1] = 126
-    bytes.writeUInt16BE(length, at + 2)
+    bytes[at + 2] = length >> 8
+    bytes[at + 3] = length & 0xff
   } else {
     bytes[at + 1] = 127
     bytes.writeUInt16BE(0, at + 2)
     bytes.writeUIntBE(length, at + 4, 6)
   }
-}
-
-function digitsOf (value: number): number {
-  if (value > MOST_INT32) return String(value).length
-  let digits = 1
-  for (let rest = value; rest >= 10; rest = rest / 10 | 0) digits++
-  return digits
-}
-
-function writeNumberAndBrace (bytes: Buffer, value: number, digits: number, start: number): number {
-  const at = start + digits
-  if (value > MOST_INT32) {
-    writeText(bytes, String(value), start)
-  } else {
-    for (let i = at - 1, rest = value; i >= start; i--) {
-      const tenth = rest / 10 | 0
-      bytes[i] = ZERO + rest - tenth * 10
-      rest = tenth
-    }
-  }
-  bytes[at] = CLOSING_BRACE
-  return at + 1
 }
 
 function writeText (bytes: Buffer, text: string, at: number): number {
