@@ -32,6 +32,9 @@ export function frameBytes (payload: string): Buffer {
 
 let single: FrameBatch | undefined
 
+/** Where frames lie. */
+export type FrameMemory = Pick<Uint8Array, 'buffer' | 'byteOffset' | 'length'>
+
 /** Memory in which frames lie next to each other; used again when all of them have been sent. */
 class Slab {
   readonly bytes: Buffer
@@ -102,7 +105,7 @@ export class FrameBatch {
   }
 
   /** A frame that lies in another's memory, which must not change any more. */
-  borrow ({ buffer, byteOffset, length }: Buffer): void {
+  borrow ({ buffer, byteOffset, length }: FrameMemory): void {
     this.size += length
     const last = this.#borrowed
     if (last !== undefined && last.from === buffer && last.end === byteOffset) {
@@ -128,6 +131,16 @@ export class FrameBatch {
         }
       }
     }
+  }
+
+  /** What was written since the last call, for others to borrow. Its memory is not used again: they may take their time. */
+  lend (): FrameMemory {
+    const slab = this.#slab
+    const lent = { buffer: slab.bytes.buffer, byteOffset: this.#start, length: this.#at - this.#start }
+    slab.pending++
+    this.#start = this.#at
+    this.size = 0
+    return lent
   }
 
   /** Room for a frame of at most `most` bytes of payload, of which `least` are certain. */
