@@ -204,7 +204,7 @@ class MemoryJournal implements Journal {
     const log = this.#open(key)
     const seq = log.ring.top + 1
     const now = this.#clock.now()
-    log.ring.push({ kind: 'event', name, json, turnId: undefined, seq }, 0, now)
+    log.ring.push({ kind: 'event', name, json }, undefined, seq, 0, now)
     log.ring.trimOlderThan(now - this.#maxAgeMs)
     this.#touch(log)
     log.wake(log.running)

@@ -68,7 +68,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
 
   #hasMoved (): void {
     const { running } = this.#log
-    if (running !== undefined && this.isFor(running.chat.turnId)) running.resumeIfNear(this, this.#quarterRing)
+    if (running?.isPaused === true && this.isFor(running.chat.turnId)) running.resumeIfNear(this, this.#quarterRing)
   }
 
   #read (mergeUnits: number): Entry | 'lost' | undefined {

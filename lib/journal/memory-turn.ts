@@ -45,7 +45,7 @@ export class MemoryTurn implements Run {
     const { ring } = this.log
     const seq = ring.top + 1
     if (this.start === undefined) this.#begin()
-    ring.push(numbered(entry, this.chat.turnId, seq), this.text.length, at)
+    ring.push(entry, this.chat.turnId, seq, this.text.length, at)
     if (entry.kind === 'text') {
       this.text.append(entry.content, seq)
       this.units += entry.content.length
@@ -99,6 +99,9 @@ export class MemoryTurn implements Run {
   resumeIfNear (cursor: Place, quarterRing: Distance): void {
     if (this.#resume !== undefined && (this.end !== undefined || this.#isWithin(cursor, quarterRing))) this.#goOn()
   }
+
+  /** It waits for its readers. */
+  get isPaused (): boolean { return this.#resume !== undefined }
 
   /** Called when a cursor has left. */
   resumeIfRead (quarterRing: Distance): void {
@@ -293,14 +296,4 @@ export interface Distance {
 /** What was said is in the history by now, and may be large. */
 function namesOf ({ turnId, bodyHash, acceptedAt }: StoredChat): StoredChat {
   return bodyHash === undefined ? { turnId, message: '', acceptedAt } : { turnId, message: '', acceptedAt, bodyHash }
-}
-
-/** One object shape for each kind: a spread was a fifth of the time of a burst. */
-function numbered (entry: NewEntry, turnId: string, seq: number): Entry {
-  switch (entry.kind) {
-    case 'text': return { kind: 'text', content: entry.content, turnId, seq }
-    case 'message': return { kind: 'message', content: entry.content, turnId, seq }
-    case 'event': return { kind: 'event', name: entry.name, json: entry.json, turnId, seq }
-    case 'end': return { kind: 'end', end: entry.end, turnId, seq }
-  }
 }

@@ -2,7 +2,8 @@ import type { Entry, OpenTurn, TurnEnd } from '../journal/journal.js'
 import { encode, encodeEvent, encodeTrackedPiece, errorFrame, NOT_DONE, trackedTail } from '../protocol/encode.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { SessionKey } from '../protocol/session-key.js'
-import { bytesOf, type FrameBatch } from './frame-bytes.js'
+import type { FrameBatch } from './frame-bytes.js'
+import { NumberedTail } from './numbered-tail.js'
 import { streamHeadOf, type StreamHead } from './stream-head.js'
 
 /** What a feed's frames look like: those of plain answers, and after their fields `id`, `sessionId` and `seq`. */
@@ -13,7 +14,7 @@ export class FeedFrames {
   // Most frames are pieces of the turn that the piece before was of.
   #turnId = ''
   #tail = ''
-  #tailBytes: Uint8Array | undefined
+  #tailBytes: NumberedTail | undefined
 
   constructor ({ agentId, sessionId }: SessionKey) {
     this.#agentId = agentId
@@ -30,8 +31,8 @@ export class FeedFrames {
   write (batch: FrameBatch, entry: SharedEntry): void {
     if (entry.kind !== 'text') return batch.text(entry.kind === 'message' ? this.message(entry) : this.event(entry))
     this.#enterTurn(entry.turnId ?? '')
-    this.#tailBytes ??= bytesOf(`"${NOT_DONE}${this.#tail}`)
-    batch.piece(this.#head.bytes, entry.content, this.#tailBytes, entry.seq)
+    this.#tailBytes ??= new NumberedTail(`"${NOT_DONE}${this.#tail}`)
+    batch.piece(this.#head.bytes, entry.content, this.#tailBytes.at(entry.seq))
   }
 
   message ({ content, turnId = '', seq }: EntryOf<'message'>): string {

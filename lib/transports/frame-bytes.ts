@@ -12,10 +12,8 @@ const FINAL_TEXT = 0x81
 const LONGEST_HEADER = 10
 /** One code unit as JSON: `\u001f`. */
 const MOST_BYTES_PER_UNIT = 6
-const MOST_DIGITS = 16
-const MOST_INT32 = 0x7fff_ffff
 const ESCAPED = /["\\\u0000-\u001f]/
-const [QUOTE, BACKSLASH, ZERO, CLOSING_BRACE] = [0x22, 0x5c, 0x30, 0x7d]
+const [QUOTE, BACKSLASH] = [0x22, 0x5c]
 
 /** Text that all frames of a kind begin or end with, as bytes. */
 export function bytesOf (text: string): Uint8Array {
@@ -33,6 +31,9 @@ export function frameBytes (payload: string): Buffer {
 }
 
 let single: FrameBatch | undefined
+
+/** Where frames lie. */
+export type FrameMemory = Pick<Uint8Array, 'buffer' | 'byteOffset' | 'length'>
 
 /** Memory in which frames lie next to each other; used again when all of them have been sent. */
 class Slab {
@@ -86,27 +87,25 @@ export class FrameBatch {
   }
 
   /**
-   * A frame of a string in JSON between `head` and `tail`, and where there is a `seq` that and a closing brace behind.
+   * A frame of a string in JSON between `head` and `tail`.
    * @param content its lone surrogates are escaped, as by `JSON.stringify`
    */
-  piece (head: Uint8Array, content: string, tail: Uint8Array, seq?: number): void {
+  piece (head: Uint8Array, content: string, tail: Uint8Array): void {
     const around = head.length + tail.length
     // Of a long text it is found out how much it is: the most it may be is several slabs.
     const long = content.length > LONG_UNITS ? JSON.stringify(content).slice(1, -1) : undefined
     const most = long === undefined ? content.length * MOST_BYTES_PER_UNIT : Buffer.byteLength(long)
-    const { start, header } = this.#begin(around + most + MOST_DIGITS + 1, around + content.length)
+    const { start, header } = this.#begin(around + most, around + content.length)
     const { bytes } = this.#slab
     bytes.set(head, start + header)
     const begin = start + header + head.length
-    let at = long === undefined ? writeJsonString(bytes, content, begin) : writeText(bytes, long, begin)
+    const at = long === undefined ? writeJsonString(bytes, content, begin) : writeText(bytes, long, begin)
     bytes.set(tail, at)
-    at += tail.length
-    if (seq !== undefined) at = writeNumberAndBrace(bytes, seq, at)
-    this.#end(start, header, at)
+    this.#end(start, header, at + tail.length)
   }
 
   /** A frame that lies in another's memory, which must not change any more. */
-  borrow ({ buffer, byteOffset, length }: Buffer): void {
+  borrow ({ buffer, byteOffset, length }: FrameMemory): void {
     this.size += length
     const last = this.#borrowed
     if (last !== undefined && last.from === buffer && last.end === byteOffset) {
@@ -132,6 +131,16 @@ export class FrameBatch {
         }
       }
     }
+  }
+
+  /** What was written since the last call, for others to borrow. Its memory is not used again: they may take their time. */
+  lend (): FrameMemory {
+    const slab = this.#slab
+    const lent = { buffer: slab.bytes.buffer, byteOffset: this.#start, length: this.#at - this.#start }
+    slab.pending++
+    this.#start = this.#at
+    this.size = 0
+    return lent
   }
 
   /** Room for a frame of at most `most` bytes of payload, of which `least` are certain. */
@@ -190,28 +199,13 @@ function writeHeader (bytes: Buffer, at: number, length: number): void {
     bytes[at + 1] = length
   } else if (length < 65_536) {
     bytes[at + 1] = 126
-    bytes.writeUInt16BE(length, at + 2)
+    bytes[at + 2] = length >> 8
+    bytes[at + 3] = length & 0xff
   } else {
     bytes[at + 1] = 127
     bytes.writeUInt16BE(0, at + 2)
     bytes.writeUIntBE(length, at + 4, 6)
   }
-}
-
-function writeNumberAndBrace (bytes: Buffer, value: number, start: number): number {
-  let at = start
-  if (value > MOST_INT32) {
-    at = writeText(bytes, String(value), at)
-  } else {
-    for (let rest = value; rest >= 10; rest = rest / 10 | 0) at++
-    for (let i = at++, rest = value; i >= start; i--) {
-      const tenth = rest / 10 | 0
-      bytes[i] = ZERO + rest - tenth * 10
-      rest = tenth
-    }
-  }
-  bytes[at] = CLOSING_BRACE
-  return at + 1
 }
 
 function writeText (bytes: Buffer, text: string, at: number): number {

@@ -1,7 +1,6 @@
-import type { Entry } from '../journal/journal.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import { FeedFrames, type SharedEntry } from './feed-frames.js'
-import { FrameBatch } from './frame-bytes.js'
+import { FrameBatch, type FrameMemory } from './frame-bytes.js'
 
 /** Frames of so many of a session's newest entries are kept, */
 const MAX_FRAMES = 1024
@@ -9,7 +8,6 @@ const MAX_FRAMES = 1024
 const MAX_BYTES = 256 * 1024
 /** When so many bytes were made, of all sessions, all are forgotten: most readers have been told them long before. */
 const MAX_BYTES_IN_ALL = 32 * 1024 * 1024
-const EMPTY = Buffer.alloc(0)
 
 /** The sessions of this node that have readers: what several of them are told is made once. */
 export class SharedFrames {
@@ -34,17 +32,16 @@ export class SharedFrames {
     return session
   }
 
-  #make (frames: FeedFrames, entry: SharedEntry): Buffer {
+  #make (frames: FeedFrames, entry: SharedEntry): FrameMemory {
     this.#batch ??= new FrameBatch()
     frames.write(this.#batch, entry)
-    // Its memory is not given back: who borrows it may take its time.
-    const [bytes = EMPTY] = this.#batch.take().chunks
-    this.#bytes += bytes.length
+    const made = this.#batch.lend()
+    this.#bytes += made.length
     if (this.#bytes > MAX_BYTES_IN_ALL) {
       for (const session of this.#sessionByText.values()) session.forget()
-      this.#bytes = bytes.length
+      this.#bytes = made.length
     }
-    return bytes
+    return made
   }
 }
 
@@ -69,7 +66,7 @@ export class SessionFrames {
   /** Adds the frame of an entry. */
   write (batch: FrameBatch, entry: SharedEntry): void {
     const kept = this.#kept[entry.seq % MAX_FRAMES]
-    batch.borrow(kept?.entry === entry ? kept.bytes : this.#keep(entry))
+    batch.borrow(kept?.tells(entry) === true ? kept : this.#keep(entry))
   }
 
   /** Nothing is kept any more; what is asked for is made anew. */
@@ -83,23 +80,49 @@ export class SessionFrames {
     if (this.readers === 0) this.#tools.onUnused()
   }
 
-  #keep (entry: SharedEntry): Buffer {
+  #keep (entry: SharedEntry): FrameMemory {
     this.#frames ??= new FeedFrames(this.#key)
-    const bytes = this.#tools.make(this.#frames, entry)
-    this.#keptBytes += bytes.length
-    if (this.#keptBytes > MAX_BYTES) this.forget()
-    this.#kept[entry.seq % MAX_FRAMES] = { entry, bytes }
-    return bytes
+    const made = this.#tools.make(this.#frames, entry)
+    if (this.#keptBytes + made.length > MAX_BYTES) this.forget()
+    const kept = this.#kept[entry.seq % MAX_FRAMES] ??= new KeptFrame()
+    this.#keptBytes += made.length - kept.length
+    kept.set(entry, made)
+    return kept
   }
+}
+
+const NOTHING = new ArrayBuffer(0)
+
+/** A frame, and what it tells. What is kept later takes its place: objects made anew would all grow old. */
+class KeptFrame implements FrameMemory {
+  buffer: FrameMemory['buffer'] = NOTHING
+  byteOffset = 0
+  length = 0
+  /** Of text its content: each reader is given an entry of its own, and one that is behind several in one. */
+  #told: string | SharedEntry = ''
+  #turnId: string | undefined
+  #seq = 0
+
+  set (entry: SharedEntry, { buffer, byteOffset, length }: FrameMemory): void {
+    this.buffer = buffer
+    this.byteOffset = byteOffset
+    this.length = length
+    this.#told = toldBy(entry)
+    this.#turnId = entry.turnId
+    this.#seq = entry.seq
+  }
+
+  tells (entry: SharedEntry): boolean {
+    return this.#seq === entry.seq && this.#told === toldBy(entry) && this.#turnId === entry.turnId
+  }
+}
+
+function toldBy (entry: SharedEntry): string | SharedEntry {
+  return entry.kind === 'text' ? entry.content : entry
 }
 
 interface SessionFramesTools {
   /** The frame of an entry, in memory that does not change any more. */
-  make: (frames: FeedFrames, entry: SharedEntry) => Buffer
+  make: (frames: FeedFrames, entry: SharedEntry) => FrameMemory
   onUnused: () => void
-}
-
-interface KeptFrame {
-  entry: Entry
-  bytes: Buffer
 }

@@ -27,6 +27,16 @@ await t.test('a ring', async (t) => {
     t.strictSame(contents(ring), Array.from({ length: 20 }, (_, index) => `${31 + index}`))
   })
 
+  await t.test('gives each entry as it was written, with its turn and its number', async (t) => {
+    const ring = new EntryRing({ maxEntries: 20, maxBytes: 1e6 })
+    const written: Array<[NewEntry, string | undefined]> = [
+      [{ kind: 'event', name: 'x', json: '1' }, 'a'], [text(''), 'a'], [text('of no turn'), undefined], [{ kind: 'message', content: 'M' }, 'a'],
+      [text('b'), 'b'], [{ kind: 'end', end: { finishReason: 'stop' } }, 'b'], [{ kind: 'event', name: 'y', json: '2' }, undefined]
+    ]
+    for (const [index, [entry, turnId]] of written.entries()) ring.push(entry, turnId, index + 1, 0, 0)
+    for (const [index, [entry, turnId]] of written.entries()) t.strictSame(ring.entryAt(index + 1), { ...entry, turnId, seq: index + 1 })
+  })
+
   await t.test('holds one entry when it may hold one', async (t) => {
     const ring = new EntryRing({ maxEntries: 1, maxBytes: 1e6 })
     for (const content of ['a', 'b', 'c']) push(ring, text(content))
@@ -101,7 +111,7 @@ await t.test('a ring', async (t) => {
 })
 
 function push (ring: EntryRing, entry: NewEntry, at = 0): void {
-  ring.push({ ...entry, turnId: 't', seq: ring.top + 1 }, 0, at)
+  ring.push(entry, 't', ring.top + 1, 0, at)
 }
 
 function contents (ring: EntryRing): string[] {

@@ -38,7 +38,7 @@ function pieces (content: string, seq: number): [ours: Buffer, expected: Buffer]
   const batch = new FrameBatch()
   batch.piece(bytesOf(`${HEAD}"`), content, bytesOf('","done":false}'))
   const plain = taken(batch)
-  batch.piece(bytesOf(`${HEAD}"`), content, bytesOf(`","done":false${TAIL}`), seq)
+  batch.piece(bytesOf(`${HEAD}"`), content, bytesOf(`","done":false${TAIL}${seq}}`))
   return [[plain, byWs(encodeStreamPiece(HEAD, content))], [taken(batch), byWs(encodeTrackedPiece(HEAD, content, TAIL, seq))]]
 }
 

@@ -153,7 +153,7 @@ export class RedisReplica {
   /** Of no turn, or of one whose beginning Redis no longer holds: its whole text cannot be told. */
   #writeLoose (turnId: string | undefined, entries: readonly NewEntry[], seq: number, textBefore: number): void {
     for (const entry of entries) {
-      this.log.ring.push({ ...entry, turnId, seq: seq++ }, textBefore, this.#now())
+      this.log.ring.push(entry, turnId, seq++, textBefore, this.#now())
       if (entry.kind === 'text') textBefore += entry.content.length
     }
     this.log.wake(this.log.running)
