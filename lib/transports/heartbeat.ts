@@ -28,14 +28,17 @@ export class Heartbeat {
   /** Pings when it is time to. `false`: a ping was not answered in time. */
   beat (now: number): boolean {
     const { heartbeatMs, pongTimeoutMs } = this.#limits
-    const { bytesRead } = this.#socket
-    if (bytesRead !== this.#bytesSeen) this.#seenAt = now
-    this.#bytesSeen = bytesRead
     const sinceMs = now - this.#pingedAt
-    if (this.#seenAt < this.#pingedAt) return sinceMs < pongTimeoutMs
+    if (this.#seenAt < this.#pingedAt && !this.#hasReadMore()) return sinceMs < pongTimeoutMs
     if (sinceMs < heartbeatMs) return true
     this.#pingedAt = now
+    this.#bytesSeen = this.#socket.bytesRead
     this.#socket.ping()
     return true
+  }
+
+  /** Asked only while a ping is unanswered: most connections are idle, and it is the system that counts. */
+  #hasReadMore (): boolean {
+    return this.#socket.bytesRead !== this.#bytesSeen
   }
 }

@@ -7,6 +7,8 @@ import { closeArguments } from '../protocol/encode.js'
 import type { CloseName } from '../protocol/codes.js'
 
 const EMPTY = Buffer.alloc(0)
+/** A whole frame: final, a ping, without payload (RFC 6455, 5.5.2). */
+const PING = Buffer.from([0x89, 0])
 
 /** All that the channel does with a WebSocket, and no more. */
 export class ChannelSocket {
@@ -32,9 +34,12 @@ export class ChannelSocket {
    * which `bufferedBytes` does not. Node's own socket time-outs look at the handle's queue in the same way.
    */
   get unsentBytes (): number {
+    const { bufferedAmount } = this.#socket
+    // Most peers have taken everything, and the system need not be asked.
+    if (bufferedAmount === 0) return 0
     const handle: unknown = Reflect.get(this.#stream, '_handle')
     const queued: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'writeQueueSize') : undefined
-    return this.#socket.bufferedAmount + (typeof queued === 'number' ? queued : 0)
+    return bufferedAmount + (typeof queued === 'number' ? queued : 0)
   }
 
   /** Bytes that came in, of whole messages or not; 0 where nobody counts them. */
@@ -83,7 +88,11 @@ export class ChannelSocket {
 
   resume (): void { this.#socket.resume() }
 
-  ping (): void { this.#socket.ping(ignoreFailure) }
+  ping (): void {
+    // By `ws` it would be two buffers and a write of its own making for each: of many idle connections that is all there is.
+    if (this.isDirect) this.write([PING], ignoreFailure)
+    else this.#socket.ping(ignoreFailure)
+  }
 
   close (name: CloseName): void { this.#socket.close(...closeArguments(name)) }
 

@@ -195,15 +195,16 @@ function measureIdle ({ idle, windowMs, heartbeatMs }: Scale): Scene['measure'] 
     const before = await target.report()
     const clients = await openMany(target.port, idle)
     await elapse(heartbeatMs)
-    const opened = await target.report()
+    const cpu = await target.cpuMs()
     await elapse(Math.max(windowMs, heartbeatMs) * 2)
+    const cpuMs = await target.cpuMs() - cpu
     const after = await target.report()
     for (const client of clients) client.end()
     await elapse(Math.min(500, heartbeatMs))
     return {
       'RSS KiB each': (after.rss - before.rss) / 1024 / idle,
       'heap KiB each': (after.heap - before.heap) / 1024 / idle,
-      'cpu ms': after.cpuMs - opened.cpuMs
+      'cpu ms': cpuMs
     }
   }
 }
