@@ -137,5 +137,5 @@ async function report (): Promise<TargetReport> {
     await new Promise((resolve) => { setImmediate(resolve) })
   }
   const { rss, heapUsed, external } = process.memoryUsage()
-  return { cpuMs: await cpuMs(), rss, heap: heapUsed + external }
+  return { rss, heap: heapUsed + external }
 }

@@ -16,9 +16,8 @@ export interface TargetConfig {
   isBuilt: boolean
 }
 
-/** What a process has used so far, its memory in bytes after a garbage collection. */
+/** The memory of a process, in bytes, after a garbage collection; what that takes of the processor is no cost of a load. */
 export interface TargetReport {
-  cpuMs: number
   rss: number
   heap: number
 }

@@ -173,16 +173,17 @@ function measurePaced ({ paced, pieces }: Scale): Scene['measure'] {
   const asking: Asking = { agentId: 'paced', pieces: Math.min(200, pieces) }
   return async (target) => {
     const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
-    const before = await target.report()
+    const before = await target.cpuMs()
     await Promise.all(speakers.map(async (speaker, i) => {
       await elapse((i * 50) / paced)
       await speaker.run(1)
     }))
-    const after = await target.report()
+    const cpuMs = await target.cpuMs() - before
+    const { rss } = await target.report()
     for (const { client } of speakers) client.end()
     const delays = speakers.flatMap((speaker) => speaker.delays)
     return {
-      'cpu s': (after.cpuMs - before.cpuMs) / 1_000, p50: percentile(delays, 0.5), p99: percentile(delays, 0.99), 'RSS MiB': after.rss / 2 ** 20
+      'cpu s': cpuMs / 1_000, p50: percentile(delays, 0.5), p99: percentile(delays, 0.99), 'RSS MiB': rss / 2 ** 20
     }
   }
 }
