@@ -157,7 +157,7 @@ export interface OfferTerms {
   maxQueued: number
   /** How chats end that an interrupt withdraws. */
   displacedEnd: TurnEnd
-  /** Of who would `take` at once: as there, and the right to run may come with the acceptance. */
+  /** Called as that of `take` is. Given by whoever would `take` at once: the right to run may then come with the acceptance. */
   onStop?: (() => boolean) | undefined
 }
 

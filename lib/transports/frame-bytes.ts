@@ -133,7 +133,7 @@ export class FrameBatch {
     }
   }
 
-  /** What was written since the last call, for others to borrow. Its memory is not used again: they may take their time. */
+  /** The frame that was written since the last call, for others to borrow. Its memory is not used again: they may take their time. */
   lend (): FrameMemory {
     const slab = this.#slab
     const lent = { buffer: slab.bytes.buffer, byteOffset: this.#start, length: this.#at - this.#start }

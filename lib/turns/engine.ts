@@ -149,7 +149,9 @@ export class Engine {
   async #forget (key: SessionKey, isNamed: boolean): Promise<void> {
     await this.cancel(key, isNamed)
     const { journal, store } = this.#sessions.home(isNamed)
-    await this.#sessions.find(key, isNamed)?.running?.run.ended.waited()
+    const session = this.#sessions.find(key, isNamed)
+    for (const { offering } of session?.waiting.all() ?? []) await offering
+    await session?.running?.run.ended.waited()
     // Whoever reads it, and not too slowly, is told the ends first.
     if (isNamed) await new Promise((resolve) => { setImmediate(resolve) })
     await journal.forget(key)
@@ -218,7 +220,8 @@ export class Engine {
 
   #settle<Reader> (turn: LiveTurn, answer: Answer<Reader>): Answer<Reader> {
     turn.offering = undefined
-    if (!answer.accepted) this.#sessions.leave(turn)
+    // With the right to run it, it leaves by its end.
+    if (!answer.accepted && turn.right === undefined) this.#sessions.leave(turn)
     return answer
   }
 
@@ -257,7 +260,7 @@ export class Engine {
     this.#sessions.report(turn.chat, err, 'the journal did not take a chat')
     // What it may have taken all the same must not run for nobody.
     if (turn.right === undefined) await this.#sessions.retract(session, turn)
-    else await this.#runner.giveBack(session, turn, turn.right)
+    else this.#runner.endRefused(session, turn, turn.right)
     return { accepted: false, code: 'STORE_UNAVAILABLE' }
   }
 
@@ -314,10 +317,10 @@ export class Engine {
     return stopped
   }
 
-  /** A turn that waited here has its end. */
+  /** A turn that waited here has its end; one that has the right to run already ends by its run. */
   #displaced (session: LiveSession | undefined, turnId: string): void {
     const turn = session?.waiting.find(turnId)
-    if (session !== undefined && turn !== undefined) this.#sessions.withdrawn(session, turn)
+    if (session !== undefined && turn !== undefined && turn.right === undefined) this.#sessions.withdrawn(session, turn)
   }
 
   /** What a chat is told that may find room later. */

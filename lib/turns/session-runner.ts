@@ -73,11 +73,18 @@ export class SessionRunner {
     void this.#onTaken(session, run, stopper)
   }
 
-  /** The same turn is refused after all: it does not run. */
-  async giveBack (session: LiveSession, turn: LiveTurn, { run }: RunRight): Promise<void> {
-    await this.#discard(session, run)
+  /**
+   * The same turn is refused after all. One that its client can send again, and then finds, runs; of another nobody would ever
+   * hear, and it ends.
+   */
+  endRefused (session: LiveSession, turn: LiveTurn, right: RunRight): void {
+    if (turn.chat.bodyHash !== undefined) return this.begin(session, right)
+    this.#unsettled++
     this.#sessions.withdrawn(session, turn)
-    this.next(session)
+    void this.#discard(session, right.run).then(() => {
+      this.next(session)
+      this.#settle()
+    })
   }
 
   /** Runs what waits in a named session, whichever node has taken it. */
@@ -98,7 +105,7 @@ export class SessionRunner {
     if (taking !== undefined) session.taking = this.#finishTaking(session, first, taking)
   }
 
-  /** From now on no turn is started, and a turn that has ended does not wait for its executor. */
+  /** From now on no turn is taken, and a turn that has ended does not wait for its executor. */
   drain (): void {
     this.#isDraining = true
     for (const cut of this.#graces) cut()
@@ -234,20 +241,24 @@ export class SessionRunner {
     } catch (err) {
       this.#notFreed(turn, err)
     }
-    this.#onFree(session)
+    this.#onFree(session, turn)
   }
 
   #freeWhen (released: PromiseLike<void>, session: LiveSession, turn: LiveTurn): void {
-    void released.then(undefined, (err: unknown) => { this.#notFreed(turn, err) }).then(() => { this.#onFree(session) })
+    void released.then(undefined, (err: unknown) => { this.#notFreed(turn, err) }).then(() => { this.#onFree(session, turn) })
   }
 
   #notFreed (turn: LiveTurn, err: unknown): void {
     this.#sessions.report(turn.chat, err, 'the journal did not take the right to run back')
   }
 
-  #onFree (session: LiveSession): void {
-    session.running = undefined
+  #onFree (session: LiveSession, turn: LiveTurn): void {
+    if (session.running?.turn === turn) session.running = undefined
     this.next(session)
+    this.#settle()
+  }
+
+  #settle (): void {
     if (--this.#unsettled === 0) for (const settle of this.#onSettled.splice(0)) settle()
   }
 

@@ -102,6 +102,16 @@ t.test('a chat is taken also where nobody can listen yet, and read by who can', 
   t.equal(reads(), 1)
 })
 
+t.test('who reads a session that a chat has made asks Redis for it where it runs already, and that was not heard', async (t) => {
+  for (const [through, asked] of [[1, 0], [2, 1]] as const) {
+    const { replicas, reads } = growing(t)
+    const at = { epoch: 'epoch', version: 1, through, chat: chatOf('t1'), isNew: true }
+    await replicas.prepare(PLACE, async () => at, (answer) => answer)
+    t.ok((await replicas.open(PLACE, false))?.log.find('t1'))
+    t.equal(reads(), asked)
+  }
+})
+
 t.test('who reads what was accepted asks Redis for it where it has not been told yet', async (t) => {
   const { replicas, accept, reads } = growing(t)
   t.ok((await replicas.open(PLACE, false))?.log.find('t1'))
@@ -129,7 +139,7 @@ function growing (t: Test) {
   const subscriber = { async subscribe () {}, async unsubscribe () {}, isReady: () => true, close () {} }
   const { replicas } = openReplicas(t, { subscriber, read })
   const accept = async (version: number): Promise<void> => {
-    const at = { epoch: 'epoch', version, chat: chatOf('t2'), isNew: false }
+    const at = { epoch: 'epoch', version, through: version, chat: chatOf('t2'), isNew: false }
     await replicas.prepare(PLACE, async () => at, (answer) => answer)
   }
   return { replicas, accept, subscriber, reads: () => reads }

@@ -1,8 +1,8 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
-import type { JournalNews } from '../../lib/journal/journal.js'
+import type { JournalNews, StoredChat } from '../../lib/journal/journal.js'
 import { Line } from './line.js'
 import { S, STOP, TERMS, all, begin, follow, open, stateOf, text } from './journal-scene.js'
 import { ioredisClient } from './redis-clients.js'
@@ -82,7 +82,8 @@ t.test('a right that came with a chat which has no place in the index, and is re
   t.equal((await journal.take(S, () => true))?.chat.turnId, 't1')
 })
 
-t.test('a right of which the answer was lost with that of its chat is made use of, since the chat cannot be taken back', async (t) => {
+/** A chat that was offered, and taken with that, over a connection that broke before it was answered. */
+async function unheard (t: Test, chat: StoredChat) {
   const { server, admin } = await open(t)
   const line = await Line.to(t, server.port)
   const journal = redisJournal(await ioredisClient(t, server, { port: line.port }), { prefix: 'test:' })
@@ -93,20 +94,60 @@ t.test('a right of which the answer was lost with that of its chat is made use o
   // From now on Redis knows the scripts.
   await journal.offer({ ...S, sessionId: 'other' }, chatOf('t0'), TAKING)
   line.mute()
-  const offered = t.rejects(async () => journal.offer(S, chatOf('t1'), TAKING), { name: 'StoreError', reason: 'away' })
+  const offered = t.rejects(async () => journal.offer(S, chat, TAKING), { name: 'StoreError', reason: 'away' })
   const { base } = new RedisKeys('test:').session(S)
-  await until('the right', PATIENCE_MS, async () => await admin.hget(`${base}:s`, 'r') === 't1')
+  const running = (): Promise<string | null> => admin.hget(`${base}:s`, 'r')
+  await until('the right', PATIENCE_MS, async () => await running() === 't1')
   line.cut()
   await offered
   line.mend()
-  let isRetracted: boolean | undefined
-  await until('the way to Redis', PATIENCE_MS, async () => {
-    isRetracted = await Promise.resolve(journal.retract(S, 't1')).catch(() => undefined)
-    return isRetracted !== undefined
+  await until('the way to Redis', PATIENCE_MS, async () => await Promise.resolve(journal.claimed(S, chatOf('none'))).then(() => true, () => false))
+  return { journal, news, running }
+}
+
+t.test('a right of which the answer was lost with that of its chat', async (t) => {
+  await t.test('is made use of, where the chat cannot be taken back and is found when it is sent again', async (t) => {
+    const { journal, news } = await unheard(t, chatOf('t1'))
+    t.equal(await journal.retract(S, 't1'), false)
+    await until('the news', PATIENCE_MS, async () => news.length > 0)
+    const run = await journal.take(S, () => true)
+    t.equal(run?.chat.turnId, 't1')
+    t.equal(run !== undefined && await journal.append(run, 1, [text('a')]), true)
   })
-  t.equal(isRetracted, false)
-  await until('the news', PATIENCE_MS, async () => news.length > 0)
-  const run = await journal.take(S, () => true)
-  t.equal(run?.chat.turnId, 't1')
-  t.equal(run !== undefined && await journal.append(run, 1, [text('a')]), true)
+
+  await t.test('is given back with an end, where nobody would find it', async (t) => {
+    const { journal, news, running } = await unheard(t, { turnId: 't1', message: 'hello', acceptedAt: 1 })
+    const { cursor } = await follow(journal)
+    t.equal(await journal.retract(S, 't1'), false)
+    t.equal(await running(), null)
+    t.strictSame(await all(cursor), ['end error'])
+    t.strictSame(news, [])
+  })
+
+  await t.test('is made use of, where it is asked of another chat whether it can be taken back', async (t) => {
+    const { journal, news } = await unheard(t, { turnId: 't1', message: 'hello', acceptedAt: 1 })
+    t.equal(await journal.retract(S, 't9'), false)
+    await until('the news', PATIENCE_MS, async () => news.length > 0)
+    t.equal((await journal.take(S, () => true))?.chat.turnId, 't1')
+  })
+
+  await t.test('does not come with the next chat', async (t) => {
+    const { journal } = await unheard(t, chatOf('t1'))
+    t.match(await journal.offer(S, chatOf('t2'), TAKING), { accepted: true, position: 1, run: undefined })
+    t.equal((await journal.take(S, () => true))?.chat.turnId, 't1')
+  })
+})
+
+t.test('of a turn that runs as soon as its session is there no reader misses the start', async (t) => {
+  const { journal, admin } = await open(t)
+  for (let round = 0; round < 20; round++) {
+    const key = { ...S, sessionId: `s${round}` }
+    const offer = await journal.offer(key, chatOf('t1'), TAKING)
+    if (!offer.accepted) throw new Error('it was not taken')
+    const followed = await journal.follow(key, { position: { epoch: offer.epoch, seq: offer.seq } }, () => {})
+    if (followed === undefined) throw new Error('there is no room')
+    t.match(followed.cursor.next(0), { name: 'turn-started' }, `round ${round}`)
+    followed.cursor.close()
+  }
+  t.ok(await admin.ping())
 })

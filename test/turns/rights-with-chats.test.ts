@@ -92,6 +92,48 @@ t.test('a chat that came with its right, and that nobody can read, is refused, a
   await one.finish(t)
 })
 
+t.test('one that its client can send again, and then finds, runs all the same', async (t) => {
+  const answer = deferred<string>()
+  let reads = 0
+  const { one, seen } = givingRights((inner) => ({
+    followTurn (...given) {
+      if (reads++ === 0) throw new Error('no way to read it')
+      return inner.followTurn(...given)
+    }
+  }), () => answer.promise)
+  t.match(await one.offer({ bodyHash: 'hash' }), { accepted: false, code: 'STORE_UNAVAILABLE' })
+  t.strictSame(one.engine.stats(), { turns: 1, runningTurns: 1 })
+  answer.resolve('done')
+  await one.idle()
+  t.strictSame(seen.said, ['hello'])
+  t.match(await one.engine.known({ key: KEY, isNamed: true, turnId: 't1', message: 'hello', bodyHash: 'hash' }), {
+    ended: { end: { finishReason: 'stop' } }
+  })
+  t.strictSame(one.engine.stats(), { turns: 0, runningTurns: 0 })
+})
+
+t.test('a turn that is cancelled before its reader is there ends by its run, as one turn', async (t) => {
+  const opened = deferred<undefined>()
+  const { one, seen } = givingRights((inner) => ({
+    async followTurn (...given) {
+      await opened.promise
+      return await inner.followTurn(...given)
+    }
+  }))
+  const starting = one.start()
+  await eventually(() => seen.stops.length > 0)
+  t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
+  t.equal(one.engine.stats().turns, 1, 'it has not left yet')
+  const forgotten = one.engine.forget(KEY)
+  await ticks(5)
+  opened.resolve(undefined)
+  const reader = await starting
+  t.match(await reader.ended.promise, { finishReason: 'aborted' })
+  await forgotten
+  t.strictSame(seen.said, [])
+  await one.finish(t)
+})
+
 t.test('a right that comes while a drain begins is made use of', async (t) => {
   const answer = deferred<string>()
   const { one, seen } = givingRights(undefined, () => answer.promise)

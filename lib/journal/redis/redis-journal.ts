@@ -16,6 +16,8 @@ import { RedisNode, type RunnerAnswer } from './redis-node.js'
 import { newNonce, RedisRun } from './redis-run.js'
 import { RedisTakes, type Taken } from './redis-takes.js'
 
+/** How a chat ends that was refused, and runs all the same. */
+const REFUSED: TurnEnd = { finishReason: 'error', error: { code: 'STORE_UNAVAILABLE' } }
 /** So long nodes have to say who reads a turn, in milliseconds. */
 const READERS_MS = 300
 
@@ -76,16 +78,20 @@ class SharedJournal implements RedisJournal {
         if (this.#node.isCluster) await indexed
         const offered = this.#node.run('offer', place, args) as Promise<OfferAnswer>
         // Right behind it, and not when it is answered: most often nothing runs. What comes of it is heard in any case.
-        const isToTake = onStop !== undefined && this.#node.seemsFree(place)
+        const isToTake = onStop !== undefined && !this.#takes.mayOwe(place) && this.#node.seemsFree(place)
         const taken = isToTake ? this.#takes.ask(place, turnId).catch(() => undefined) : undefined
         const [answer] = await Promise.all([offered, indexed]).finally(() => taken)
         return [answer, await taken]
       }
-      const [answer, taken] = await this.#node.replicas.prepare(place, offerIndexed, ([[kind, , , epoch, , , version]]) => {
-        return kind === 'accepted' ? { epoch, version: Number(version), chat, isNew: epoch === newest } : undefined
+      const [answer, taken] = await this.#node.replicas.prepare(place, offerIndexed, ([[kind, , , epoch, , , told], given]) => {
+        if (kind !== 'accepted') return undefined
+        const version = Number(told)
+        // That it runs is the next thing to be seen.
+        const through = given?.isGiven === true ? version + 1 : version
+        return { epoch, version, through, chat, isNew: epoch === newest }
       })
       const [kind, more, position, epoch, seq, displaced] = answer
-      if (kind !== 'accepted') this.#takeWhatIsOwed(place)
+      if (kind !== 'accepted') this.#tellOfOwed(place)
       if (kind === 'claimed') return { accepted: false, claimed: claimedOf(more, bodyHash) }
       if (more[3] === '1') void this.#node.onLeft(place)
       if (kind !== 'accepted') return { accepted: false, code: kind }
@@ -150,17 +156,20 @@ class SharedJournal implements RedisJournal {
 
   async release (run: Run, end: TurnEnd): Promise<void> {
     const own = runOf(run)
-    await this.#node.inLane(own.key, async (place) => {
-      if (own.isOver) return
-      try {
-        const args = [own.epoch, own.fence, JSON.stringify(end), encodeEnded(end)]
-        const [, waiting] = await this.#node.persist(() => this.#node.run('release', place, args), this.graceMs) as ['released' | 'gone', number]
-        if (waiting > 0) await this.#node.freed(place)
-      } finally {
-        // Else its lease runs out.
-        this.#node.runs.end(own)
-      }
-    })
+    await this.#node.inLane(own.key, async () => { await this.#release(own, end) })
+  }
+
+  async #release (own: RedisRun, end: TurnEnd): Promise<void> {
+    if (own.isOver) return
+    const { place } = own
+    try {
+      const args = [own.epoch, own.fence, JSON.stringify(end), encodeEnded(end)]
+      const [, waiting] = await this.#node.persist(() => this.#node.run('release', place, args), this.graceMs) as ['released' | 'gone', number]
+      if (waiting > 0) await this.#node.freed(place)
+    } finally {
+      // Else its lease runs out.
+      this.#node.runs.end(own)
+    }
   }
 
   withdraw (key: SessionKey, turnId: string, end: TurnEnd): Promise<boolean> {
@@ -176,7 +185,7 @@ class SharedJournal implements RedisJournal {
       const isRetracted = await this.#node.run('retract', place, [turnId]) === 1
       // Else it may wait on, and what failed may have been its place in the index.
       if (!isRetracted) this.#node.sweep.addAgain(place)
-      if (!isRetracted) this.#takeWhatIsOwed(place)
+      if (!isRetracted && this.#takes.mayOwe(place)) await this.#settleOwed(place, turnId)
       return isRetracted
     })
   }
@@ -260,9 +269,17 @@ class SharedJournal implements RedisJournal {
     this.#node.close()
   }
 
-  /** A right that was given with a chat's offer, and cannot be handed over with its answer. */
-  #takeWhatIsOwed (place: SessionPlace): void {
+  /** A right that was given with a chat's offer, and cannot be handed over with its answer: whoever runs turns here asks for it. */
+  #tellOfOwed (place: SessionPlace): void {
     if (this.#takes.mayOwe(place)) void this.#node.tellLater({ kind: 'free', key: place.key })
+  }
+
+  /** The same of a chat that is refused. One without a claim is not found by its client any more: it ends. */
+  async #settleOwed (place: SessionPlace, turnId: string): Promise<void> {
+    const taken = await this.#takes.ask(place)
+    const chat = taken.isGiven ? JSON.parse(taken.chat) as StoredChat : undefined
+    if (!taken.isGiven || chat?.turnId !== turnId || chat.bodyHash !== undefined) return this.#tellOfOwed(place)
+    await this.#release(this.#takes.begin(place, taken, () => false), REFUSED)
   }
 }
 

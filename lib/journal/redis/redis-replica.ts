@@ -26,6 +26,8 @@ export interface AcceptedAt {
   epoch: string
   /** Of what readers see. */
   version: number
+  /** The same when what came with it was done too: it may have begun to run. */
+  through: number
   chat: StoredChat
   /** There was no such session before. */
   isNew: boolean
@@ -58,8 +60,8 @@ export class RedisReplica {
     this.#catchUp(snapshot)
   }
 
-  hasSeen ({ epoch, version }: AcceptedAt): boolean {
-    return this.log.epoch === epoch && this.version >= version
+  hasSeen ({ epoch, through }: AcceptedAt): boolean {
+    return this.log.epoch === epoch && this.version >= through
   }
 
   /** Redis had lost what this replica has seen, and has written on since: entries have come, and no version that is new. */

@@ -84,7 +84,7 @@ export class RedisReplicas {
       const at = accepted(answer)
       if (at === undefined) return answer
       // That, and what was published since, come over another connection, most often in the same run of the event loop.
-      const isThere = entry.isSubscribed && (at.isNew || entry.replica?.hasSeen(at) === true)
+      const isThere = entry.isSubscribed && (at.isNew ? at.through === at.version : entry.replica?.hasSeen(at) === true)
       if (!isThere) await new Promise((resolve) => { setImmediate(resolve) })
       if (entry.isSubscribed) this.#accepted(entry, at)
       return answer

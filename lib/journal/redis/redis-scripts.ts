@@ -66,7 +66,11 @@ return known(ARGV[1], ARGV[2])
 `,
   /** ARGV: node, nonce, the only turn that is meant or ''. A nonce that has the right already is given it once more. */
   take: `
-if s.r and s.x == ARGV[2] then return {'run', redis.call('HGET', S, 'c:' .. s.r), s.e, int(s.f), int(s.q)} end
+if s.r and s.x == ARGV[2] then
+  s.l = now + LEASE
+  save('l')
+  return {'run', redis.call('HGET', S, 'c:' .. s.r), s.e, int(s.f), int(s.q)}
+end
 if s.r then return {'busy', runner(), redis.call('LRANGE', Q, 0, -1)} end
 local first = redis.call('LINDEX', Q, 0)
 if not first or (ARGV[3] ~= '' and ARGV[3] ~= first) then return {'none', {}, {}} end

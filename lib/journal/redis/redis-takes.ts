@@ -16,8 +16,9 @@ export type Taken =
   | { isGiven: false, runner: RunnerAnswer, waiting: readonly string[] }
 
 /**
- * Asks for the right to run, in each session once at a time. The nonce of a request is kept until what it was given is made
- * use of: asked with it once more, Redis gives the same right again, so that none is lost whose answer was.
+ * Asks for the right to run. Callers see to it that a session is asked for once at a time. The nonce of a request is kept
+ * until what it was given is made use of: asked with it once more, Redis gives the same right again, so that none is lost
+ * whose answer was.
  */
 export class RedisTakes {
   readonly #tools: RedisTakesTools
