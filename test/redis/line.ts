@@ -20,6 +20,8 @@ export class Line {
       const far = connect(target, '127.0.0.1')
       for (const [one, other] of [[near, far], [far, near]] as const) {
         line.#sockets.add(one)
+        // As Redis and its clients do: what is published would come 40 ms after what was answered.
+        one.setNoDelay()
         one.on('error', () => { other.destroy() })
         one.on('close', () => {
           line.#sockets.delete(one)
