@@ -101,7 +101,9 @@ async function unheard (t: Test, chat: StoredChat) {
   line.cut()
   await offered
   line.mend()
-  await until('the way to Redis', PATIENCE_MS, async () => await Promise.resolve(journal.claimed(S, chatOf('none'))).then(() => true, () => false))
+  // By both connections: to follow takes a subscription and a command.
+  const other = { ...S, sessionId: 'another' }
+  await until('the way to Redis', PATIENCE_MS, async () => await Promise.resolve(journal.follow(other, {}, () => {})).then(() => true, () => false))
   return { journal, news, running }
 }
 
