@@ -104,15 +104,18 @@ async function unheard (t: Test, chat: StoredChat) {
   // By both connections: to follow takes a subscription and a command.
   const other = { ...S, sessionId: 'another' }
   await until('the way to Redis', PATIENCE_MS, async () => await Promise.resolve(journal.follow(other, {}, () => {})).then(() => true, () => false))
-  return { journal, news, running }
+  const leaseUntil = async (): Promise<number> => Number(await admin.hget(`${base}:s`, 'l'))
+  return { journal, news, running, leaseUntil }
 }
 
 t.test('a right of which the answer was lost with that of its chat', async (t) => {
   await t.test('is made use of, where the chat cannot be taken back and is found when it is sent again', async (t) => {
-    const { journal, news } = await unheard(t, chatOf('t1'))
+    const { journal, news, leaseUntil } = await unheard(t, chatOf('t1'))
     t.equal(await journal.retract(S, 't1'), false)
     await until('the news', PATIENCE_MS, async () => news.length > 0)
+    const before = await leaseUntil()
     const run = await journal.take(S, () => true)
+    t.ok(await leaseUntil() > before, 'its lease begins anew')
     t.equal(run?.chat.turnId, 't1')
     t.equal(run !== undefined && await journal.append(run, 1, [text('a')]), true)
   })

@@ -45,6 +45,29 @@ function givingRights (changes: (inner: Journal) => Partial<Journal> = () => ({}
   return { seen, one: new TurnBench({ [KEY.agentId]: executor }, { journal, clock }) }
 }
 
+/** The same, where a turn's reader is there no sooner than `open` is called. */
+function readLater () {
+  const opened = deferred<undefined>()
+  const scene = givingRights((inner) => ({
+    async followTurn (...given) {
+      await opened.promise
+      return await inner.followTurn(...given)
+    }
+  }))
+  return { ...scene, open: () => { opened.resolve(undefined) } }
+}
+
+/** The same, where the first turn cannot be read. */
+function unreadableOnce (answer?: () => Promise<string>) {
+  let reads = 0
+  return givingRights((inner) => ({
+    followTurn (...given) {
+      if (reads++ === 0) throw new Error('no way to read it')
+      return inner.followTurn(...given)
+    }
+  }), answer)
+}
+
 t.test('a turn of which the right comes with its chat runs without being asked for; those behind it are', async (t) => {
   const { one, seen } = givingRights()
   const readers = await Promise.all([one.start(), one.start()])
@@ -60,30 +83,18 @@ t.test('a turn of which the right comes with its chat runs without being asked f
 })
 
 t.test('a turn that is stopped before it could run ends so', async (t) => {
-  const opened = deferred<undefined>()
-  const { one, seen } = givingRights((inner) => ({
-    async followTurn (...given) {
-      await opened.promise
-      return await inner.followTurn(...given)
-    }
-  }))
+  const { one, seen, open } = readLater()
   const starting = one.start()
   await eventually(() => seen.stops.length > 0)
   t.equal(seen.stops[0]?.(), true)
-  opened.resolve(undefined)
+  open()
   t.match(await (await starting).ended.promise, { finishReason: 'aborted' })
   t.strictSame(seen.said, [])
   await one.finish(t)
 })
 
 t.test('a chat that came with its right, and that nobody can read, is refused, and the next one runs', async (t) => {
-  let reads = 0
-  const { one, seen } = givingRights((inner) => ({
-    followTurn (...given) {
-      if (reads++ === 0) throw new Error('no way to read it')
-      return inner.followTurn(...given)
-    }
-  }))
+  const { one, seen } = unreadableOnce()
   const [refused, reader] = await Promise.all([one.offer({ message: 'first' }), one.start({ message: 'second' })])
   t.match(refused, { accepted: false, code: 'STORE_UNAVAILABLE' })
   t.match(await reader.ended.promise, { content: 'done' })
@@ -94,13 +105,7 @@ t.test('a chat that came with its right, and that nobody can read, is refused, a
 
 t.test('one that its client can send again, and then finds, runs all the same', async (t) => {
   const answer = deferred<string>()
-  let reads = 0
-  const { one, seen } = givingRights((inner) => ({
-    followTurn (...given) {
-      if (reads++ === 0) throw new Error('no way to read it')
-      return inner.followTurn(...given)
-    }
-  }), () => answer.promise)
+  const { one, seen } = unreadableOnce(() => answer.promise)
   t.match(await one.offer({ bodyHash: 'hash' }), { accepted: false, code: 'STORE_UNAVAILABLE' })
   t.strictSame(one.engine.stats(), { turns: 1, runningTurns: 1 })
   answer.resolve('done')
@@ -113,20 +118,14 @@ t.test('one that its client can send again, and then finds, runs all the same', 
 })
 
 t.test('a turn that is cancelled before its reader is there ends by its run, as one turn', async (t) => {
-  const opened = deferred<undefined>()
-  const { one, seen } = givingRights((inner) => ({
-    async followTurn (...given) {
-      await opened.promise
-      return await inner.followTurn(...given)
-    }
-  }))
+  const { one, seen, open } = readLater()
   const starting = one.start()
   await eventually(() => seen.stops.length > 0)
   t.strictSame(await one.engine.cancel(KEY, true), ['t1'])
   t.equal(one.engine.stats().turns, 1, 'it has not left yet')
   const forgotten = one.engine.forget(KEY)
   await ticks(5)
-  opened.resolve(undefined)
+  open()
   const reader = await starting
   t.match(await reader.ended.promise, { finishReason: 'aborted' })
   await forgotten
