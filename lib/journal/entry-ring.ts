@@ -15,7 +15,6 @@ export interface HeldEntry {
   readonly at: number
 }
 
-const FIGURES = 3
 /**
  * Rough cost of an entry beside the characters of its strings, in bytes: what holds it. Measured on Node 20: 65–90 for text
  * in a ring that is full, 120–130 for others.
@@ -31,14 +30,13 @@ export class EntryRing {
   /** Sum of all sizes ever written. */
   through = 0
   /**
-   * What entries of text, which most are, say; `undefined` where another is held, or none. Of these there is no object: it
-   * would live for as long as the ring holds it, and be copied twice by the garbage collection meanwhile.
+   * What is held, FIELDS items for each entry, next to each other: what is far apart takes its time to come from memory. Of
+   * an entry of text, which most are, there is no object: it would live for as long as the ring holds it, and be copied
+   * twice by the garbage collection meanwhile.
    */
-  #texts: Array<string | undefined> = []
-  /** Of an entry of text the turn, and others as they are. */
-  #rest: Array<string | OtherEntry | undefined> = []
-  /** What is kept beside each entry, FIGURES numbers for one. All in one array of doubles, for the same reason. */
-  #figures: number[] = []
+  #fields: Field[] = []
+  /** For so many entries: some power of two, since a division for each entry would be felt. */
+  #slots = 0
   /** Sum of the sizes of all that was forgotten. */
   #forgotten = 0
   readonly #limits: RingLimits
@@ -61,52 +59,52 @@ export class EntryRing {
   get (seq: number): HeldEntry | undefined {
     const entry = this.entryAt(seq)
     if (entry === undefined) return undefined
-    const slot = this.#slotOf(seq)
-    return { entry, textBefore: this.#figure(slot, 0), through: this.#figure(slot, 1), at: this.#figure(slot, 2) }
+    return { entry, textBefore: this.textBefore(seq), through: this.throughAt(seq), at: this.#number(seq, AT) }
   }
 
   /** The same without what is kept beside it. One of text is made anew each time. */
   entryAt (seq: number): Entry | undefined {
     if (seq < this.first || seq > this.top) return undefined
-    const slot = this.#slotOf(seq)
-    const content = this.#texts[slot]
-    const rest = this.#rest[slot]
-    if (content !== undefined) return { kind: 'text', content, turnId: typeof rest === 'string' ? rest : undefined, seq }
-    return typeof rest === 'string' ? undefined : rest
+    const at = this.#placeOf(seq)
+    const content = this.#fields[at + TEXT]
+    const rest = this.#fields[at + REST]
+    if (typeof content === 'string') return { kind: 'text', content, turnId: typeof rest === 'string' ? rest : undefined, seq }
+    return typeof rest === 'object' ? rest : undefined
   }
 
   /** Of an entry that is held. */
-  textBefore (seq: number): number { return this.#figure(this.#slotOf(seq), 0) }
+  textBefore (seq: number): number { return this.#number(seq, TEXT_BEFORE) }
 
   /** Of an entry that is held. */
-  throughAt (seq: number): number { return this.#figure(this.#slotOf(seq), 1) }
+  throughAt (seq: number): number { return this.#number(seq, THROUGH) }
 
+  /** @param at in milliseconds; kept in whole ones */
   push (entry: NewEntry, turnId: string | undefined, seq: number, textBefore: number, at: number): void {
-    if (this.size === this.#texts.length || this.size >= this.#limits.maxEntries) this.#makeRoom()
+    if (this.size === this.#slots || this.size >= this.#limits.maxEntries) this.#makeRoom()
     this.through += sizeOf(entry)
     this.top = seq
-    const slot = this.#slotOf(seq)
+    const fields = this.#fields
+    const place = this.#placeOf(seq)
     if (entry.kind === 'text') {
-      this.#texts[slot] = entry.content
-      this.#rest[slot] = turnId
+      fields[place + TEXT] = entry.content
+      fields[place + REST] = turnId
     } else {
-      this.#rest[slot] = numbered(entry, turnId, seq)
+      fields[place + REST] = numbered(entry, turnId, seq)
     }
-    const figures = this.#figures
-    figures[slot * FIGURES] = textBefore
-    figures[slot * FIGURES + 1] = this.through
-    figures[slot * FIGURES + 2] = at
+    fields[place + TEXT_BEFORE] = textBefore
+    fields[place + THROUGH] = this.through
+    fields[place + AT] = Math.floor(at)
     while (this.size > 1 && this.bytes > this.#limits.maxBytes) this.#trimOne()
   }
 
   /** Forgets entries written before `at`. */
   trimOlderThan (at: number): void {
-    if (this.size > 0 && this.#figure(this.#slotOf(this.first), 2) >= at) return
-    while (this.size > 0 && this.#figure(this.#slotOf(this.first), 2) < at) this.#trimOne()
-    if (this.size > 0 || this.#texts.length === 0) return
-    this.#texts = []
-    this.#rest = []
-    this.#figures = []
+    const since = Math.floor(at)
+    if (this.size > 0 && this.#number(this.first, AT) >= since) return
+    while (this.size > 0 && this.#number(this.first, AT) < since) this.#trimOne()
+    if (this.size > 0 || this.#slots === 0) return
+    this.#fields = []
+    this.#slots = 0
   }
 
   /** Forgets entries up to and including that one. */
@@ -114,44 +112,49 @@ export class EntryRing {
     while (this.first <= seq && this.size > 0) this.#trimOne()
   }
 
-  /** There are as many slots as some power of two: a division for each entry would be felt. */
-  #slotOf (seq: number): number {
-    return seq & (this.#texts.length - 1)
+  #placeOf (seq: number): number {
+    return (seq & (this.#slots - 1)) * FIELDS
   }
 
-  #figure (slot: number, index: number): number {
-    return this.#figures[slot * FIGURES + index] ?? NaN
+  #number (seq: number, field: number): number {
+    const value = this.#fields[this.#placeOf(seq) + field]
+    return typeof value === 'number' ? value : NaN
   }
 
   #makeRoom (): void {
     if (this.size >= this.#limits.maxEntries) return this.#trimOne()
-    const length = Math.max(8, this.#texts.length * 2)
-    const texts = new Array<string | undefined>(length)
-    const rest = new Array<string | OtherEntry | undefined>(length)
-    // Filled with what is no integer, which makes V8 keep the numbers themselves in it.
-    const figures = new Array<number>(length * FIGURES).fill(NaN)
+    const slots = Math.max(8, this.#slots * 2)
+    const fields = new Array<Field>(slots * FIELDS)
     for (let seq = this.first; seq <= this.top; seq++) {
-      const from = this.#slotOf(seq)
-      const to = seq & (length - 1)
-      texts[to] = this.#texts[from]
-      rest[to] = this.#rest[from]
-      for (let index = 0; index < FIGURES; index++) figures[to * FIGURES + index] = this.#figure(from, index)
+      const from = this.#placeOf(seq)
+      const to = (seq & (slots - 1)) * FIELDS
+      for (let field = 0; field < FIELDS; field++) fields[to + field] = this.#fields[from + field]
     }
-    this.#texts = texts
-    this.#rest = rest
-    this.#figures = figures
+    this.#fields = fields
+    this.#slots = slots
   }
 
   #trimOne (): void {
-    const slot = this.#slotOf(this.first)
-    this.#forgotten = this.#figure(slot, 1)
+    const place = this.#placeOf(this.first)
+    this.#forgotten = this.throughAt(this.first)
     this.first++
-    const isText = this.#texts[slot] !== undefined
-    const rest = this.#rest[slot]
-    this.#texts[slot] = this.#rest[slot] = undefined
-    if (!isText && typeof rest === 'object') this.#onForgotten(rest)
+    const rest = this.#fields[place + REST]
+    this.#fields[place + TEXT] = this.#fields[place + REST] = undefined
+    if (typeof rest === 'object') this.#onForgotten(rest)
   }
 }
+
+/** What an entry of text says; nothing where another is held. */
+const TEXT = 0
+/** Of an entry of text the turn, and others as they are. */
+const REST = 1
+/** What is kept beside it: see {@link HeldEntry}. Whole numbers, which lie in the array itself. */
+const TEXT_BEFORE = 2
+const THROUGH = 3
+const AT = 4
+const FIELDS = 5
+
+type Field = string | number | OtherEntry | undefined
 
 type OtherEntry = Exclude<Entry, { kind: 'text' }>
 

@@ -27,7 +27,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     this.#wake = wake
     this.#quarterRing = quarterRing
     this.#findPlace()
-    log.cursors.add(this)
+    log.addReader(this)
   }
 
   /** Whether entries of that turn are given. */
@@ -62,7 +62,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
 
   close (): void {
     this.#isLost = true
-    this.#log.cursors.delete(this)
+    this.#log.removeReader(this)
     this.#log.running?.resumeIfRead(this.#quarterRing)
   }
 

@@ -12,8 +12,8 @@ export class MemoryTurn implements Run {
   /** Once the turn has ended, no more of it than its names. */
   chat: StoredChat
   readonly text = new TurnText()
-  /** Exchanged where one comes or goes: what is woken may close itself. */
-  cursors: readonly MemoryTurnCursor[] = NOBODY
+  /** The first of its readers; each knows the next. */
+  firstCursor: MemoryTurnCursor | undefined
   readonly log: TurnLog
   /** The place before the turn's first entry; `undefined` while it waits. */
   start: Place | undefined
@@ -82,8 +82,14 @@ export class MemoryTurn implements Run {
     return { end, isWhole: content !== undefined, epoch: this.log.epoch, seq: this.endSeq }
   }
 
-  wakeCursors (): void {
-    for (const cursor of this.cursors) cursor.wake(true, false, true)
+  * cursors (): Iterable<MemoryTurnCursor> {
+    for (let cursor = this.firstCursor; cursor !== undefined; cursor = cursor.nextCursor) yield cursor
+  }
+
+  /** @param isForAll also those who have not read all that there was */
+  wakeCursors (isUrgent = true, isMuch = false, isForAll = true): void {
+    // One that closes itself when it is woken still knows the next.
+    for (let cursor = this.firstCursor; cursor !== undefined; cursor = cursor.nextCursor) cursor.wake(isUrgent, isMuch, isForAll)
   }
 
   /** See `Journal.pace`. */
@@ -117,7 +123,7 @@ export class MemoryTurn implements Run {
   #begin (): void {
     const { ring } = this.log
     this.start = { seq: ring.top, through: ring.through }
-    for (const cursor of this.cursors) cursor.moveTo(this.start)
+    for (const cursor of this.cursors()) cursor.moveTo(this.start)
   }
 
   #isFastestBeyond (distance: Distance): boolean {
@@ -127,7 +133,7 @@ export class MemoryTurn implements Run {
       readers++
       return this.#isWithin(cursor, distance)
     }
-    for (const cursor of this.cursors) if (isNear(cursor)) return false
+    for (const cursor of this.cursors()) if (isNear(cursor)) return false
     for (const cursor of this.log.cursors) if (cursor.isFor(this.chat.turnId) && isNear(cursor)) return false
     return readers > 0
   }
@@ -138,13 +144,13 @@ export class MemoryTurn implements Run {
   }
 }
 
-const NOBODY: readonly MemoryTurnCursor[] = []
-
 export class MemoryTurnCursor implements TurnCursor {
   /** The last entry read. */
   seq = 0
   /** The ring's size sum at that entry. */
   through = 0
+  /** The next reader of the turn. */
+  nextCursor: MemoryTurnCursor | undefined
   #textRead = 0
   #messagesRead = 0
   #isAsleep = false
@@ -158,7 +164,8 @@ export class MemoryTurnCursor implements TurnCursor {
     this.#wake = wake
     this.#quarterRing = quarterRing
     if (turn.start !== undefined) this.moveTo(turn.start)
-    turn.cursors = [...turn.cursors, this]
+    this.nextCursor = turn.firstCursor
+    turn.firstCursor = this
   }
 
   next (): Entry | 'lost' | undefined {
@@ -189,7 +196,8 @@ export class MemoryTurnCursor implements TurnCursor {
   }
 
   close (): void {
-    this.#turn.cursors = this.#turn.cursors.length === 1 ? NOBODY : this.#turn.cursors.filter((cursor) => cursor !== this)
+    if (this.#turn.firstCursor === this) this.#turn.firstCursor = this.nextCursor
+    else for (const cursor of this.#turn.cursors()) if (cursor.nextCursor === this) cursor.nextCursor = this.nextCursor
     this.#turn.resumeIfRead(this.#quarterRing)
   }
 

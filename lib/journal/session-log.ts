@@ -20,8 +20,7 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   readonly ring: EntryRing
   readonly queue: MemoryTurn[] = []
   running: MemoryTurn | undefined
-  /** Readers of the session; those of one turn are at the turn. */
-  readonly cursors = new Set<SessionReader>()
+  #cursors: Set<SessionReader> | undefined
   /** The last entry that the ring has forgotten, text not counted: before it nothing can be told. */
   forgottenSeq = 0
   isForgotten = false
@@ -44,6 +43,19 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
     this.#maxEndedUnits = limits.maxBytes / 2
     this.#forgetsRead = limits.forgetsRead
     this.ring = new EntryRing(limits, (entry) => { this.#onForgotten(entry) })
+  }
+
+  /** Readers of the session; those of one turn are at the turn. */
+  get cursors (): ReadonlySet<SessionReader> { return this.#cursors ?? NOBODY }
+
+  addReader (reader: SessionReader): void {
+    this.#cursors ??= new Set()
+    this.#cursors.add(reader)
+  }
+
+  removeReader (reader: SessionReader): void {
+    this.#cursors?.delete(reader)
+    if (this.#cursors?.size === 0) this.#cursors = undefined
   }
 
   /** An estimate. */
@@ -95,12 +107,12 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
 
   /** Tells the readers of the session, and those of the turn, that there is more. */
   wake (turn?: MemoryTurn, isUrgent = false, isMuch = false, isForAll = isUrgent): void {
-    if (turn !== undefined) for (const cursor of turn.cursors) cursor.wake(isUrgent, isMuch, isForAll)
-    if (this.cursors.size > 0) for (const cursor of this.cursors) cursor.wake(isUrgent, isMuch, isForAll)
+    turn?.wakeCursors(isUrgent, isMuch, isForAll)
+    if (this.#cursors !== undefined) for (const cursor of this.#cursors) cursor.wake(isUrgent, isMuch, isForAll)
   }
 
   onRead (seq: number): void {
-    if (this.#forgetsRead && this.cursors.size === 0) this.ring.trimThrough(seq)
+    if (this.#forgetsRead && this.#cursors === undefined) this.ring.trimThrough(seq)
   }
 
   #indexOf (turnId: string): number {
@@ -120,6 +132,9 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   }
 }
 
+/** Most sessions of a service have no reader of their own. */
+const NOBODY: ReadonlySet<SessionReader> = new Set()
+
 /** What journals say of the sessions that they hold. */
 export function statsOf (logs: Iterable<SessionLog>, claims: number): JournalStats {
   const stats = { sessions: 0, entries: 0, bytes: 0, cursors: 0, claims }
@@ -128,7 +143,7 @@ export function statsOf (logs: Iterable<SessionLog>, claims: number): JournalSta
     stats.entries += ring.size
     stats.bytes += bytes
     stats.cursors += cursors.size
-    for (const turn of liveTurns) stats.cursors += turn.cursors.length
+    for (const turn of liveTurns) stats.cursors += [...turn.cursors()].length
   }
   return stats
 }

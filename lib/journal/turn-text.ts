@@ -38,7 +38,7 @@ export class TurnText {
 
   /** To be called after what was written at once: one call for many pieces costs what it costs for one. */
   pack (): void {
-    if (this.#loose.length >= LOOSE_UNITS || (this.#packedBytes > 0 && this.#loose !== '')) this.#pack()
+    if (this.#loose.length >= LOOSE_UNITS) this.#pack()
   }
 
   /** What follows offset `from`, up to `to` or the end of its block, and the last entry that it covers. */

@@ -8,7 +8,7 @@ import type { Engine } from '../turns/engine.js'
 import type { FollowedSession, SessionFollower } from '../turns/follow-session.js'
 import { FeedFrames, type EntryOf } from './feed-frames.js'
 import type { FrameBatch } from './frame-bytes.js'
-import { LOST, WRITTEN, type FrameSource } from './outbox.js'
+import { LOST, WRITTEN, type FrameSource } from './frame-source.js'
 import type { SessionFrames } from './shared-frames.js'
 
 export interface FeedTools {

@@ -14,6 +14,9 @@ const LONGEST_HEADER = 10
 const MOST_BYTES_PER_UNIT = 6
 const ESCAPED = /["\\\u0000-\u001f]/
 const [QUOTE, BACKSLASH] = [0x22, 0x5c]
+const EMPTY = Buffer.alloc(0)
+/** Behind one chunk mostly nothing follows. */
+export const NO_MORE: readonly never[] = []
 
 /** Text that all frames of a kind begin or end with, as bytes. */
 export function bytesOf (text: string): Uint8Array {
@@ -24,9 +27,9 @@ export function bytesOf (text: string): Uint8Array {
 export function frameBytes (payload: string): Buffer {
   single ??= new FrameBatch()
   single.text(payload)
-  const { chunks, sent } = single.take()
-  const bytes = Buffer.concat(chunks)
-  sent()
+  const taken = single.take()
+  const bytes = Buffer.concat(taken.chunks)
+  taken.sent()
   return bytes
 }
 
@@ -47,6 +50,12 @@ class Slab {
     this.bytes = Buffer.allocUnsafeSlow(size)
   }
 
+  /** One of the writes out of it is done. */
+  sent (): void {
+    this.pending--
+    this.release()
+  }
+
   release (): void {
     if (this.pending > 0 || this.isOpen || this.bytes.length !== SLAB_BYTES || freeSlabs.length >= MAX_FREE_SLABS) return
     freeSlabs.push(this)
@@ -61,6 +70,35 @@ function openSlab (size: number): Slab {
   return slab
 }
 
+/** Frames that are to be sent, as few buffers. */
+export class FramesTaken {
+  /** Mostly it is one chunk in one slab, and no array is made. */
+  first: Buffer = EMPTY
+  #rest: Buffer[] | undefined
+  #slab: Slab | undefined
+  #otherSlabs: Slab[] | undefined
+
+  get rest (): readonly Buffer[] { return this.#rest ?? NO_MORE }
+
+  get chunks (): Buffer[] { return [this.first, ...this.rest] }
+
+  /** @param slab in which they lie, unless it is another's memory */
+  add (chunk: Buffer, slab?: Slab): void {
+    if (this.first.length === 0) this.first = chunk
+    else (this.#rest ??= []).push(chunk)
+    if (slab === undefined) return
+    slab.pending++
+    if (this.#slab === undefined) this.#slab = slab
+    else (this.#otherSlabs ??= []).push(slab)
+  }
+
+  /** To be called once they have been sent: their memory is used again. */
+  sent (): void {
+    this.#slab?.sent()
+    for (const slab of this.#otherSlabs ?? NO_MORE) slab.sent()
+  }
+}
+
 /**
  * WebSocket text frames as a server sends them, unmasked and in one piece each (RFC 6455, section 5.2), gathered for one
  * write. `ws` makes two buffers and a write of every frame; here a frame costs its bytes.
@@ -68,12 +106,11 @@ function openSlab (size: number): Slab {
 export class FrameBatch {
   /** Bytes that {@link take} would hand out. */
   size = 0
+  #taken = new FramesTaken()
   #slab = openSlab(SLAB_BYTES)
   /** Where what has not been taken begins, and where it ends. */
   #start = 0
   #at = 0
-  readonly #chunks: Buffer[] = []
-  readonly #slabs: Slab[] = []
   /** The last chunk, where it lies in memory of others. */
   #borrowed: { from: ArrayBufferLike, start: number, end: number } | undefined
 
@@ -116,21 +153,13 @@ export class FrameBatch {
     this.#borrowed = { from: buffer, start: byteOffset, end: byteOffset + length }
   }
 
-  /** What was written since the last call, as few buffers. `sent` is to be called once they have been sent. */
-  take (): { chunks: Buffer[], sent: () => void } {
+  /** What was written since the last call. */
+  take (): FramesTaken {
     this.#closeChunk()
-    const chunks = this.#chunks.splice(0)
-    const slabs = this.#slabs.splice(0)
+    const taken = this.#taken
+    this.#taken = new FramesTaken()
     this.size = 0
-    return {
-      chunks,
-      sent: () => {
-        for (const slab of slabs) {
-          slab.pending--
-          slab.release()
-        }
-      }
-    }
+    return taken
   }
 
   /** The frame that was written since the last call, for others to borrow. Its memory is not used again: they may take their time. */
@@ -173,13 +202,11 @@ export class FrameBatch {
     const borrowed = this.#borrowed
     if (borrowed !== undefined) {
       this.#borrowed = undefined
-      this.#chunks.push(Buffer.from(borrowed.from, borrowed.start, borrowed.end - borrowed.start))
+      this.#taken.add(Buffer.from(borrowed.from, borrowed.start, borrowed.end - borrowed.start))
     }
     if (this.#at === this.#start) return
     const slab = this.#slab
-    this.#chunks.push(slab.bytes.subarray(this.#start, this.#at))
-    this.#slabs.push(slab)
-    slab.pending++
+    this.#taken.add(slab.bytes.subarray(this.#start, this.#at), slab)
     this.#start = this.#at
     if (slab.bytes.length - this.#at >= LEAST_ROOM) return
     slab.isOpen = false

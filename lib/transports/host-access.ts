@@ -11,7 +11,7 @@ import type { SessionKey } from '../protocol/session-key.js'
 import type { Engine } from '../turns/engine.js'
 import { ChannelError } from './channel-error.js'
 import { Feed } from './feed.js'
-import { LOST } from './outbox.js'
+import { LOST } from './frame-source.js'
 
 /** Names a session for the host's own code. */
 export interface SessionRef {

@@ -3,24 +3,10 @@ import { performance } from 'node:perf_hooks'
 import type { Clock } from '../clock.js'
 import { closeBatch, mayOpenBatch, openBatch } from './batch-pool.js'
 import type { Coalescer } from './coalescer.js'
-import { frameBytes, type FrameBatch } from './frame-bytes.js'
+import { frameBytes, NO_MORE, type FrameBatch } from './frame-bytes.js'
+import { LOST, WRITTEN, type FrameSource } from './frame-source.js'
 import { pumpSoon } from './pump-queue.js'
 import type { ChannelSocket } from './socket.js'
-
-/** Said in place of a frame: the peer can no longer be told what comes next. */
-export const LOST = Symbol('lost')
-/** Said in place of a frame that was added to the batch. */
-export const WRITTEN = Symbol('written')
-
-/** Something that has frames to send, and says `wake` when it has more. */
-export interface FrameSource {
-  /**
-   * The next frame; `undefined` when there is none yet; {@link LOST}, after which there is nothing more.
-   * @param isBehind whether the peer reads more slowly than frames are made
-   * @param batch where a frame may be put as bytes, which is then {@link WRITTEN}; without it there are only texts
-   */
-  next(isBehind: boolean, batch?: FrameBatch): string | typeof LOST | typeof WRITTEN | undefined
-}
 
 /** What an outbox sends through. Only one that is direct takes bytes. */
 export type OutboxSocket = Pick<ChannelSocket, 'isDirect' | 'bufferedBytes' | 'unsentBytes' | 'send' | 'batch'> &
@@ -52,7 +38,9 @@ export class Outbox {
   readonly #limits: OutboxLimits
   readonly #clock: Clock
   readonly #events: OutboxEvents
-  readonly #sources: FrameSource[] = []
+  /** Most connections have one source. */
+  #source: FrameSource | undefined
+  #otherSources: FrameSource[] | undefined
   readonly #coalescer: Coalescer | undefined
   #pumping: 'not' | 'later' | 'soon' = 'not'
   #writtenAt = -Infinity
@@ -65,6 +53,10 @@ export class Outbox {
   #isClosed = false
   #holds = 0
   #isFlushing = false
+  /** Writes that the system has not taken yet. */
+  #unwritten = 0
+  /** What the sources have said in this pump. */
+  #said: 'nothing' | 'pieces' | 'more' = 'nothing'
   #blockedAt: number | undefined
   #isBehind = false
   // Progress, for the watch over stuck peers: writes that the system has taken, and what is left of the one on its way.
@@ -83,13 +75,18 @@ export class Outbox {
   }
 
   add (source: FrameSource): void {
-    this.#sources.push(source)
+    if (this.#source === undefined) this.#source = source
+    else (this.#otherSources ??= []).push(source)
     this.wake()
   }
 
   remove (source: FrameSource): void {
-    const index = this.#sources.indexOf(source)
-    if (index >= 0) this.#sources.splice(index, 1)
+    if (source === this.#source) {
+      this.#source = this.#otherSources?.shift()
+      return
+    }
+    const index = this.#otherSources?.indexOf(source) ?? -1
+    if (index >= 0) this.#otherSources?.splice(index, 1)
   }
 
   /**
@@ -98,7 +95,7 @@ export class Outbox {
    * @param isMuch it leaves at once, while what was said is still in the processor's cache
    */
   wake (isUrgent = false, isMuch = false): void {
-    if (this.#blockedAt !== undefined || this.#isClosed) return
+    if (this.#isHalted()) return
     if (isMuch) return this.#pumpNext()
     if (this.#pumping === 'soon') return
     if (!isUrgent) {
@@ -150,7 +147,7 @@ export class Outbox {
   replyBytes (frame: Buffer): void {
     if (this.#isClosed) return
     this.pendingReplyBytes += frame.length
-    if (this.#batch === undefined) return this.#socket.write?.([frame], () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
+    if (this.#batch === undefined) return this.#socket.write?.(frame, NO_MORE, () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
     this.#batch.borrow(frame)
     this.#gatheredReplyBytes += frame.length
     this.#pumpSoon()
@@ -172,7 +169,7 @@ export class Outbox {
 
   close (): void {
     this.#isClosed = true
-    this.#sources.length = 0
+    this.#source = this.#otherSources = undefined
     this.#batch?.take().sent()
     this.#closeBatch()
   }
@@ -196,7 +193,8 @@ export class Outbox {
     this.#pumping = 'not'
     if (this.#blockedAt !== undefined || this.#holds > 0) return this.sendReplies()
     this.#drain()
-    this.#events.onPumped()
+    // Behind a piece its turn goes on: nothing has ended that somebody would have to see.
+    if (this.#said !== 'pieces') this.#events.onPumped()
   }
 
   /** Called when the time to wait is over; what was urgent has been sent meanwhile. */
@@ -205,6 +203,7 @@ export class Outbox {
   }
 
   #drain (): void {
+    this.#said = 'nothing'
     if (this.#socket.isDirect) this.#drainIntoBatch()
     else this.#socket.batch(() => { this.#drainSafely() })
   }
@@ -242,13 +241,15 @@ export class Outbox {
     const batch = this.#batch
     if (batch === undefined || batch.size === 0) return
     const bytes = batch.size
-    const { chunks, sent } = batch.take()
+    const taken = batch.take()
     const replyBytes = this.#gatheredReplyBytes
     this.#gatheredReplyBytes = 0
     // What is asked for keeps nothing waiting that comes by itself.
     if (bytes > replyBytes) this.#writtenAt = performance.now()
-    this.#socket.write?.(chunks, () => {
-      sent()
+    this.#unwritten++
+    this.#socket.write?.(taken.first, taken.rest, () => {
+      this.#unwritten--
+      taken.sent()
       this.#onWritten()
       if (replyBytes > 0) this.#onRepliesWritten(replyBytes)
     })
@@ -273,15 +274,18 @@ export class Outbox {
   /** Some frames of each source in turn, until all have told all or the socket is full. */
   #drainAll (): void {
     for (let hasMore = true; hasMore;) {
-      hasMore = false
-      for (let i = 0; i < this.#sources.length; i++) {
-        const source = this.#sources[i]
+      hasMore = this.#source !== undefined && this.#drainSome(this.#source)
+      if (this.#isHalted()) return
+      for (let i = 0; i < (this.#otherSources?.length ?? 0); i++) {
+        const source = this.#otherSources?.[i]
         if (source !== undefined && this.#drainSome(source)) hasMore = true
-        if (this.#blockedAt !== undefined || this.#isClosed) return
+        if (this.#isHalted()) return
       }
     }
     this.#isBehind = false
   }
+
+  #isHalted (): boolean { return this.#blockedAt !== undefined || this.#isClosed }
 
   /** Answers whether the source may have more. */
   #drainSome (source: FrameSource): boolean {
@@ -293,7 +297,11 @@ export class Outbox {
       }
       const frame = source.next(this.#isBehind, batch)
       if (frame === undefined) return false
-      if (frame === WRITTEN) continue
+      if (frame === WRITTEN) {
+        if (this.#said === 'nothing') this.#said = 'pieces'
+        continue
+      }
+      this.#said = 'more'
       if (frame === LOST) {
         this.#writeBatch()
         this.#events.onLost()
@@ -316,7 +324,9 @@ export class Outbox {
 
   /** Of what is in a batch the socket knows nothing yet. */
   #measureRoom (): void {
-    this.#room = Math.min(this.#limits.highWaterBytes - this.#socket.bufferedBytes, BATCH_BYTES)
+    // Mostly everything has been taken, and the socket need not be asked.
+    const buffered = this.#unwritten === 0 ? 0 : this.#socket.bufferedBytes
+    this.#room = Math.min(this.#limits.highWaterBytes - buffered, BATCH_BYTES)
   }
 
   readonly #onWritten = (): void => {

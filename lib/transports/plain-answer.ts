@@ -3,7 +3,7 @@ import { encode, encodeStreamPiece, errorFrame, NOT_DONE } from '../protocol/enc
 import type { ServerFrame } from '../protocol/server-frames.js'
 import type { TurnFollower } from '../turns/follow.js'
 import { bytesOf, type FrameBatch } from './frame-bytes.js'
-import { LOST, WRITTEN, type FrameSource } from './outbox.js'
+import { LOST, WRITTEN, type FrameSource } from './frame-source.js'
 import { streamHeadOf, type StreamHead } from './stream-head.js'
 
 const PIECE_TAIL = bytesOf(`"${NOT_DONE}}`)

@@ -42,7 +42,8 @@ export class PlainChats {
 
   constructor (tools: PlainChatTools) {
     this.#tools = tools
-    this.#wake = (isUrgent, isMuch) => { tools.outbox.wake(isUrgent, isMuch) }
+    const { outbox } = tools
+    this.#wake = (isUrgent, isMuch) => { outbox.wake(isUrgent, isMuch) }
   }
 
   /** Chats that have not been answered to their end. */

@@ -1,32 +1,37 @@
 import type { FrameBatch } from './frame-bytes.js'
-import type { FrameSource } from './outbox.js'
+import type { FrameSource } from './frame-source.js'
 import type { PlainAnswer } from './plain-answer.js'
 
 /**
  * The plain answers of one connection and agent, one after the other: nothing in their frames could tell them apart.
  */
 export class PlainLane implements FrameSource {
-  readonly #answers: PlainAnswer[] = []
+  /** What is told now, and what waits for its end. */
+  #first: PlainAnswer | undefined
+  readonly #waiting: PlainAnswer[] = []
 
   /** Answers that have not been told to their end. */
-  get length (): number { return this.#answers.length }
+  get length (): number { return this.#first === undefined ? 0 : 1 + this.#waiting.length }
 
   add (answer: PlainAnswer): void {
-    this.#answers.push(answer)
+    if (this.#first === undefined) this.#first = answer
+    else this.#waiting.push(answer)
   }
 
   next (isBehind: boolean, batch?: FrameBatch): ReturnType<FrameSource['next']> {
-    const [first] = this.#answers
+    const first = this.#first
     if (first === undefined) return undefined
     const frame = first.next(isBehind, batch)
     if (first.isDone) {
-      this.#answers.shift()
+      this.#first = this.#waiting.shift()
       first.onTold?.()
     }
     return frame
   }
 
   close (): void {
-    for (const answer of this.#answers.splice(0)) answer.close()
+    this.#first?.close()
+    for (const answer of this.#waiting.splice(0)) answer.close()
+    this.#first = undefined
   }
 }

@@ -8,7 +8,8 @@ import type { ServerFrame } from '../protocol/server-frames.js'
 import { toError } from '../turns/within.js'
 import { Feed } from './feed.js'
 import type { Identity } from './identity.js'
-import { Outbox, type FrameSource, type OutboxEvents, type OutboxLimits, type OutboxSocket } from './outbox.js'
+import type { FrameSource } from './frame-source.js'
+import { Outbox, type OutboxEvents, type OutboxLimits, type OutboxSocket } from './outbox.js'
 import { Requests, type RequestsLimits, type RequestsTools } from './requests.js'
 
 export interface ReadingLimits extends RequestsLimits, OutboxLimits {}

@@ -5,8 +5,8 @@ import type { WebSocket } from 'ws'
 
 import { closeArguments } from '../protocol/encode.js'
 import type { CloseName } from '../protocol/codes.js'
+import { NO_MORE } from './frame-bytes.js'
 
-const EMPTY = Buffer.alloc(0)
 /** A whole frame: final, a ping, without payload (RFC 6455, 5.5.2). */
 const PING = Buffer.from([0x89, 0])
 
@@ -57,19 +57,21 @@ export class ChannelSocket {
   }
 
   /**
-   * Writes whole frames, where the socket is direct.
+   * Writes whole frames, `first` and what follows it, where the socket is direct.
    * @param written called when the system has taken them, or never will
    */
-  write (chunks: readonly Buffer[], written: () => void): void {
+  write (first: Buffer, rest: readonly Buffer[], written: () => void): void {
     // Behind a frame that says 'close' nothing may follow.
     if (this.#socket.readyState !== this.#socket.OPEN) return process.nextTick(written)
-    if (chunks.length === 1) {
-      this.#stream.write(chunks[0] ?? EMPTY, written)
+    const last = rest.at(-1)
+    if (last === undefined) {
+      this.#stream.write(first, written)
       return
     }
     this.#stream.cork()
-    for (const chunk of chunks.slice(0, -1)) this.#stream.write(chunk)
-    this.#stream.write(chunks.at(-1) ?? EMPTY, written)
+    this.#stream.write(first)
+    for (const chunk of rest.slice(0, -1)) this.#stream.write(chunk)
+    this.#stream.write(last, written)
     this.#stream.uncork()
   }
 
@@ -90,7 +92,7 @@ export class ChannelSocket {
 
   ping (): void {
     // By `ws` it would be two buffers and a write of its own making for each: of many idle connections that is all there is.
-    if (this.isDirect) this.write([PING], ignoreFailure)
+    if (this.isDirect) this.write(PING, NO_MORE, ignoreFailure)
     else this.#socket.ping(ignoreFailure)
   }
 

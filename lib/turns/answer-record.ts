@@ -1,11 +1,12 @@
 import type { Run, WholeMessage } from '../journal/journal.js'
 import { PieceJoiner } from './piece-joiner.js'
-import { utf8Length } from './utf8-length.js'
+import { hasSurrogates, utf8Length } from './utf8-length.js'
 
 /** What a turn has answered so far, as its session will remember it, and how much more it may. */
 export class AnswerRecord {
   readonly #run: Run
-  readonly #joiner = new PieceJoiner()
+  /** Made with the first character of two code units: many answers have none. */
+  #joiner: PieceJoiner | undefined
   readonly #maxBytes: number
   #bytes = 0
   #textLength = 0
@@ -21,7 +22,7 @@ export class AnswerRecord {
 
   /** The part of the text that can be written now. */
   join (piece: string): string {
-    const text = this.#joiner.take(piece)
+    const text = this.#joiner === undefined && !hasSurrogates(piece) ? piece : (this.#joiner ??= new PieceJoiner()).take(piece)
     this.#textLength += text.length
     return text
   }
@@ -61,7 +62,7 @@ export class AnswerRecord {
 
   /** The half of a character that was held back for a piece that never came. */
   rest (): string {
-    return this.#joiner.rest()
+    return this.#joiner?.rest() ?? ''
   }
 
   /** With so many of the whole messages, or all. */

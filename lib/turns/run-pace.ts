@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js'
 import type { Journal, Run } from '../journal/journal.js'
 import type { JournalWriter } from './journal-writer.js'
+import { loopTurn } from './loop-turns.js'
 
 export interface PaceTools {
   journal: Pick<Journal, 'pace'>
@@ -12,6 +13,11 @@ export interface PaceTools {
 const PARTS_PER_LOOK = 128
 /** So many parts are taken before the run looks at the clock. */
 const PARTS_PER_SLICE_LOOK = 8
+/** Whether so many parts are a time to look: all others cost no more than this. */
+export function isLookDue (parts: number): boolean {
+  return parts % PARTS_PER_SLICE_LOOK === 0
+}
+
 /** An executor that never waits would keep everybody else from the event loop; so long it may, and until the next look. */
 const SLICE_MS = 10
 
@@ -20,7 +26,8 @@ export class RunPace {
   readonly #run: Run
   readonly #writer: JournalWriter
   readonly #tools: PaceTools
-  #sliceStart: number
+  #sliceStart = 0
+  #loopTurn = 0
   #waiting: { since: number, release: () => void } | undefined
   /** The readers have kept the run waiting for as long as they may. */
   #runsFree = false
@@ -30,7 +37,12 @@ export class RunPace {
     this.#run = run
     this.#writer = writer
     this.#tools = tools
-    this.#sliceStart = tools.clock.now()
+  }
+
+  /** The parts that are taken from now on take from the time of all others. */
+  startSlice (): void {
+    this.#sliceStart = this.#tools.clock.now()
+    this.#loopTurn = loopTurn()
   }
 
   /** Whether {@link pause} has something to do after so many parts. */
@@ -62,7 +74,10 @@ export class RunPace {
   }
 
   #isSliceOver (parts: number): boolean {
-    return parts % PARTS_PER_SLICE_LOOK === 0 && this.#tools.clock.now() - this.#sliceStart >= SLICE_MS
+    if (!isLookDue(parts)) return false
+    // Where the loop has turned its executor has waited, and the others had their time.
+    if (loopTurn() !== this.#loopTurn) this.startSlice()
+    return this.#tools.clock.now() - this.#sliceStart >= SLICE_MS
   }
 
   async #letReadersFollow (): Promise<void> {
@@ -77,11 +92,12 @@ export class RunPace {
       void pace.then(resolve)
     })
     this.#waiting = undefined
+    this.startSlice()
   }
 
   /** Lets the rest of the process run. */
   async #breathe (): Promise<void> {
     await new Promise((resolve) => { setImmediate(resolve) })
-    this.#sliceStart = this.#tools.clock.now()
+    this.startSlice()
   }
 }

@@ -11,7 +11,7 @@ import { AnswerRecord } from './answer-record.js'
 import { ExecutorTurn } from './executor-turn.js'
 import { JournalWriter, type WritableJournal } from './journal-writer.js'
 import { Moment } from './moment.js'
-import { RunPace } from './run-pace.js'
+import { isLookDue, RunPace } from './run-pace.js'
 import { failedEnd, finishedEnd, thrownEnd } from './turn-end.js'
 import { TurnEnding } from './turn-ending.js'
 import { TurnHistory } from './turn-history.js'
@@ -175,6 +175,7 @@ export class TurnRun {
   /** What is there at once is gathered for one append. */
   #takeParts (iterator: PartIterator): Promise<void> | undefined {
     this.#iterator = iterator
+    this.#pace.startSlice()
     if (!this.#isOpen()) this.#closeIterator()
     while (this.#isOpen()) {
       const step = iterator.next()
@@ -212,7 +213,7 @@ export class TurnRun {
   }
 
   #isToPause (): boolean {
-    return this.#isOpen() && (this.#writer.isFull || this.#pace.isDue(this.#parts))
+    return this.#isOpen() && (this.#writer.isFull || (isLookDue(this.#parts) && this.#pace.isDue(this.#parts)))
   }
 
   async #pause (): Promise<void> {

@@ -48,7 +48,8 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   }
 
   append (run: Run, batch: number, entries: readonly NewEntry[]): Awaitable<boolean> {
-    return this.#inTime(this.#journal.append(run, batch, entries), undefined, this.#journal.graceMs)
+    const appended = this.#journal.append(run, batch, entries)
+    return isPromiseLike(appended) ? this.#inTime(appended, undefined, this.#journal.graceMs) : appended
   }
 
   release (run: Run, end: TurnEnd): Awaitable<void> {

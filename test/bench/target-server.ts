@@ -11,14 +11,14 @@ import { WebSocketServer, type WebSocket } from 'ws'
 
 import type * as Library from '../../lib/index.js'
 import { AGENTS, type AgentId } from './agents.js'
-import type { TargetConfig, TargetReport } from './targets.js'
+import type { TargetConfig, TargetReport, TargetUsage } from './targets.js'
 
 const config = JSON.parse(process.argv[2] ?? '{}') as TargetConfig
 const LARGE = 1_000_000_000
 
 const start = { 'raw-ws': startRawWs, 'fastify-websocket': startFastifyWebsocket, channel: startChannel }[config.kind]
 const server = await start()
-process.on('message', (asked) => { void (asked === 'cpu' ? cpuMs() : report()).then((answer) => process.send?.(answer)) })
+process.on('message', (asked) => { void (asked === 'usage' ? usage() : report()).then((answer) => process.send?.(answer)) })
 process.on('disconnect', () => { process.exit() })
 process.send?.({ port: (server.address() as AddressInfo).port })
 
@@ -125,9 +125,9 @@ async function importBuilt (): Promise<typeof Library> {
   return await import(new URL('../../dist/index.js', import.meta.url).href) as typeof Library
 }
 
-async function cpuMs (): Promise<number> {
+async function usage (): Promise<TargetUsage> {
   const { user, system } = process.cpuUsage()
-  return (user + system) / 1000
+  return { cpuMs: (user + system) / 1000, rss: process.memoryUsage.rss() }
 }
 
 async function report (): Promise<TargetReport> {

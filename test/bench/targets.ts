@@ -16,6 +16,12 @@ export interface TargetConfig {
   isBuilt: boolean
 }
 
+/** What a process has used so far: processor time in milliseconds, memory in bytes. */
+export interface TargetUsage {
+  cpuMs: number
+  rss: number
+}
+
 /** The memory of a process, in bytes, after a garbage collection; what that takes of the processor is no cost of a load. */
 export interface TargetReport {
   rss: number
@@ -56,9 +62,16 @@ export class Target {
     return await this.#ask('report')
   }
 
-  /** What the process has used so far, in milliseconds: without the garbage collection, which would leave it cold. */
+  /**
+   * As it is, without a collection: a full one that finds nothing running has V8 forget the code it has compiled, which no
+   * service does to itself while it is used.
+   */
+  async usage (): Promise<TargetUsage> {
+    return await this.#ask('usage')
+  }
+
   async cpuMs (): Promise<number> {
-    return await this.#ask('cpu')
+    return (await this.usage()).cpuMs
   }
 
   async #ask<T> (what: string): Promise<T> {

@@ -178,12 +178,11 @@ function measurePaced ({ paced, pieces }: Scale): Scene['measure'] {
       await elapse((i * 50) / paced)
       await speaker.run(1)
     }))
-    const cpuMs = await target.cpuMs() - before
-    const { rss } = await target.report()
+    const { cpuMs, rss } = await target.usage()
     for (const { client } of speakers) client.end()
     const delays = speakers.flatMap((speaker) => speaker.delays)
     return {
-      'cpu s': cpuMs / 1_000, p50: percentile(delays, 0.5), p99: percentile(delays, 0.99), 'RSS MiB': rss / 2 ** 20
+      'cpu s': (cpuMs - before) / 1_000, p50: percentile(delays, 0.5), p99: percentile(delays, 0.99), 'RSS MiB': rss / 2 ** 20
     }
   }
 }

@@ -2,7 +2,7 @@ import t from 'tap'
 import * as ws from 'ws'
 
 import { encodeStreamPiece, encodeTrackedPiece, streamHead, trackedTail } from '../../lib/protocol/encode.js'
-import { bytesOf, FrameBatch, frameBytes } from '../../lib/transports/frame-bytes.js'
+import { bytesOf, FrameBatch, frameBytes, type FramesTaken } from '../../lib/transports/frame-bytes.js'
 
 /** Of `ws` itself, which its types leave out. */
 const { Sender } = ws as unknown as { Sender: { frame: (data: Buffer, options: object) => Buffer[] } }
@@ -84,24 +84,23 @@ t.test('frames lie behind each other, across slabs, and those of others between 
       }
     }
     t.equal(batch.size, Buffer.concat(expected).length)
-    const { chunks, sent } = batch.take()
-    t.ok(Buffer.concat(chunks).equals(Buffer.concat(expected)))
+    const taken = batch.take()
+    t.ok(Buffer.concat(taken.chunks).equals(Buffer.concat(expected)))
     t.equal(batch.size, 0)
-    sent()
+    taken.sent()
   }
 })
 
 t.test('memory is used again only when what lies in it was sent', async (t) => {
   const batch = new FrameBatch()
-  const kept: { bytes: Buffer, chunks: Buffer[], sent: () => void }[] = []
+  const kept: { bytes: Buffer, taken: FramesTaken }[] = []
   for (let i = 0; i < 200; i++) {
     const payload = `${i % 10}`.repeat(20_000)
     batch.text(payload)
-    const { chunks, sent } = batch.take()
-    kept.push({ bytes: byWs(payload), chunks, sent })
+    kept.push({ bytes: byWs(payload), taken: batch.take() })
     // Out of order, and some very late.
-    if (i % 3 !== 0) kept.splice(i % kept.length, 1)[0]?.sent()
-    for (const { bytes, chunks } of kept) if (!Buffer.concat(chunks).equals(bytes)) t.fail(`written over after ${i}`)
+    if (i % 3 !== 0) kept.splice(i % kept.length, 1)[0]?.taken.sent()
+    for (const { bytes, taken } of kept) if (!Buffer.concat(taken.chunks).equals(bytes)) t.fail(`written over after ${i}`)
   }
   t.ok(kept.length > 0)
 })

@@ -1,7 +1,8 @@
 import t from 'tap'
 
 import { Allowance } from '../../lib/transports/allowance.js'
-import { LOST, Outbox, type FrameSource } from '../../lib/transports/outbox.js'
+import { LOST, type FrameSource } from '../../lib/transports/frame-source.js'
+import { Outbox } from '../../lib/transports/outbox.js'
 import type { ChannelSocket } from '../../lib/transports/socket.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 

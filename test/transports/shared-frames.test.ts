@@ -12,7 +12,7 @@ type SharedEntry = Parameters<SessionFrames['write']>[1]
 
 const text = (seq: number, content = `piece ${seq}`): SharedEntry => ({ kind: 'text', content, turnId: 'turn', seq })
 
-function bytesBy (writer: Pick<SessionFrames, 'write'>, entries: SharedEntry[]): { bytes: Buffer, chunks: Buffer[] } {
+function bytesBy (writer: Pick<SessionFrames, 'write'>, entries: SharedEntry[]): { bytes: Buffer, chunks: readonly Buffer[] } {
   const batch = new FrameBatch()
   for (const entry of entries) writer.write(batch, entry)
   const { chunks } = batch.take()
