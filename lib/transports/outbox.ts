@@ -3,22 +3,13 @@ import { performance } from 'node:perf_hooks'
 import type { Clock } from '../clock.js'
 import { closeBatch, mayOpenBatch, openBatch } from './batch-pool.js'
 import type { Coalescer } from './coalescer.js'
-import { frameBytes, NO_MORE, type FrameBatch } from './frame-bytes.js'
+import { frameBytes, NO_MORE, type FrameBatch, type FramesTaken } from './frame-bytes.js'
 import { LOST, WRITTEN, type FrameSource } from './frame-source.js'
+import type { OutboxEvents, OutboxLimits, OutboxSocket } from './outbox-tools.js'
 import { pumpSoon } from './pump-queue.js'
-import type { ChannelSocket } from './socket.js'
-
-/** What an outbox sends through. Only one that is direct takes bytes. */
-export type OutboxSocket = Pick<ChannelSocket, 'isDirect' | 'bufferedBytes' | 'unsentBytes' | 'send' | 'batch'> &
-  Partial<Pick<ChannelSocket, 'write'>>
 
 /** Where frames come from, as those who have them see it. */
 export type FrameOutlet = Pick<Outbox, 'add' | 'remove' | 'wake' | 'hold' | 'release'>
-
-export interface OutboxLimits {
-  /** Above so many unsent bytes nothing more is taken from the sources. */
-  highWaterBytes: number
-}
 
 /** A peer that keeps the buffer full for so long is behind: its frames may be merged until it has caught up. */
 const BEHIND_AFTER_MS = 20
@@ -32,35 +23,37 @@ const BATCH_BYTES = 64 * 1024
  * what waits for a slow peer waits in the journal, once for all. Replies wait for none of that, and are counted.
  */
 export class Outbox {
-  /** Bytes of replies that the system has not taken yet. */
-  pendingReplyBytes = 0
+  // What every write touches stands together, and the rest below: of many connections nothing is in the processor's cache.
+  #pumping: 'not' | 'later' | 'soon' = 'not'
+  #isClosed = false
+  #blockedAt: number | undefined
+  readonly #coalescer: Coalescer | undefined
+  #writtenAt = -Infinity
   readonly #socket: OutboxSocket
-  readonly #limits: OutboxLimits
-  readonly #clock: Clock
-  readonly #events: OutboxEvents
   /** Most connections have one source. */
   #source: FrameSource | undefined
   #otherSources: FrameSource[] | undefined
-  readonly #coalescer: Coalescer | undefined
-  #pumping: 'not' | 'later' | 'soon' = 'not'
-  #writtenAt = -Infinity
   /** What is being filled, where the socket takes bytes. */
   #batch: FrameBatch | undefined
   /** So many bytes it may hold before it is written, and looked at how much the socket has taken. */
   #room = 0
   /** Bytes of replies in it. */
   #gatheredReplyBytes = 0
-  #isClosed = false
-  #holds = 0
-  #isFlushing = false
   /** Writes that the system has not taken yet. */
   #unwritten = 0
+  /** Those that it has. */
+  #writes = 0
   /** What the sources have said in this pump. */
   #said: 'nothing' | 'pieces' | 'more' = 'nothing'
-  #blockedAt: number | undefined
   #isBehind = false
-  // Progress, for the watch over stuck peers: writes that the system has taken, and what is left of the one on its way.
-  #writes = 0
+  #holds = 0
+  readonly #limits: OutboxLimits
+  readonly #clock: Clock
+  readonly #events: OutboxEvents
+  /** Bytes of replies that the system has not taken yet. */
+  pendingReplyBytes = 0
+  #isFlushing = false
+  // For the watch over stuck peers: how many writes had been taken, and what was left of the one on its way.
   #writesSeen = 0
   #unsentSeen = 0
   #stuckSince: number | undefined
@@ -96,21 +89,15 @@ export class Outbox {
    */
   wake (isUrgent = false, isMuch = false): void {
     if (this.#isHalted()) return
-    if (isMuch) return this.#pumpNext()
-    if (this.#pumping === 'soon') return
-    if (!isUrgent) {
-      if (this.#pumping === 'later') return
-      if (this.#coalescer?.takes(this, this.#writtenAt) === true) {
-        this.#pumping = 'later'
-        return
-      }
+    if (isMuch) {
+      this.#pumping = 'soon'
+      process.nextTick(pump, this)
+    } else if (isUrgent) {
+      this.#pumpSoon()
+    } else if (this.#pumping === 'not') {
+      if (this.#coalescer?.takes(this, this.#writtenAt) === true) this.#pumping = 'later'
+      else this.#pumpSoon()
     }
-    this.#pumpSoon()
-  }
-
-  #pumpNext (): void {
-    this.#pumping = 'soon'
-    process.nextTick(pump, this)
   }
 
   #pumpSoon (): void {
@@ -147,7 +134,7 @@ export class Outbox {
   replyBytes (frame: Buffer): void {
     if (this.#isClosed) return
     this.pendingReplyBytes += frame.length
-    if (this.#batch === undefined) return this.#socket.write?.(frame, NO_MORE, () => { this.#onWritten(); this.#onRepliesWritten(frame.length) })
+    if (this.#batch === undefined) return this.#write(frame, NO_MORE, frame.length)
     this.#batch.borrow(frame)
     this.#gatheredReplyBytes += frame.length
     this.#pumpSoon()
@@ -246,10 +233,14 @@ export class Outbox {
     this.#gatheredReplyBytes = 0
     // What is asked for keeps nothing waiting that comes by itself.
     if (bytes > replyBytes) this.#writtenAt = performance.now()
+    this.#write(taken.first, taken.rest, replyBytes, taken)
+  }
+
+  #write (first: Buffer, rest: readonly Buffer[], replyBytes: number, taken?: FramesTaken): void {
     this.#unwritten++
-    this.#socket.write?.(taken.first, taken.rest, () => {
+    this.#socket.write?.(first, rest, () => {
       this.#unwritten--
-      taken.sent()
+      taken?.sent()
       this.#onWritten()
       if (replyBytes > 0) this.#onRepliesWritten(replyBytes)
     })
@@ -340,15 +331,4 @@ export class Outbox {
 
 function pump (outbox: Outbox): void {
   outbox.pump()
-}
-
-export interface OutboxEvents {
-  /** All that could be sent now, is. */
-  onPumped(): void
-  /** The system has taken a reply. */
-  onReplyWritten(): void
-  /** A source has failed. */
-  onFailed(err: unknown): void
-  /** A source cannot tell what comes next. */
-  onLost(): void
 }

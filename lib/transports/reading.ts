@@ -9,7 +9,8 @@ import { toError } from '../turns/within.js'
 import { Feed } from './feed.js'
 import type { Identity } from './identity.js'
 import type { FrameSource } from './frame-source.js'
-import { Outbox, type OutboxEvents, type OutboxLimits, type OutboxSocket } from './outbox.js'
+import { Outbox } from './outbox.js'
+import type { OutboxEvents, OutboxLimits, OutboxSocket } from './outbox-tools.js'
 import { Requests, type RequestsLimits, type RequestsTools } from './requests.js'
 
 export interface ReadingLimits extends RequestsLimits, OutboxLimits {}

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 
-import type { OutboxSocket } from './outbox.js'
+import type { OutboxSocket } from './outbox-tools.js'
 
 /** The body of an answer over HTTP, as an outbox writes it. */
 export class ResponseSink implements OutboxSocket {

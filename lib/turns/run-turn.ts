@@ -42,6 +42,14 @@ export interface TurnTools {
  * executor, store and journal answer at once, so is all of it done at once.
  */
 export class TurnRun {
+  // What every part touches stands together: of many turns nothing is in the processor's cache.
+  #state: TurnState = 'starting'
+  #parts = 0
+  readonly #record: AnswerRecord
+  readonly #writer: JournalWriter
+  readonly #pace: RunPace
+  readonly #tools: TurnTools
+  #iterator: PartIterator | undefined
   /** Its terminal entry is written. */
   readonly ended = new Moment()
   /** The executor has nothing more to do. */
@@ -50,19 +58,12 @@ export class TurnRun {
   /** How it ended, if the journal could not be told. */
   unwrittenEnd: TurnEnd | undefined
   readonly #executor: Executor
-  readonly #tools: TurnTools
   readonly #history: TurnHistory
   readonly #turn: ExecutorTurn
-  readonly #writer: JournalWriter
-  readonly #record: AnswerRecord
   readonly #ending: TurnEnding
-  readonly #pace: RunPace
   readonly #startedAt: number
-  #state: TurnState = 'starting'
   #questionKept: Awaitable<void> = undefined
-  #iterator: PartIterator | undefined
   #finish: FinishPart | undefined
-  #parts = 0
   // What the watchdog saw last.
   #partsSeen = 0
   #progressAt: number
