@@ -103,7 +103,7 @@ class MemoryJournal implements Journal {
     const ahead = log.queue.length + (log.running === undefined ? 0 : 1)
     const displaced = isInterrupt ? log.queue.splice(0) : []
     for (const turn of displaced) this.#writeEnd(turn, terms.displacedEnd)
-    log.queue.push(new MemoryTurn(key, chat, log))
+    log.queue.push(new MemoryTurn(chat, log))
     if (chat.bodyHash !== undefined) this.#claims.add(log.text, key, chat.turnId, chat.bodyHash)
     this.#touch(log)
     const offer: Offer = {
@@ -325,9 +325,9 @@ function hasEndInside (entries: readonly NewEntry[]): boolean {
   return false
 }
 
-/** The data of `turn-started`. A string by itself is made faster than an object with it. */
+/** The data of `turn-started`. In one piece: what is joined is kept as its pieces. */
 function startOf ({ message, metadata }: StoredChat): string {
-  return metadata === undefined ? `{"message":${JSON.stringify(message)}}` : JSON.stringify({ message, metadata })
+  return JSON.stringify(metadata === undefined ? { message } : { message, metadata })
 }
 
 /** Runs are made here and nowhere else. */

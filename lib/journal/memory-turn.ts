@@ -8,7 +8,6 @@ import type { SessionKey } from '../protocol/session-key.js'
  * session, but stays readable to its end for whoever had begun.
  */
 export class MemoryTurn implements Run {
-  readonly key: SessionKey
   /** Once the turn has ended, no more of it than its names. */
   chat: StoredChat
   readonly text = new TurnText()
@@ -35,11 +34,13 @@ export class MemoryTurn implements Run {
   #resume: (() => void) | undefined
   #pausing: Promise<void> | undefined
 
-  constructor (key: SessionKey, chat: StoredChat, log: TurnLog) {
-    this.key = key
+  constructor (chat: StoredChat, log: TurnLog) {
     this.chat = chat
     this.log = log
   }
+
+  /** That of the session: one of each turn's own would be kept with it. */
+  get key (): SessionKey { return this.log.key }
 
   write (entry: NewEntry, at: number): void {
     const { ring } = this.log
@@ -56,6 +57,7 @@ export class MemoryTurn implements Run {
       this.end = entry.end
       this.endSeq = seq
       this.chat = namesOf(this.chat)
+      this.text.close()
       this.units += entry.end.content?.length ?? 0
     }
   }
@@ -271,6 +273,7 @@ interface KeptMessage {
 
 /** What a turn knows of the session that it is in. */
 export interface TurnLog {
+  readonly key: SessionKey
   /** The session's key as text. */
   readonly text: string
   readonly epoch: string

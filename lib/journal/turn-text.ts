@@ -14,7 +14,7 @@ const LOOSE_UNITS = 128
 export class TurnText {
   /** Length in UTF-16 code units. */
   length = 0
-  readonly #blocks: Block[] = []
+  #blocks: Block[] | undefined
   /** The block that is being filled: its first `#packedBytes` are text, and what follows is `#loose`. */
   #open: Buffer = EMPTY
   #packedBytes = 0
@@ -41,17 +41,23 @@ export class TurnText {
     if (this.#loose.length >= LOOSE_UNITS) this.#pack()
   }
 
+  /** Nothing more is appended. */
+  close (): void {
+    // A string that was joined is kept as its pieces, 32 bytes each, until somebody reads a character of it.
+    this.#loose.charCodeAt(0)
+  }
+
   /** What follows offset `from`, up to `to` or the end of its block, and the last entry that it covers. */
   step (from: number, to: number): { content: string, seq: number } | undefined {
     if (from >= to) return undefined
-    const block = this.#blocks[this.#blockAt(from)]
+    const block = this.#blocks?.[this.#blockAt(from)]
     const content = block?.utf8.toString() ?? this.#openText()
     const blockFrom = block?.from ?? this.length - this.#openLength
     return { content: content.slice(from - blockFrom, to - blockFrom), seq: block?.seq ?? this.#openSeq }
   }
 
   toString (): string {
-    return this.#blocks.map(({ utf8 }) => utf8.toString()).join('') + this.#openText()
+    return this.#blocks === undefined ? this.#openText() : this.#blocks.map(({ utf8 }) => utf8.toString()).join('') + this.#openText()
   }
 
   #add (text: string, seq: number): void {
@@ -75,6 +81,7 @@ export class TurnText {
   #seal (): void {
     const from = this.length - this.#openLength
     this.#pack()
+    this.#blocks ??= []
     this.#blocks.push({ utf8: Buffer.from(this.#packed()), from, to: this.length, seq: this.#openSeq })
     this.#open = EMPTY
     this.#packedBytes = 0
@@ -92,10 +99,10 @@ export class TurnText {
   /** Index of the sealed block that holds offset `from`, or the number of blocks when the open one does. */
   #blockAt (from: number): number {
     let low = 0
-    let high = this.#blocks.length
+    let high = this.#blocks?.length ?? 0
     while (low < high) {
       const middle = (low + high) >> 1
-      const block = this.#blocks[middle]
+      const block = this.#blocks?.[middle]
       if (block !== undefined && block.to <= from) low = middle + 1
       else high = middle
     }

@@ -104,7 +104,7 @@ export class RedisReplica {
     switch (body.kind) {
       case 'started': return this.#start(body.chat)
       case 'queued':
-        this.log.queue.push(new MemoryTurn(this.log.key, body.chat, this.log))
+        this.log.queue.push(new MemoryTurn(body.chat, this.log))
         return
       case 'retracted': {
         const turn = this.log.unqueue(body.turnId)
@@ -122,7 +122,7 @@ export class RedisReplica {
 
   #start (chat: StoredChat): void {
     const { log } = this
-    const turn = log.unqueue(chat.turnId) ?? new MemoryTurn(log.key, chat, log)
+    const turn = log.unqueue(chat.turnId) ?? new MemoryTurn(chat, log)
     log.running = turn
     turn.isRunning = true
     const { message, metadata } = chat
@@ -134,7 +134,7 @@ export class RedisReplica {
   /** One that was withdrawn before this node knew of it has no text, and nothing but its end. */
   #turnOf (turnId: string, hasWaited: boolean): MemoryTurn | undefined {
     const { log } = this
-    if (hasWaited) return log.unqueue(turnId) ?? new MemoryTurn(log.key, { turnId, message: '', acceptedAt: 0 }, log)
+    if (hasWaited) return log.unqueue(turnId) ?? new MemoryTurn({ turnId, message: '', acceptedAt: 0 }, log)
     return log.running?.chat.turnId === turnId ? log.running : undefined
   }
 
@@ -164,7 +164,7 @@ export class RedisReplica {
   /** The running turn began before the oldest entry held. */
   #resume ({ chat, begunBehind }: { chat: StoredChat, begunBehind: number }, said: string): void {
     const { log } = this
-    const turn = new MemoryTurn(log.key, chat, log)
+    const turn = new MemoryTurn(chat, log)
     turn.start = { seq: begunBehind, through: 0 }
     turn.isRunning = true
     turn.forgottenSeq = log.ring.top
@@ -183,7 +183,7 @@ export class RedisReplica {
     const { log } = this
     const known = new Map(log.queue.splice(0).map((turn) => [turn.chat.turnId, turn]))
     for (const chat of chats) {
-      log.queue.push(known.get(chat.turnId) ?? new MemoryTurn(log.key, chat, log))
+      log.queue.push(known.get(chat.turnId) ?? new MemoryTurn(chat, log))
       known.delete(chat.turnId)
     }
     for (const turn of known.values()) this.#forgetTurn(turn)

@@ -293,8 +293,7 @@ export class RedisReplicas {
 }
 
 function isRead ({ log }: RedisReplica): boolean {
-  if (log.cursors.size > 0 || (log.running?.cursors.length ?? 0) > 0) return true
-  return log.queue.some(({ cursors }) => cursors.length > 0)
+  return log.cursors.size > 0 || log.liveTurns.some(({ firstCursor }) => firstCursor !== undefined)
 }
 
 function readAnswer (answer: unknown): { snapshot: Snapshot, isLeft: boolean } | undefined {
