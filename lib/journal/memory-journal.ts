@@ -230,10 +230,7 @@ class MemoryJournal implements Journal {
   }
 
   readers (key: SessionKey, turnId: string): number {
-    const log = this.#logs.find(key)
-    let count = [...log?.find(turnId)?.cursors() ?? []].length
-    for (const cursor of log?.cursors ?? []) if (cursor.isFor(turnId)) count++
-    return count
+    return this.#logs.find(key)?.readersOf(turnId) ?? 0
   }
 
   pace (run: Run): Promise<void> | undefined {

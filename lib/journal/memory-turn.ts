@@ -84,7 +84,7 @@ export class MemoryTurn implements Run {
     return { end, isWhole: content !== undefined, epoch: this.log.epoch, seq: this.endSeq }
   }
 
-  * cursors (): Iterable<MemoryTurnCursor> {
+  * readers (): Iterable<MemoryTurnCursor> {
     for (let cursor = this.firstCursor; cursor !== undefined; cursor = cursor.nextCursor) yield cursor
   }
 
@@ -125,7 +125,7 @@ export class MemoryTurn implements Run {
   #begin (): void {
     const { ring } = this.log
     this.start = { seq: ring.top, through: ring.through }
-    for (const cursor of this.cursors()) cursor.moveTo(this.start)
+    for (const cursor of this.readers()) cursor.moveTo(this.start)
   }
 
   #isFastestBeyond (distance: Distance): boolean {
@@ -135,7 +135,7 @@ export class MemoryTurn implements Run {
       readers++
       return this.#isWithin(cursor, distance)
     }
-    for (const cursor of this.cursors()) if (isNear(cursor)) return false
+    for (const cursor of this.readers()) if (isNear(cursor)) return false
     for (const cursor of this.log.cursors) if (cursor.isFor(this.chat.turnId) && isNear(cursor)) return false
     return readers > 0
   }
@@ -199,7 +199,7 @@ export class MemoryTurnCursor implements TurnCursor {
 
   close (): void {
     if (this.#turn.firstCursor === this) this.#turn.firstCursor = this.nextCursor
-    else for (const cursor of this.#turn.cursors()) if (cursor.nextCursor === this) cursor.nextCursor = this.nextCursor
+    else for (const cursor of this.#turn.readers()) if (cursor.nextCursor === this) cursor.nextCursor = this.nextCursor
     this.#turn.resumeIfRead(this.#quarterRing)
   }
 

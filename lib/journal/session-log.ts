@@ -75,6 +75,13 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
     return this.queue[this.#indexOf(turnId)] ?? this.#endedById.get(turnId)
   }
 
+  /** How many read that turn, of those who read it alone and those who read the session. */
+  readersOf (turnId: string): number {
+    let count = [...this.find(turnId)?.readers() ?? []].length
+    for (const cursor of this.cursors) if (cursor.isFor(turnId)) count++
+    return count
+  }
+
   /** Takes a chat that waits out of the queue. */
   unqueue (turnId: string): MemoryTurn | undefined {
     const index = this.#indexOf(turnId)
@@ -143,7 +150,7 @@ export function statsOf (logs: Iterable<SessionLog>, claims: number): JournalSta
     stats.entries += ring.size
     stats.bytes += bytes
     stats.cursors += cursors.size
-    for (const turn of liveTurns) stats.cursors += [...turn.cursors()].length
+    for (const turn of liveTurns) stats.cursors += [...turn.readers()].length
   }
   return stats
 }

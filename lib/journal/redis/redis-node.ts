@@ -253,11 +253,7 @@ export class RedisNode {
       const run = this.runs.find(base) ?? await this.#lanes.run(base, async () => this.runs.find(base))
       return run?.fence === question.fence ? run.onStop() : undefined
     }
-    const log = this.replicas.find(base)?.log
-    if (log === undefined) return 0
-    let count = log.find(question.turnId)?.cursors.length ?? 0
-    for (const cursor of log.cursors) if (cursor.isFor(question.turnId)) count++
-    return count
+    return this.replicas.find(base)?.log.readersOf(question.turnId) ?? 0
   }
 
   /** At each connection: what was missed is read, leases are renewed. */
