@@ -60,11 +60,10 @@ export function makeWorkloads (scale: Scale): Workload[] {
     burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
     burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
-    { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale) })), rounds: 3 },
+    { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale) })) },
     {
       name: 'idle',
-      targets: everyone((config) => ({ config: { ...config, heartbeatMs: scale.heartbeatMs }, measure: measureIdle(scale) })),
-      rounds: 3
+      targets: everyone((config) => ({ config: { ...config, heartbeatMs: scale.heartbeatMs }, measure: measureIdle(scale) }))
     },
     { name: 'slow', targets: slowScenes(scale), rounds: 1 },
     {
@@ -81,7 +80,7 @@ export function makeWorkloads (scale: Scale): Workload[] {
         ours: { config: { kind: 'channel' }, measure: measureFanOut(scale, true) }
       }
     },
-    { name: 'long-turn', targets: longTurns(pieces), rounds: 3 },
+    { name: 'long-turn', targets: longTurns(pieces) },
     { name: 'many-sessions', targets: manySessions(scale) }
   ]
 }
