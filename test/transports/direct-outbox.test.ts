@@ -127,6 +127,40 @@ t.test('it is told of pumps behind which something may have ended: not where all
   t.equal(events.pumped, 2, 'a piece of one source, and the end of another')
 })
 
+t.test('it is told of a pump of pieces alone where something was urgent: what was asked of a source may be done without a word', async (t) => {
+  const { socket, events, outbox } = makeOutbox(10)
+  const frames: string[] = []
+  outbox.add({
+    next (_, batch) {
+      const frame = frames.shift()
+      if (frame === undefined) return undefined
+      batch?.text(frame)
+      return WRITTEN
+    }
+  })
+  await soon()
+  const before = events.pumped
+  frames.push('piece')
+  outbox.wake()
+  await soon()
+  t.equal(events.pumped, before)
+  frames.push('piece')
+  outbox.wake(true)
+  await soon()
+  t.equal(events.pumped, before + 1)
+  frames.push('0123456789', 'piece')
+  outbox.wake()
+  await soon()
+  outbox.wake(true)
+  socket.take()
+  await soon()
+  t.equal(events.pumped, before + 2, 'also where the socket was full at that time')
+  frames.push('piece')
+  outbox.wake()
+  await soon()
+  t.equal(events.pumped, before + 2, 'once')
+})
+
 t.test('a reply leaves also while the sources are held, or the socket is full', async (t) => {
   const { socket, outbox } = makeOutbox(10)
   const source = new Source('0123456789', 'next')
