@@ -159,3 +159,19 @@ await t.test('readers that follow without a turn of the event loop', async (t) =
     await turned
   })
 })
+
+await t.test('a run whose executor has waited for the event loop', async (t) => {
+  await t.test('is given a slice anew, at the next look', async (t) => {
+    const clock = new ManualClock()
+    const pace = new RunPace({} as Run, { isFull: false } as JournalWriter, { journal: { pace: () => undefined }, clock, limits: LIMITS })
+    pace.startSlice()
+    clock.advance(6)
+    t.notOk(pace.isDue(8))
+    await ticks(2)
+    clock.advance(6)
+    t.notOk(pace.isDue(16))
+    clock.advance(10)
+    t.notOk(pace.isDue(17))
+    t.ok(pace.isDue(24))
+  })
+})
