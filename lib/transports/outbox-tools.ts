@@ -11,7 +11,7 @@ export interface OutboxLimits {
 
 /** Who is told what becomes of it. */
 export interface OutboxEvents {
-  /** All that could be sent now, is. Not told where all of it were pieces, behind which their turns go on. */
+  /** All that could be sent now, is. Not told where all of it were pieces, behind which their turns go on, and nothing was urgent. */
   onPumped(): void
   /** The system has taken a reply. */
   onReplyWritten(): void

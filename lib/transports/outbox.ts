@@ -45,6 +45,8 @@ export class Outbox {
   #writes = 0
   /** What the sources have said in this pump. */
   #said: 'nothing' | 'pieces' | 'more' = 'nothing'
+  /** It was urgent since the last pump: something may have ended without a word of its source. */
+  #wasUrgent = false
   #isBehind = false
   #holds = 0
   readonly #limits: OutboxLimits
@@ -88,6 +90,7 @@ export class Outbox {
    * @param isMuch it leaves at once, while what was said is still in the processor's cache
    */
   wake (isUrgent = false, isMuch = false): void {
+    if (isUrgent) this.#wasUrgent = true
     if (this.#isHalted()) return
     if (isMuch) {
       this.#pumping = 'soon'
@@ -181,7 +184,9 @@ export class Outbox {
     if (this.#blockedAt !== undefined || this.#holds > 0) return this.sendReplies()
     this.#drain()
     // Behind a piece its turn goes on: nothing has ended that somebody would have to see.
-    if (this.#said !== 'pieces') this.#events.onPumped()
+    if (this.#said === 'pieces' && !this.#wasUrgent) return
+    this.#wasUrgent = false
+    this.#events.onPumped()
   }
 
   /** Called when the time to wait is over; what was urgent has been sent meanwhile. */

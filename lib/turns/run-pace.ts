@@ -92,7 +92,6 @@ export class RunPace {
       void pace.then(resolve)
     })
     this.#waiting = undefined
-    this.startSlice()
   }
 
   /** Lets the rest of the process run. */

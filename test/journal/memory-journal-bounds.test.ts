@@ -1,10 +1,11 @@
 import t from 'tap'
 
-import type { Run } from '../../lib/journal/journal.js'
+import type { Journal, Run } from '../../lib/journal/journal.js'
+import { unsharedJournal } from '../../lib/journal/memory-journal.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { key, open, short } from '../helpers/sync-journal.js'
 import { ABORTED, STOP, text } from './new-entries.js'
-import { begin, chat, done, fill, offer, read, readUntilEmpty, S, TERMS } from './turn-scene.js'
+import { begin, chat, done, fill, offer, read, readUntilEmpty, result, S, TERMS } from './turn-scene.js'
 
 await t.test('bounds', async (t) => {
   await t.test('entries and bytes are held per session', async (t) => {
@@ -14,6 +15,21 @@ await t.test('bounds', async (t) => {
     t.match(journal.stats(), { sessions: 1, entries: 10, bytes: 10 * 122 })
     journal.append(run, 21, [text('x'.repeat(500))])
     t.match(journal.stats(), { entries: 8, bytes: 7 * 122 + 1_120 })
+  })
+
+  await t.test('what a turn\'s reader has read is kept for a reader of the session, and for no longer than that one is there', async (t) => {
+    const journal: Journal = unsharedJournal({ clock: new ManualClock() })
+    const { run, cursor } = begin(journal, 't1')
+    const whole = result(journal.follow(S, {}, () => {}))
+    journal.append(run, 1, [text('a')])
+    read(cursor)
+    t.equal(journal.stats().entries, 2)
+    whole?.cursor.close()
+    journal.append(run, 2, [text('b')])
+    read(cursor)
+    t.equal(journal.stats().entries, 0)
+    journal.append(run, 3, [STOP])
+    journal.release(run, ABORTED)
   })
 
   await t.test('entries older than allowed go with the next append', async (t) => {

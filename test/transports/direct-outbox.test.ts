@@ -127,6 +127,83 @@ t.test('it is told of pumps behind which something may have ended: not where all
   t.equal(events.pumped, 2, 'a piece of one source, and the end of another')
 })
 
+t.test('it is told of a pump of pieces alone where something was urgent: what was asked of a source may be done without a word', async (t) => {
+  const { socket, events, outbox } = makeOutbox(10)
+  const frames: string[] = []
+  outbox.add({
+    next (_, batch) {
+      const frame = frames.shift()
+      if (frame === undefined) return undefined
+      batch?.text(frame)
+      return WRITTEN
+    }
+  })
+  await soon()
+  const before = events.pumped
+  frames.push('piece')
+  outbox.wake()
+  await soon()
+  t.equal(events.pumped, before)
+  frames.push('piece')
+  outbox.wake(true)
+  await soon()
+  t.equal(events.pumped, before + 1)
+  frames.push('0123456789', 'piece')
+  outbox.wake()
+  await soon()
+  outbox.wake(true)
+  socket.take()
+  await soon()
+  t.equal(events.pumped, before + 2, 'also where the socket was full at that time')
+  frames.push('piece')
+  outbox.wake()
+  await soon()
+  t.equal(events.pumped, before + 2, 'once')
+})
+
+t.test('it is told where one source ends before another goes on', async (t) => {
+  const { socket, events, outbox } = makeOutbox()
+  const end = ['end']
+  const pieces = ['piece']
+  outbox.add({ next: () => end.shift() })
+  outbox.add({ next: (_, batch) => pieces.shift() === undefined ? undefined : (batch?.text('piece'), WRITTEN) })
+  await soon()
+  t.strictSame(socket.writes, [['end', 'piece']])
+  t.equal(events.pumped, 1)
+})
+
+t.test('each source tells all, also when the first has nothing, or is gone', async (t) => {
+  const { socket, outbox } = makeOutbox(10_000)
+  const many = Array.from({ length: 100 }, (_, index) => `${index}`)
+  const [first, second, third] = [new Source(), new Source(...many), new Source('third')]
+  for (const source of [first, second, third]) outbox.add(source)
+  await soon()
+  t.strictSame(socket.writes.flat(), [...many.slice(0, 32), 'third', ...many.slice(32)])
+  outbox.remove(first)
+  outbox.remove(third)
+  outbox.remove(new Source())
+  for (const source of [first, second, third]) source.frames.push('more')
+  outbox.wake()
+  await soon()
+  t.strictSame(socket.writes.slice(1), [['more']])
+  t.strictSame(second.frames, [])
+})
+
+t.test('a socket that has taken everything is not asked how much waits', async (t) => {
+  const { socket, outbox } = makeOutbox()
+  const source = new Source()
+  outbox.add(source)
+  let asked = 0
+  Object.defineProperty(socket, 'bufferedBytes', { get () { asked++; return 0 } })
+  for (let i = 0; i < 3; i++) {
+    source.frames.push('piece')
+    outbox.wake()
+    await soon()
+    socket.take()
+  }
+  t.strictSame([socket.writes.length, asked], [3, 0])
+})
+
 t.test('a reply leaves also while the sources are held, or the socket is full', async (t) => {
   const { socket, outbox } = makeOutbox(10)
   const source = new Source('0123456789', 'next')

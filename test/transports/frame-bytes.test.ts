@@ -116,3 +116,17 @@ t.test('one frame that lies in memory of others stays as it is, and neighbours o
   const { chunks: [first, ...rest] } = batch.take()
   t.strictSame([first, rest], [together, []])
 })
+
+t.test('memory of all slabs that a write was in is used again', async (t) => {
+  const batch = new FrameBatch()
+  const slabs = new Set<unknown>()
+  for (let i = 0; i < 100; i++) {
+    for (let frame = 0; frame < 3; frame++) batch.text('x'.repeat(40_000))
+    const taken = batch.take()
+    t.equal(taken.chunks.length, 3)
+    for (const { buffer } of taken.chunks) slabs.add(buffer)
+    taken.sent()
+  }
+  // At most those that are kept for later.
+  t.ok(slabs.size <= 36, `${slabs.size} slabs`)
+})

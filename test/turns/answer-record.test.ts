@@ -25,6 +25,12 @@ await t.test('the record of an answer', async (t) => {
     t.equal(record.answer(), 'M0\n\nab\n\nM1\n\nM2\n\n😀\n\nc\n\nM3')
   })
 
+  await t.test('tells half a character whose other half never comes before what follows', async (t) => {
+    const record = recordOf('')
+    t.strictSame(['a', HIGH, 'b', HIGH].map((piece) => record.join(piece)), ['a', '', '\ufffdb', ''])
+    t.equal(record.rest(), '\ufffd')
+  })
+
   await t.test('is a whole answer', async (t) => {
     const record = recordOf('')
     record.keepWhole('all')

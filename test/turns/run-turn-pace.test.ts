@@ -3,7 +3,10 @@ import t from 'tap'
 
 import type { Executor, Part } from '../../lib/agent/executor.js'
 import { systemClock } from '../../lib/clock.js'
+import type { Run } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
+import type { JournalWriter } from '../../lib/turns/journal-writer.js'
+import { RunPace } from '../../lib/turns/run-pace.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
 import { JOURNALS, KEY, LIMITS, Reader, ticks, TurnBench } from '../helpers/turn-bench.js'
@@ -99,8 +102,9 @@ await t.test('an iterable that never waits', async (t) => {
     let isOver = false
     const count = async (): Promise<void> => { for (; !isOver; rounds++) await tick() }
     const one = new TurnBench(function * () {
-      const busyUntil = performance.now() + 200
-      for (let part = 0; part < 100_000 || performance.now() < busyUntil; part++) yield '.'
+      // On a busy machine the rounds are few in any given time.
+      const busyUntil = performance.now() + 10_000
+      for (let part = 0; part < 100_000 || (rounds < 10 && performance.now() < busyUntil); part++) yield '.'
     }, { clock: systemClock, limits: { maxAnswerBytes: 1e9 } })
     const counting = count()
     const reader = await one.start({}, new Reader())
@@ -134,5 +138,40 @@ await t.test('an iterable whose parts are slow', async (t) => {
     await counting
     t.equal(new Set(roundsSeen).size, 8, roundsSeen.join())
     await one.finish(t)
+  })
+})
+
+await t.test('readers that follow without a turn of the event loop', async (t) => {
+  await t.test('give a run no more time than it has', async (t) => {
+    // Each began its slice anew: an executor that never waits kept everybody else out for as long as its readers were quick.
+    const clock = new ManualClock()
+    const journal = { pace: async () => {} }
+    const pace = new RunPace({} as Run, { isFull: false } as JournalWriter, { journal, clock, limits: LIMITS })
+    let hasTurned = false
+    const turned = tick().then(() => { hasTurned = true })
+    pace.startSlice()
+    clock.advance(6)
+    await pace.pause(128)
+    t.notOk(hasTurned)
+    clock.advance(6)
+    await pace.pause(256)
+    t.ok(hasTurned)
+    await turned
+  })
+})
+
+await t.test('a run whose executor has waited for the event loop', async (t) => {
+  await t.test('is given a slice anew, at the next look', async (t) => {
+    const clock = new ManualClock()
+    const pace = new RunPace({} as Run, { isFull: false } as JournalWriter, { journal: { pace: () => undefined }, clock, limits: LIMITS })
+    pace.startSlice()
+    clock.advance(6)
+    t.notOk(pace.isDue(8))
+    await ticks(2)
+    clock.advance(6)
+    t.notOk(pace.isDue(16))
+    clock.advance(10)
+    t.notOk(pace.isDue(17))
+    t.ok(pace.isDue(24))
   })
 })
