@@ -148,7 +148,7 @@ export class EntryRing {
 const TEXT = 0
 /** Of an entry of text the turn, and others as they are. */
 const REST = 1
-/** What is kept beside it: see {@link HeldEntry}. Whole numbers, which lie in the array itself. */
+/** What is kept beside it: see {@link HeldEntry}. Whole numbers, which below 2^31 lie in the array itself. */
 const TEXT_BEFORE = 2
 const THROUGH = 3
 const AT = 4

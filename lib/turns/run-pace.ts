@@ -13,13 +13,13 @@ export interface PaceTools {
 const PARTS_PER_LOOK = 128
 /** So many parts are taken before the run looks at the clock. */
 const PARTS_PER_SLICE_LOOK = 8
-/** Whether so many parts are a time to look: all others cost no more than this. */
+/** An executor that never waits would keep everybody else from the event loop; so long it may, and until the next look. */
+const SLICE_MS = 10
+
+/** Whether so many parts are a time to look: all others cost no more than this, and touch nothing of the pace. */
 export function isLookDue (parts: number): boolean {
   return parts % PARTS_PER_SLICE_LOOK === 0
 }
-
-/** An executor that never waits would keep everybody else from the event loop; so long it may, and until the next look. */
-const SLICE_MS = 10
 
 /** When a run has to wait: for appends to land, for its readers to catch up, for the rest of the process to have its turn. */
 export class RunPace {
