@@ -1,9 +1,9 @@
-import { isPromiseLike, type Awaitable } from '../awaitable.js'
+import { attempt, isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type {
   Claimed, Followed, FollowFrom, Journal, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor, TurnEnd, Wake
 } from '../journal/journal.js'
-import type { SessionKey } from '../protocol/session-key.js'
+import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import { failedEnd } from './turn-end.js'
 import { within } from './within.js'
 
@@ -17,6 +17,8 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   readonly #clock: Clock
   readonly #timeoutMs: number
   readonly #onFailure: (err: unknown) => void
+  /** Offers that are not answered yet, by session and turn. */
+  readonly #offeringByName = new Map<string, Offering>()
 
   constructor (journal: Journal, clock: Clock, timeoutMs: number, onFailure: (err: unknown) => void) {
     this.#journal = journal
@@ -28,10 +30,15 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   offer (key: SessionKey, chat: StoredChat, terms: OfferTerms): Awaitable<Offer> {
     const offer = this.#journal.offer(key, chat, terms)
     if (!isPromiseLike(offer)) return offer
+    const name = nameOf(key, chat.turnId)
+    const offering: Offering = { takenBack: false }
+    this.#offeringByName.set(name, offering)
+    const answered = (): void => { if (this.#offeringByName.get(name) === offering) this.#offeringByName.delete(name) }
+    offer.then(answered, answered)
     return this.#inTime(offer, (late) => {
       if (!late.accepted) return
       const { run } = late
-      this.#giveBack(() => run === undefined ? this.retract(key, chat.turnId) : this.release(run, failedEnd('STORE_UNAVAILABLE')))
+      this.#giveBack(() => run === undefined ? this.#takeBack(key, chat, offering) : this.release(run, failedEnd('STORE_UNAVAILABLE')))
     })
   }
 
@@ -66,7 +73,16 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   }
 
   retract (key: SessionKey, turnId: string): Awaitable<boolean> {
-    return this.#inTime(this.#journal.retract(key, turnId))
+    const retracted = this.#journal.retract(key, turnId)
+    const offering = this.#offeringByName.get(nameOf(key, turnId))
+    if (offering !== undefined) offering.takenBack = retracted
+    return this.#inTime(retracted)
+  }
+
+  /** Not where it is done: its client may have sent the chat again since, and have been told that it is accepted. */
+  async #takeBack (key: SessionKey, { turnId }: StoredChat, { takenBack }: Offering): Promise<void> {
+    const isDone = await attempt(() => takenBack, () => false)
+    if (!isDone) await this.retract(key, turnId)
   }
 
   cancel (key: SessionKey, turnId: string | undefined, end: TurnEnd): Awaitable<string[]> {
@@ -106,4 +122,14 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   #inTime<T> (answer: Awaitable<T>, onLate?: (value: T) => void, graceMs = 0): Awaitable<T> {
     return isPromiseLike(answer) ? within(this.#clock, this.#timeoutMs + graceMs, 'the journal', answer, onLate) : answer
   }
+}
+
+/** An offer that is not answered yet. */
+interface Offering {
+  /** Whether its chat was taken back meanwhile, as far as somebody has asked for that. */
+  takenBack: Awaitable<boolean>
+}
+
+function nameOf (key: SessionKey, turnId: string): string {
+  return `${sessionKeyText(key)} ${turnId}`
 }

@@ -82,6 +82,28 @@ await t.test('what comes too late is given back:', async (t) => {
     t.strictSame(await late('offer', { accepted: false, code: 'QUEUE_FULL' }), [])
   })
 
+  for (const isTakenBack of [true, false, new Error('away')]) {
+    await t.test(`a chat that was to be taken back meanwhile, which came to ${String(isTakenBack)}: no second time where it was`, async (t) => {
+      const { journal, inner, gate, clock } = hanging('offer')
+      const retracted = deferred<boolean>()
+      let asked = 0
+      inner.retract = () => asked++ === 0 ? retracted.promise : true
+      const failed = t.rejects<unknown>(Promise.resolve(journal.offer(KEY, CHAT, TERMS)), { message: /took longer/ })
+      clock.advance(LIMIT_MS)
+      await failed
+      const taken = Promise.resolve(journal.retract(KEY, 't1')).catch(() => {})
+      gate.resolve({ accepted: true, position: 0, epoch: 'e', seq: 0, displaced: [] })
+      await ticks(2)
+      t.equal(asked, 1, 'its answer is waited for')
+      if (typeof isTakenBack === 'boolean') retracted.resolve(isTakenBack)
+      else retracted.reject(isTakenBack)
+      await taken
+      await ticks(2)
+      // What was accepted since by another offer must stay.
+      t.equal(asked, isTakenBack === true ? 1 : 2)
+    })
+  }
+
   await t.test('the right to run that has come with one', async (t) => {
     const accepted = { accepted: true, position: 0, epoch: 'e', seq: 0, displaced: [], run: RUN }
     t.strictSame(await late('offer', accepted), [['release', RUN, { finishReason: 'error', error: { code: 'STORE_UNAVAILABLE' } }]])
