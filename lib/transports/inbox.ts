@@ -1,6 +1,6 @@
 import type { RawData } from 'ws'
 
-import type { Clock } from '../clock.js'
+import { exactTime, type Clock } from '../clock.js'
 import type { LateReader, ReadSlices } from './read-slices.js'
 import type { ChannelSocket } from './socket.js'
 
@@ -65,16 +65,23 @@ export class Inbox implements LateReader {
   /** What was read before the pause comes first. */
   resume (): void {
     this.#isPaused = false
-    process.nextTick(() => { this.readOn() })
+    process.nextTick(() => { this.#readOn(false) })
   }
 
   readOn (): void {
+    this.#readOn(true)
+  }
+
+  /** @param isGiven whoever calls has asked whether there is time: one frame is handled, however little is left by now */
+  #readOn (isGiven: boolean): void {
     const { clock, slices } = this.#tools
+    let mustAsk = !isGiven
     while (!this.#isPaused) {
       const frame = this.#late?.[0]
       if (frame === undefined) return this.#catchUp()
-      const now = clock.now()
-      if (slices.isOver(now)) return slices.wait(this)
+      const now = exactTime(clock)
+      if (mustAsk && slices.isOver(now)) return slices.wait(this)
+      mustAsk = true
       this.#late?.shift()
       this.#handler.handle(frame.data, frame.isBinary, now)
     }

@@ -1,6 +1,5 @@
-import { performance } from 'node:perf_hooks'
-
 import type { Clock } from '../clock.js'
+import { loopNow } from '../loop-turns.js'
 import { closeBatch, mayOpenBatch, openBatch } from './batch-pool.js'
 import type { Coalescer } from './coalescer.js'
 import { frameBytes, NO_MORE, type FrameBatch, type FramesTaken } from './frame-bytes.js'
@@ -237,7 +236,7 @@ export class Outbox {
     const replyBytes = this.#gatheredReplyBytes
     this.#gatheredReplyBytes = 0
     // What is asked for keeps nothing waiting that comes by itself.
-    if (bytes > replyBytes) this.#writtenAt = performance.now()
+    if (bytes > replyBytes) this.#writtenAt = loopNow()
     this.#write(taken.first, taken.rest, replyBytes, taken)
   }
 

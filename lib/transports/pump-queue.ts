@@ -1,3 +1,5 @@
+import { afterReads } from '../loop-turns.js'
+
 /** What has frames to send. */
 export interface Pumped {
   /** Must not throw. */
@@ -15,7 +17,7 @@ let due: Pumped[] = []
  */
 export function pumpSoon (pumped: Pumped): void {
   const count = due.push(pumped)
-  if (count === 1) setImmediate(pumpAll)
+  if (count === 1) afterReads(pumpAll)
   else if (count === MOST_DUE) process.nextTick(pumpAll)
 }
 

@@ -1,4 +1,5 @@
-import type { Clock } from '../clock.js'
+import { exactTime, type Clock } from '../clock.js'
+import { afterReads } from '../loop-turns.js'
 
 /** What has frames left that it has read. */
 export interface LateReader {
@@ -15,12 +16,12 @@ const SLICE_MS = 5
  * were up to 350 ms late then, with slices up to 100).
  */
 export class ReadSlices {
-  readonly #clock: Pick<Clock, 'now'>
+  readonly #clock: Pick<Clock, 'now' | 'exact'>
   /** When the slice of this run of the loop ends, once a frame has begun it. */
   #end: number | undefined
   readonly #waiting = new Set<LateReader>()
 
-  constructor (clock: Pick<Clock, 'now'>) {
+  constructor (clock: Pick<Clock, 'now' | 'exact'>) {
     this.#clock = clock
   }
 
@@ -28,7 +29,7 @@ export class ReadSlices {
   isOver (now: number): boolean {
     if (this.#end !== undefined) return now >= this.#end
     this.#end = now + SLICE_MS
-    setImmediate(() => { this.#next() })
+    afterReads(this.#next)
     return false
   }
 
@@ -38,10 +39,10 @@ export class ReadSlices {
   }
 
   /** Whoever has had its part of the slice and waits again comes behind those that the slice was too short for. */
-  #next (): void {
+  readonly #next = (): void => {
     this.#end = undefined
     for (const reader of this.#waiting) {
-      if (this.isOver(this.#clock.now())) return
+      if (this.isOver(exactTime(this.#clock))) return
       this.#waiting.delete(reader)
       reader.readOn()
     }

@@ -9,7 +9,8 @@ import { parseArgs } from 'node:util'
 
 import fastify, { type FastifyInstance } from 'fastify'
 
-import { memoryJournal, wsChannel, type ChannelStats } from '../../lib/index.js'
+import { systemClock } from '../../lib/clock.js'
+import { memoryJournal, wsChannel, type ChannelStats, type Clock, type WsChannelOptions } from '../../lib/index.js'
 import { fuzzAgents, fuzzAuthorize, fuzzHandler, HostNote } from './agents.js'
 import { MAX_PENDING_REQUESTS } from './expectations.js'
 import { FrameMaker } from './frame-maker.js'
@@ -24,6 +25,11 @@ export interface FuzzOptions {
   /** No frame is sent after so long. */
   limitMs: number
   connections?: number
+  /**
+   * Whether frames wait for the turn of others: as long as the machine makes them, nearly always, or never. What waits may be left
+   * without an answer by a peer that breaks the protocol.
+   */
+  waiting?: 'sometimes' | 'mostly' | 'never'
 }
 
 export interface FuzzReport {
@@ -49,6 +55,23 @@ const FAULTS_KEPT = 20
 /** Turns of connections that were cut off have so long to end, and the app has so long to close. */
 const END_PATIENCE_MS = 10_000
 
+/** How the channel sees what frames take of a turn of the event loop. */
+const CLOCKS: Record<NonNullable<FuzzOptions['waiting']>, () => Clock> = {
+  sometimes: () => systemClock,
+  mostly: hastyClock,
+  never () {
+    const { exact, ...still } = systemClock
+    return still
+  }
+}
+
+/** At each look more time has passed than frames have in one turn. */
+function hastyClock (): Clock {
+  let ahead = 0
+  const now = (): number => systemClock.now() + ahead
+  return { ...systemClock, now, exact () { ahead += 10; return now() } }
+}
+
 /** What peers differ in. */
 const KINDS = [
   { query: '', protocols: [], defaults: {} },
@@ -57,7 +80,7 @@ const KINDS = [
   { query: '?agentId=slow&sessionId=other', protocols: [], defaults: { agentId: 'slow', sessionId: 'other' } }
 ]
 
-export async function fuzzFrames ({ frames, seed, limitMs, connections = 8 }: FuzzOptions): Promise<FuzzReport> {
+export async function fuzzFrames ({ frames, seed, limitMs, connections = 8, waiting = 'sometimes' }: FuzzOptions): Promise<FuzzReport> {
   const startedAt = performance.now()
   const faults: string[] = []
   let mismatches = 0
@@ -72,13 +95,13 @@ export async function fuzzFrames ({ frames, seed, limitMs, connections = 8 }: Fu
     sent++
     return true
   }
-  const app = await listen(onFault)
+  const app = await listen(onFault, CLOCKS[waiting]())
   const sessions = new SessionViews()
   const peers = Array.from({ length: connections }, (_, index) => {
     const random = new Random(seed * 1_000 + index)
     const { query, ...kind } = KINDS[index % KINDS.length] ?? { query: '', protocols: [], defaults: {} }
     const url = `ws://127.0.0.1:${portOf(app)}/api/v1/ws${query}`
-    return new Peer({ url, ...kind, random, maker: new FrameMaker(random, LIMITS), limits: LIMITS, sessions, takeFrame, onFault })
+    return new Peer({ url, ...kind, random, maker: new FrameMaker(random, LIMITS), limits: LIMITS, sessions, takeFrame, mayWait: waiting !== 'never', onFault })
   })
   await Promise.all(peers.map((peer) => peer.run()))
   const stats = await statsAtEnd(app)
@@ -91,9 +114,10 @@ export async function fuzzFrames ({ frames, seed, limitMs, connections = 8 }: Fu
   return { ...counts, mismatches, faults, stats, elapsedMs, hasReachedLimit }
 }
 
-async function listen (onFault: (fault: string) => void): Promise<FastifyInstance> {
+async function listen (onFault: (fault: string) => void, clock: Clock): Promise<FastifyInstance> {
   const app = fastify({ logger: { level: 'error', stream: new ErrorLog(onFault) } })
-  await app.register(wsChannel, {
+  const options: WsChannelOptions & { clock: Clock } = {
+    clock,
     ...LIMITS,
     maxQueuedTurns: MAX_QUEUED_TURNS,
     maxPendingRequests: MAX_PENDING_REQUESTS,
@@ -108,7 +132,8 @@ async function listen (onFault: (fault: string) => void): Promise<FastifyInstanc
     maxTurns: NO_LIMIT,
     // Nothing runs any more when the app is closed.
     drainTimeoutMs: 1_000
-  })
+  }
+  await app.register(wsChannel, options)
   app.channel.define(HOST_TYPE, { schema: HostNote, handler: fuzzHandler(onFault) })
   await app.listen({ port: 0, host: '127.0.0.1' })
   return app

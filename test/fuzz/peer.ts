@@ -19,6 +19,8 @@ export interface PeerOptions {
   sessions: SessionViews
   /** Whether another frame is to be sent; counts it. */
   takeFrame: () => boolean
+  /** Whether what it sends may wait for the turn of others. */
+  mayWait: boolean
   onFault: (fault: string) => void
 }
 
@@ -149,7 +151,7 @@ export class Peer {
   }
 
   #settle (isCut: boolean): void {
-    this.cut += this.#expected.end(isCut)
+    this.cut += this.#expected.end(isCut || this.#options.mayWait)
     this.answered += this.#expected.answered
   }
 
