@@ -19,17 +19,17 @@ const tapFile = join(scratch, 'all.tap')
 // In CI each test is named as it passes; at a desk only what fails is of interest.
 const REPORT = env.CI ? ['--reporter=tap'] : ['--reporter=min', `--output-file=${tapFile}`]
 
-const STEPS = [
+const CHECKS = [
   { name: 'types', command: ['npm', 'run', '--silent', 'typecheck'] },
   { name: 'lint', command: ['npm', 'run', '--silent', 'lint'] },
-  { name: 'type tests', command: ['npm', 'run', '--silent', 'test:types'], count: countTypeTests },
-  {
-    name: 'tests',
-    command: [join('node_modules', '.bin', 'tap'), ...REPORT],
-    count: (text) => countTests(tapOf(text)),
-    failures: (text) => failuresOf(tapOf(text))
-  }
+  { name: 'type tests', command: ['npm', 'run', '--silent', 'test:types'], count: countTypeTests }
 ]
+const TESTS = {
+  name: 'tests',
+  command: [join('node_modules', '.bin', 'tap'), ...REPORT],
+  count: (text) => countTests(tapOf(text)),
+  failures: (text) => failuresOf(tapOf(text))
+}
 
 const packages = missingPackages()
 if (packages.length > 0) {
@@ -41,7 +41,8 @@ const total = { passed: 0, failed: 0, skipped: 0 }
 const failedSteps = []
 const failures = []
 try {
-  for (const step of STEPS) await take(step)
+  await Promise.all(CHECKS.map(takeAside))
+  await take(TESTS, console.log)
 } finally {
   rmSync(scratch, { recursive: true, force: true })
 }
@@ -51,9 +52,16 @@ if (failedSteps.length > 0) console.log(`\nfailed: ${failedSteps.join(', ')}`)
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
 exit(failedSteps.length > 0 ? 1 : 0)
 
-async function take ({ name, command, count, failures: failuresIn }) {
-  console.log(`\n# ${name}`)
-  const { code, text } = await run(command)
+/** Beside others: none of the checks is about how long something takes. What it prints comes in one piece. */
+async function takeAside (step) {
+  const lines = []
+  await take(step, (line) => { lines.push(line) })
+  console.log(lines.join('\n'))
+}
+
+async function take ({ name, command, count, failures: failuresIn }, print) {
+  print(`\n# ${name}`)
+  const { code, text } = await run(command, print)
   const { passed, failed, skipped } = code === undefined || count === undefined ? {} : counted(count, text)
   const isFailure = code !== 0 || failed > 0 || (count !== undefined && passed === undefined)
   total.passed += passed ?? 0
@@ -79,7 +87,7 @@ function tapOf (text) {
 }
 
 /** Prints what the command prints, without escape codes and without the place where this clone lies. */
-function run ([command, ...args]) {
+function run ([command, ...args], print) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], env: { ...env, NO_COLOR: '1', FORCE_COLOR: '0' } })
     const lines = []
@@ -87,11 +95,11 @@ function run ([command, ...args]) {
       createInterface({ input: stream }).on('line', (line) => {
         const plain = stripVTControlCharacters(line).replaceAll(ROOT, '').replaceAll(ROOT.slice(0, -1), '.')
         lines.push(plain)
-        console.log(plain)
+        print(plain)
       })
     }
     child.once('error', (error) => {
-      console.log(error.message)
+      print(error.message)
       resolve({ code: undefined, text: '' })
     })
     child.once('close', (code) => { resolve({ code, text: lines.join('\n') }) })

@@ -67,10 +67,10 @@ const CHAT = `
   export const messages: UIMessage[] = toUIMessages([])
   export const agent = (model: LanguageModel) => fromAiSdk((call) => streamText({ model, ...call }))`
 
+const tarball = await pack(t)
+
 await t.test('the package, packed and installed beside what it needs and nothing else', async (t) => {
-  // Not in this project, whose own packages would be found from there.
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-ws-channel-')))
-  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+  const folder = ownFolder(t)
   await install(t, folder)
 
   await t.test('can be imported by every entry point, with none of the SDKs there', async (t) => {
@@ -109,8 +109,7 @@ await t.test('the package, packed and installed beside what it needs and nothing
 })
 
 await t.test('the package runs on the lowest Fastify that it says it needs', async (t) => {
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-ws-channel-')))
-  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+  const folder = ownFolder(t)
   await install(t, folder, LOWEST_FASTIFY)
   writeFileSync(join(folder, 'host.mjs'), HOST)
   const { code, stdout, stderr } = await run(t, process.execPath, [join(folder, 'host.mjs')])
@@ -120,16 +119,29 @@ await t.test('the package runs on the lowest Fastify that it says it needs', asy
   })
 })
 
-/** Like `npm install` of the tarball, without a registry: its dependencies are those of this project. */
-async function install (t: Test, folder: string, fastify = 'fastify'): Promise<void> {
+/** Packs it, as it is published; answers where the tarball is. */
+async function pack (t: Test): Promise<string> {
+  const folder = ownFolder(t)
   const source = join(folder, 'source')
   mkdirSync(source)
   for (const name of ['package.json', 'README.md', 'LICENSE', 'lib']) cpSync(join(root, name), join(source, name), { recursive: true })
   await succeed(t, process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.ci/tsconfig.build.json', '--outDir', join(source, 'dist')])
   await succeed(t, 'npm', ['pack', source, '--ignore-scripts', '--silent', '--pack-destination', folder])
+  return join(folder, `${PACKAGE.name}-0.0.0.tgz`)
+}
+
+/** Not in this project, whose own packages would be found from there. */
+function ownFolder (t: Test): string {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-ws-channel-')))
+  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+  return folder
+}
+
+/** Like `npm install` of the tarball, without a registry: its dependencies are those of this project. */
+async function install (t: Test, folder: string, fastify = 'fastify'): Promise<void> {
   const home = join(folder, 'node_modules', PACKAGE.name)
   mkdirSync(home, { recursive: true })
-  await succeed(t, 'tar', ['-xzf', join(folder, `${PACKAGE.name}-0.0.0.tgz`), '-C', home, '--strip-components=1'])
+  await succeed(t, 'tar', ['-xzf', tarball, '-C', home, '--strip-components=1'])
   for (const name of [...Object.keys(PACKAGE.dependencies), 'fastify', '@types/node']) {
     const link = join(folder, 'node_modules', name)
     mkdirSync(dirname(link), { recursive: true })
