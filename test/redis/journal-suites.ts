@@ -50,7 +50,7 @@ export function redisJournalSuite (
   }, { windowMs, isShared: true, patienceMs })
 }
 
-/** The first sentence that speaks of nodes: their tests cut the way that all others have too. One of a window has little time for what it does. */
+/** The first sentence that speaks of nodes: their tests cut the way that all others have too. */
 export const FIRST_SHARED = 21
 const AT_ONCE = 4
 
