@@ -4,9 +4,6 @@ import fp from 'fastify-plugin'
 import { DEFAULT_PREFIX } from './channel-path.js'
 import { FST_WS_CHANNEL_OPTION } from './errors.js'
 import { runtimeOf } from './runtimes.js'
-import { registerAgUiRoute } from './transports/ag-ui-routes.js'
-import { CompletionHandlers } from './transports/completion-handlers.js'
-import { registerCompletionRoutes } from './transports/completion-routes.js'
 import type { HttpRoutesOptions } from './transports/http-route.js'
 import { RestHandlers, type RestHandlersTools } from './transports/rest-handlers.js'
 import { registerRestRoutes } from './transports/rest-routes.js'
@@ -47,8 +44,16 @@ const rest: FastifyPluginAsync<ChannelRestOptions> = async (fastify, options) =>
   const { routeOptions, openAi = false, agUi = false } = options
   const routes: HttpRoutesOptions = { prefix, operationSuffix: operationSuffix(fastify), originRule, limits, routeOptions }
   registerRestRoutes(fastify, new RestHandlers(tools), routes)
-  if (agUi) registerAgUiRoute(fastify, tools, routes)
-  if (openAi) registerCompletionRoutes(fastify, new CompletionHandlers(tools, runtime.clock.date()), routes)
+  // What most hosts do without is loaded where it is asked for.
+  if (agUi) {
+    const { registerAgUiRoute } = await import('./transports/ag-ui-routes.js')
+    registerAgUiRoute(fastify, tools, routes)
+  }
+  if (openAi) {
+    const { CompletionHandlers } = await import('./transports/completion-handlers.js')
+    const { registerCompletionRoutes } = await import('./transports/completion-routes.js')
+    registerCompletionRoutes(fastify, new CompletionHandlers(tools, runtime.clock.date()), routes)
+  }
 }
 
 const countByServer = new WeakMap<object, number>()

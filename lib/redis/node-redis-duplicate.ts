@@ -44,7 +44,9 @@ export function duplicateOf (
     ...host, ...connection, socket: { ...host.socket, ...socket, reconnectStrategy: backOffMs }
   })
   // How replies are to be mapped is the host's affair, for its own commands.
-  const own = isNodeRedisCluster(client) ? { ...cluster, defaults: withOwn(_options?.defaults) } : withOwn(options)
+  const own = isNodeRedisCluster(client)
+    ? { ...cluster, ...ownAddresses(_options), defaults: withOwn(_options?.defaults) }
+    : withOwn(options)
   return duplicate.call(client, { ...own, commandOptions: {} })
 }
 
@@ -68,6 +70,29 @@ export async function connectAtLast (own: NodeRedisDuplicate, isClosed: () => bo
 interface Host {
   duplicate: (overrides: object) => NodeRedisDuplicate
   options?: ConnectionOptions
-  /** Of a cluster. */
-  _options?: { defaults?: ConnectionOptions }
+  _options?: ClusterOptions
+}
+
+interface ClusterOptions {
+  defaults?: ConnectionOptions
+  nodeAddressMap?: Readonly<Record<string, Address>> | ((address: string) => Address | undefined)
+}
+
+interface Address {
+  host: string
+  port: number
+}
+
+/**
+ * The host's cluster writes into the addresses that it is given, where it has no `defaults`: whenever it looks for its nodes
+ * anew, that connections to one of them are not to be tried again (node-redis 6.3, `getShards`). Those are all who share it.
+ */
+function ownAddresses ({ nodeAddressMap }: ClusterOptions = {}): Pick<ClusterOptions, 'nodeAddressMap'> {
+  if (nodeAddressMap === undefined) return {}
+  return {
+    nodeAddressMap (address) {
+      const found = typeof nodeAddressMap === 'function' ? nodeAddressMap(address) : nodeAddressMap[address]
+      return found && { host: found.host, port: found.port }
+    }
+  }
 }

@@ -1,4 +1,4 @@
-import { Value } from '@sinclair/typebox/value'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyBaseLogger } from 'fastify'
@@ -43,6 +43,7 @@ export type FrameOf<Schema> = { type: string, id?: string } & (Schema extends TS
 export type HostHandler = (frame: HostFrame, sender: FrameSender) => Awaitable<unknown>
 
 const TypeName = Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH, pattern: NAME_PATTERN })
+const isTypeName = TypeCompiler.Compile(TypeName)
 
 /** The frame types that a host has defined for its channel. */
 export class HostTypes {
@@ -78,7 +79,7 @@ export class HostTypes {
 
   #fault (type: unknown, handler: unknown): string | undefined {
     if (this.#isClosed) return 'define types before the app is ready'
-    if (!Value.Check(TypeName, type)) return `a type is a string of 1 to ${MAX_NAME_LENGTH} characters without control characters`
+    if (!isTypeName.Check(type)) return `a type is a string of 1 to ${MAX_NAME_LENGTH} characters without control characters`
     // A client tells an answer from the protocol's own frames by its type.
     if ([...CLIENT_FRAME_TYPES, ...Object.keys(serverFrameSchemas)].includes(type)) return 'this is a type of the protocol itself'
     if (this.shapes.has(type)) return 'it is defined already'

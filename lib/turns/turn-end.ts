@@ -1,4 +1,4 @@
-import { Value } from '@sinclair/typebox/value'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
 
 import { AgentError, AgentNotFoundError, type FinishPart } from '../agent/executor.js'
 import { StoreFailure } from '../agent/store-failure.js'
@@ -10,6 +10,8 @@ import { Usage } from '../protocol/server-frames.js'
 /** The longest error text of an agent that goes out, in UTF-16 code units: an error is no place for an answer. */
 const MAX_ERROR_UNITS = 1_000
 
+const isUsage = TypeCompiler.Compile(Usage)
+
 /** How a turn ends that someone called off: with what there is. */
 export const ABORTED: TurnEnd = { finishReason: 'aborted' }
 
@@ -20,7 +22,7 @@ export function failedEnd (code: ErrorCode, text?: string): TurnEnd {
 /** The end of a turn whose executor has come to its own: as far as what it reports makes sense. */
 export function finishedEnd ({ finishReason = 'stop', usage }: Partial<FinishPart> = {}): TurnEnd {
   const end: TurnEnd = { finishReason: FINISH_REASONS.includes(finishReason) ? finishReason : 'other' }
-  if (usage !== undefined && Value.Check(Usage, usage)) end.usage = onlyUsage(usage)
+  if (usage !== undefined && isUsage.Check(usage)) end.usage = onlyUsage(usage)
   return end
 }
 

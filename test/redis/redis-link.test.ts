@@ -74,6 +74,25 @@ t.test('attempts to connect get rarer, up to one in two seconds', async (t) => {
   }
 })
 
+t.test('each part of a cluster is found again, though its host\'s client has given it up', async (t) => {
+  const { cluster, lines, addresses } = await linedCluster(t)
+  const client = await nodeRedisCluster(t, cluster, { nodeAddressMap: addresses })
+  // As it does itself when a connection has been away for five seconds.
+  for (const address of Object.values(addresses)) Object.assign(address, { reconnectStrategy: false })
+  const link = new RedisLink('a test', client, { commandTimeoutMs: 2_000 })
+  t.teardown(() => { link.close() })
+  const keys = Array.from({ length: 40 }, (_, index) => `{${index}}`)
+  const answers = async (): Promise<boolean> => {
+    const answered = await Promise.all(keys.map((key) => link.send(key, ['INCR', key]).then(() => true, () => false)))
+    return answered.every(Boolean)
+  }
+  await until('all to be there', 20_000, answers)
+  for (const line of lines) line.cut()
+  t.notOk(await answers())
+  for (const line of lines) line.mend()
+  await t.resolves(until('all to be back', 20_000, answers))
+})
+
 t.test('a cluster whose nodes were all away is found again, by either library', async (t) => {
   const { cluster, lines, addresses } = await linedCluster(t)
   const clients = {
