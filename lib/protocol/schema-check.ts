@@ -31,7 +31,10 @@ function typeBoxCheck (schema: TSchema): (value: unknown) => Fault | undefined {
 
 const require = createRequire(import.meta.url)
 
-/** Loaded with the first such schema: most hosts have none. Zod and TypeBox 1 write the 2020 draft, which the draft of Ajv's default does not know. */
+/**
+ * Loaded with the first such schema: most hosts have none. Zod and TypeBox 1 write the 2020 draft, which the
+ * draft of Ajv's default does not know.
+ */
 function ajvCheck (schema: object): (value: unknown) => Fault | undefined {
   const draft: unknown = Reflect.get(schema, '$schema')
   const isModern = typeof draft === 'string' && draft.includes('2020-12')
