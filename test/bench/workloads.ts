@@ -170,23 +170,16 @@ function measurePings (windowMs: number, connections: number): Scene['measure'] 
 
 function measurePaced ({ paced, pieces }: Scale): Scene['measure'] {
   const asking: Asking = { agentId: 'paced', pieces: Math.min(200, pieces) }
-  const speakers = (clients: WireClient[], each: Asking): Speaker[] => clients.map((client) => new Speaker(client, 'plain', each))
-  const askAll = async (all: Speaker[]): Promise<void> => {
-    await Promise.all(all.map(async (speaker, i) => {
+  return async (target) => {
+    const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
+    const before = await target.cpuMs()
+    await Promise.all(speakers.map(async (speaker, i) => {
       await elapse((i * 50) / paced)
       await speaker.run(1)
     }))
-  }
-  return async (target) => {
-    const clients = await openMany(target.port, paced)
-    // As in the other workloads, what is timed is a process at work: one that was idle has forgotten some of its code.
-    await askAll(speakers(clients, { ...asking, pieces: Math.min(20, pieces) }))
-    const timed = speakers(clients, asking)
-    const before = await target.cpuMs()
-    await askAll(timed)
     const { cpuMs, rss } = await target.usage()
-    for (const client of clients) client.end()
-    const delays = timed.flatMap((speaker) => speaker.delays)
+    for (const { client } of speakers) client.end()
+    const delays = speakers.flatMap((speaker) => speaker.delays)
     return {
       'cpu s': (cpuMs - before) / 1_000, p50: percentile(delays, 0.5), p99: percentile(delays, 0.99), 'RSS MiB': rss / 2 ** 20
     }
