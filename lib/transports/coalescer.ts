@@ -1,4 +1,4 @@
-import { loopNow } from '../loop-turns.js'
+import { performance } from 'node:perf_hooks'
 
 /** Something that is to be sent a little later, with what comes until then. */
 export interface Waiting {
@@ -17,11 +17,11 @@ export class Coalescer {
 
   /**
    * Whether it waits; then it is told when its time is over.
-   * @param writtenAt when something of it was written last, by `loopNow`
+   * @param writtenAt when something of it was written last, by `performance.now()`
    */
   takes (waiting: Waiting, writtenAt: number): boolean {
     // The time of the process, and not the clock that a test may have stopped: this delays, and decides nothing.
-    if (loopNow() - writtenAt >= this.#ms) return false
+    if (performance.now() - writtenAt >= this.#ms) return false
     if (this.#waiting.push(waiting) === 1) setTimeout(() => { this.#release() }, this.#ms).unref()
     return true
   }

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 
 import type { RawData, WebSocket } from 'ws'
 
-import { exactTime } from '../clock.js'
 import type { ClientFrameOf } from '../protocol/client-frames.js'
 import type { CloseName } from '../protocol/codes.js'
 import type { Decoded, Refusal } from '../protocol/decode.js'
@@ -197,7 +196,7 @@ export class Connection implements OutboxEvents, FrameHandler {
   #listen (socket: WebSocket): void {
     const onLife = (): void => { this.#heartbeat.see(this.#tools.clock.now()) }
     socket.on('message', (data, isBinary) => {
-      const now = exactTime(this.#tools.clock)
+      const now = this.#tools.clock.now()
       this.#heartbeat.see(now)
       this.#inbox.take(data, isBinary, now)
     })

@@ -1,6 +1,6 @@
 import type { RawData } from 'ws'
 
-import { exactTime, type Clock } from '../clock.js'
+import type { Clock } from '../clock.js'
 import type { LateReader, ReadSlices } from './read-slices.js'
 import type { ChannelSocket } from './socket.js'
 
@@ -79,7 +79,7 @@ export class Inbox implements LateReader {
     while (!this.#isPaused) {
       const frame = this.#late?.[0]
       if (frame === undefined) return this.#catchUp()
-      const now = exactTime(clock)
+      const now = clock.now()
       if (mustAsk && slices.isOver(now)) return slices.wait(this)
       mustAsk = true
       this.#late?.shift()

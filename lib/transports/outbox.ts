@@ -1,5 +1,6 @@
+import { performance } from 'node:perf_hooks'
+
 import type { Clock } from '../clock.js'
-import { loopNow } from '../loop-turns.js'
 import { closeBatch, mayOpenBatch, openBatch } from './batch-pool.js'
 import type { Coalescer } from './coalescer.js'
 import { frameBytes, NO_MORE, type FrameBatch, type FramesTaken } from './frame-bytes.js'
@@ -236,7 +237,7 @@ export class Outbox {
     const replyBytes = this.#gatheredReplyBytes
     this.#gatheredReplyBytes = 0
     // What is asked for keeps nothing waiting that comes by itself.
-    if (bytes > replyBytes) this.#writtenAt = loopNow()
+    if (bytes > replyBytes) this.#writtenAt = performance.now()
     this.#write(taken.first, taken.rest, replyBytes, taken)
   }
 

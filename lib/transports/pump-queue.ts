@@ -1,5 +1,3 @@
-import { afterReads } from '../loop-turns.js'
-
 /** What has frames to send. */
 export interface Pumped {
   /** Must not throw. */
@@ -17,7 +15,7 @@ let due: Pumped[] = []
  */
 export function pumpSoon (pumped: Pumped): void {
   const count = due.push(pumped)
-  if (count === 1) afterReads(pumpAll)
+  if (count === 1) setImmediate(pumpAll)
   else if (count === MOST_DUE) process.nextTick(pumpAll)
 }
 

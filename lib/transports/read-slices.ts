@@ -1,5 +1,4 @@
-import { exactTime, type Clock } from '../clock.js'
-import { afterReads } from '../loop-turns.js'
+import type { Clock } from '../clock.js'
 
 /** What has frames left that it has read. */
 export interface LateReader {
@@ -16,12 +15,12 @@ const SLICE_MS = 5
  * were up to 350 ms late then, with slices up to 100).
  */
 export class ReadSlices {
-  readonly #clock: Pick<Clock, 'now' | 'exact'>
+  readonly #clock: Pick<Clock, 'now'>
   /** When the slice of this run of the loop ends, once a frame has begun it. */
   #end: number | undefined
   readonly #waiting = new Set<LateReader>()
 
-  constructor (clock: Pick<Clock, 'now' | 'exact'>) {
+  constructor (clock: Pick<Clock, 'now'>) {
     this.#clock = clock
   }
 
@@ -29,7 +28,7 @@ export class ReadSlices {
   isOver (now: number): boolean {
     if (this.#end !== undefined) return now >= this.#end
     this.#end = now + SLICE_MS
-    afterReads(this.#next)
+    setImmediate(() => { this.#next() })
     return false
   }
 
@@ -39,10 +38,10 @@ export class ReadSlices {
   }
 
   /** Whoever has had its part of the slice and waits again comes behind those that the slice was too short for. */
-  readonly #next = (): void => {
+  #next (): void {
     this.#end = undefined
     for (const reader of this.#waiting) {
-      if (this.isOver(exactTime(this.#clock))) return
+      if (this.isOver(this.#clock.now())) return
       this.#waiting.delete(reader)
       reader.readOn()
     }

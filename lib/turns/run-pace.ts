@@ -1,7 +1,7 @@
-import { exactTime, type Clock } from '../clock.js'
+import type { Clock } from '../clock.js'
 import type { Journal, Run } from '../journal/journal.js'
-import { loopTurn } from '../loop-turns.js'
 import type { JournalWriter } from './journal-writer.js'
+import { loopTurn } from './loop-turns.js'
 
 export interface PaceTools {
   journal: Pick<Journal, 'pace'>
@@ -41,7 +41,7 @@ export class RunPace {
 
   /** The parts that are taken from now on take from the time of all others. */
   startSlice (): void {
-    this.#sliceStart = exactTime(this.#tools.clock)
+    this.#sliceStart = this.#tools.clock.now()
     this.#loopTurn = loopTurn()
   }
 
@@ -77,7 +77,7 @@ export class RunPace {
     if (!isLookDue(parts)) return false
     // Where the loop has turned its executor has waited, and the others had their time.
     if (loopTurn() !== this.#loopTurn) this.startSlice()
-    return exactTime(this.#tools.clock) - this.#sliceStart >= SLICE_MS
+    return this.#tools.clock.now() - this.#sliceStart >= SLICE_MS
   }
 
   async #letReadersFollow (): Promise<void> {

@@ -3,6 +3,7 @@
  * `npx tsx test/fuzz/fuzz-frames.ts --frames 1000000 --seed 1`. Loopback only; ends by itself.
  */
 import { Writable } from 'node:stream'
+import { setImmediate as setNextTurn } from 'node:timers'
 import { setImmediate } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -59,17 +60,25 @@ const END_PATIENCE_MS = 10_000
 const CLOCKS: Record<NonNullable<FuzzOptions['waiting']>, () => Clock> = {
   sometimes: () => systemClock,
   mostly: hastyClock,
-  never () {
-    const { exact, ...still } = systemClock
-    return still
-  }
+  never: stillClock
 }
 
 /** At each look more time has passed than frames have in one turn. */
 function hastyClock (): Clock {
   let ahead = 0
-  const now = (): number => systemClock.now() + ahead
-  return { ...systemClock, now, exact () { ahead += 10; return now() } }
+  return { ...systemClock, now: () => systemClock.now() + (ahead += 6) }
+}
+
+/** It moves on between the turns of the event loop alone. */
+function stillClock (): Clock {
+  let now: number | undefined
+  return {
+    ...systemClock,
+    now () {
+      if (now === undefined) setNextTurn(() => { now = undefined })
+      return now ??= systemClock.now()
+    }
+  }
 }
 
 /** What peers differ in. */

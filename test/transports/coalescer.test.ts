@@ -1,14 +1,15 @@
+import { performance } from 'node:perf_hooks'
+
 import t from 'tap'
 
-import { loopNow } from '../../lib/loop-turns.js'
 import { Coalescer, type Waiting } from '../../lib/transports/coalescer.js'
 
 const never: Waiting = { pumpIfWaiting () { throw new Error('it was not to wait') } }
 
 t.test('nothing waits that was not written to just now, and nothing at all for 0 ms', async (t) => {
   t.equal(new Coalescer(2).takes(never, -Infinity), false)
-  t.equal(new Coalescer(2).takes(never, loopNow() - 2), false)
-  t.equal(new Coalescer(0).takes(never, loopNow()), false)
+  t.equal(new Coalescer(2).takes(never, performance.now() - 2), false)
+  t.equal(new Coalescer(0).takes(never, performance.now()), false)
 })
 
 t.test('all that waits is told by one timer, and what waits then by the next', async (t) => {
