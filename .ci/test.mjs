@@ -41,6 +41,7 @@ const total = { passed: 0, failed: 0, skipped: 0 }
 const failedSteps = []
 const failures = []
 try {
+  console.log(`\n# ${CHECKS.map(({ name }) => name).join(', ')}: each prints when it is done`)
   await Promise.all(CHECKS.map(takeAside))
   await take(TESTS, console.log)
 } finally {

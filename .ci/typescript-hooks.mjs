@@ -1,9 +1,8 @@
 // Both hooks of `typescript.mjs`, which run in a thread of their own.
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { pid } from 'node:process'
 import { fileURLToPath } from 'node:url'
 
 const require = createRequire(import.meta.url)
@@ -38,8 +37,9 @@ function translated (file) {
   if (existsSync(kept)) return readFileSync(kept, 'utf8')
   const code = translate(file, source)
   // Others may be at it too.
-  writeFileSync(`${kept}.${pid}`, code)
-  renameSync(`${kept}.${pid}`, kept)
+  const own = `${kept}.${randomUUID()}`
+  writeFileSync(own, code)
+  renameSync(own, kept)
   return code
 }
 

@@ -1,9 +1,7 @@
-import { createRequire } from 'node:module'
-
 import { Kind, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import type * as Draft07 from 'ajv'
-import type * as Draft2020 from 'ajv/dist/2020.js'
+import { Ajv } from 'ajv'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 
 /** The first fault of a value: where it is, as a JSON pointer, and what it breaks. */
 export interface Fault {
@@ -29,19 +27,11 @@ function typeBoxCheck (schema: TSchema): (value: unknown) => Fault | undefined {
   }
 }
 
-const require = createRequire(import.meta.url)
-
-/**
- * Loaded with the first such schema: most hosts have none. Zod and TypeBox 1 write the 2020 draft, which the
- * draft of Ajv's default does not know.
- */
+/** Zod and TypeBox 1 write the 2020 draft, which the draft of Ajv's default does not know. */
 function ajvCheck (schema: object): (value: unknown) => Fault | undefined {
   const draft: unknown = Reflect.get(schema, '$schema')
   const isModern = typeof draft === 'string' && draft.includes('2020-12')
-  const Ajv = isModern
-    ? (require('ajv/dist/2020.js') as typeof Draft2020).Ajv2020
-    : (require('ajv') as typeof Draft07).Ajv
-  const validate = new Ajv({ strict: false }).compile(schema)
+  const validate = (isModern ? new Ajv2020({ strict: false }) : new Ajv({ strict: false })).compile(schema)
   // Its answer would be a promise: every value would pass, and a bad one would end the process.
   if ('$async' in validate) throw new Error('the schema is asynchronous (`$async`)')
   return (value) => {

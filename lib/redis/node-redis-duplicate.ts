@@ -79,8 +79,8 @@ interface ClusterOptions {
 }
 
 interface Address {
-  host: string
-  port: number
+  reconnectStrategy?: unknown
+  [option: string]: unknown
 }
 
 /**
@@ -92,7 +92,9 @@ function ownAddresses ({ nodeAddressMap }: ClusterOptions = {}): Pick<ClusterOpt
   return {
     nodeAddressMap (address) {
       const found = typeof nodeAddressMap === 'function' ? nodeAddressMap(address) : nodeAddressMap[address]
-      return found && { host: found.host, port: found.port }
+      if (found === undefined) return undefined
+      const { reconnectStrategy, ...own } = found
+      return own
     }
   }
 }

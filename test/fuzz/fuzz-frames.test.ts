@@ -10,6 +10,7 @@ for (const waiting of ['never', 'mostly'] as const) {
     t.equal(report.frames, 5_000)
     t.equal(report.answered + report.closes + report.cut, 5_000)
     t.ok(report.closes > 0)
+    t.ok(report.cut < 200, `${report.cut} have no answer`)
     t.match(report.stats, { connections: 0, turns: 0, runningTurns: 0, followers: 0 })
   })
 }

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 
 import fastify, { type FastifyInstance } from 'fastify'
 
-import { systemClock } from '../../lib/clock.js'
+import { MAX_TIMEOUT_MS, systemClock } from '../../lib/clock.js'
 import { memoryJournal, wsChannel, type ChannelStats, type Clock, type WsChannelOptions } from '../../lib/index.js'
 import { fuzzAgents, fuzzAuthorize, fuzzHandler, HostNote } from './agents.js'
 import { MAX_PENDING_REQUESTS } from './expectations.js'
@@ -52,6 +52,7 @@ export interface FuzzReport {
 /** Small, so that what is too large is cheap to make. */
 const LIMITS: OracleLimits = { maxPayload: 32 * 1024, maxMessageLength: 2_000, maxMetadataBytes: 1_000 }
 const NO_LIMIT = Number.MAX_SAFE_INTEGER
+const NO_TIMEOUTS = { firstPartTimeoutMs: MAX_TIMEOUT_MS, idleTimeoutMs: MAX_TIMEOUT_MS, turnTimeoutMs: MAX_TIMEOUT_MS }
 const FAULTS_KEPT = 20
 /** Turns of connections that were cut off have so long to end, and the app has so long to close. */
 const END_PATIENCE_MS = 10_000
@@ -139,6 +140,8 @@ async function listen (onFault: (fault: string) => void, clock: Clock): Promise<
     // A long run must not outlive what it has said.
     journal: memoryJournal({ dedupWindowMs: NO_LIMIT, maxClaims: NO_LIMIT }),
     maxTurns: NO_LIMIT,
+    // A clock may run far ahead.
+    ...NO_TIMEOUTS,
     // Nothing runs any more when the app is closed.
     drainTimeoutMs: 1_000
   }
@@ -193,12 +196,18 @@ function sum (numbers: Array<number | undefined>): number {
   return numbers.reduce<number>((total, number) => total + (number ?? 0), 0)
 }
 
+function waitingOf (text: string): NonNullable<FuzzOptions['waiting']> {
+  if (text === 'sometimes' || text === 'mostly' || text === 'never') return text
+  throw new RangeError(`--waiting is sometimes, mostly or never, not ${text}`)
+}
+
 async function main (): Promise<void> {
   const { values } = parseArgs({
     options: {
       frames: { type: 'string', default: '20000' },
       seed: { type: 'string', default: '1' },
-      'limit-ms': { type: 'string', default: '600000' }
+      'limit-ms': { type: 'string', default: '600000' },
+      waiting: { type: 'string', default: 'never' }
     }
   })
   const [frames, seed, limitMs] = [values.frames, values.seed, values['limit-ms']].map(Number)
@@ -211,7 +220,7 @@ async function main (): Promise<void> {
     console.error('crashed', err)
     process.exit(1)
   })
-  const report = await fuzzFrames({ frames: frames ?? 0, seed: seed ?? 0, limitMs: limitMs ?? 0 })
+  const report = await fuzzFrames({ frames: frames ?? 0, seed: seed ?? 0, limitMs: limitMs ?? 0, waiting: waitingOf(values.waiting) })
   // An unhandled rejection is told of after the microtasks.
   await setImmediate()
   for (const fault of report.faults) console.log(fault)
