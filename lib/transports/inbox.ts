@@ -75,13 +75,11 @@ export class Inbox implements LateReader {
   /** @param isGiven whoever calls has asked whether there is time: one frame is handled, however little is left by now */
   #readOn (isGiven: boolean): void {
     const { clock, slices } = this.#tools
-    let mustAsk = !isGiven
-    while (!this.#isPaused) {
+    for (let mayHandle = isGiven; !this.#isPaused; mayHandle = false) {
       const frame = this.#late?.[0]
       if (frame === undefined) return this.#catchUp()
       const now = clock.now()
-      if (mustAsk && slices.isOver(now)) return slices.wait(this)
-      mustAsk = true
+      if (!mayHandle && slices.isOver(now)) return slices.wait(this)
       this.#late?.shift()
       this.#handler.handle(frame.data, frame.isBinary, now)
     }

@@ -70,14 +70,15 @@ export class Expectations {
   }
 
   /**
-   * The connection is gone. Answers how many frames will have no answer: with a close only those may that take a while.
-   * @param isCut whether it went without a close
+   * The connection is gone. Answers how many frames will have no answer.
+   * @param mayLackAny whether any may be without: it went without a close, or frames waited for the turn of others. Else only those
+   *   may that take a while
    */
-  end (isCut: boolean): number {
+  end (mayLackAny: boolean): number {
     const replies = [...this.#pongs, ...this.#badFrames]
     // Above that many requests a connection is not read until they are answered (rule 14), and a bad message ends it first.
     const wasRead = this.open - replies.length <= MAX_PENDING_REQUESTS
-    if (!isCut && wasRead) for (const reply of replies) this.#onFault(`no answer before the close: ${JSON.stringify(reply)}`)
+    if (!mayLackAny && wasRead) for (const reply of replies) this.#onFault(`no answer before the close: ${JSON.stringify(reply)}`)
     for (const chat of [...this.#chatsByAgent.values()].flat()) chat.place?.abandon()
     for (const feed of this.#feeds.values()) feed.end()
     for (const view of this.#requests.flatMap(({ views }) => views)) {

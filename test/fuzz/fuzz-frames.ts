@@ -111,7 +111,8 @@ export async function fuzzFrames ({ frames, seed, limitMs, connections = 8, wait
     const random = new Random(seed * 1_000 + index)
     const { query, ...kind } = KINDS[index % KINDS.length] ?? { query: '', protocols: [], defaults: {} }
     const url = `ws://127.0.0.1:${portOf(app)}/api/v1/ws${query}`
-    return new Peer({ url, ...kind, random, maker: new FrameMaker(random, LIMITS), limits: LIMITS, sessions, takeFrame, mayWait: waiting !== 'never', onFault })
+    const maker = new FrameMaker(random, LIMITS)
+    return new Peer({ url, ...kind, random, maker, limits: LIMITS, sessions, takeFrame, mayWait: waiting !== 'never', onFault })
   })
   await Promise.all(peers.map((peer) => peer.run()))
   const stats = await statsAtEnd(app)
