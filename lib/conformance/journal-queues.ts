@@ -192,21 +192,22 @@ export const QUEUES: readonly JournalCase[] = [
     must: [12],
     title: 'retract takes back a chat that waits, its claim included and without an entry',
     async run (bench) {
-      assert.equal(await bench.journal.retract(S, 't1'), false)
+      const [t1, t2] = [chatOf('t1', { bodyHash: 'h' }), chatOf('t2', { bodyHash: 'h' })]
+      assert.equal(await bench.journal.retract(S, t1), false)
       const run = await bench.begin('t1', { chat: { bodyHash: 'h' } })
       await bench.accepted('t2', { chat: { bodyHash: 'h' } })
       await bench.accepted('t3')
       const reader = await bench.follow()
-      assert.equal(await bench.peer.retract(S, 't1'), false)
-      assert.equal(await bench.peer.retract(S, 'unknown'), false)
-      assert.equal(await bench.peer.retract(S, 't2'), true)
-      assert.equal(await bench.journal.retract(S, 't2'), false)
+      assert.equal(await bench.peer.retract(S, t1), false)
+      assert.equal(await bench.peer.retract(S, chatOf('unknown')), false)
+      assert.equal(await bench.peer.retract(S, t2), true)
+      assert.equal(await bench.journal.retract(S, t2), false)
       assert.equal(await bench.journal.claimed(S, { turnId: 't2', bodyHash: 'h' }), undefined)
       assert.deepEqual(await bench.journal.claimed(S, { turnId: 't1', bodyHash: 'h' }), { isSame: true, ended: undefined })
       await bench.accepted('t2', { chat: { bodyHash: 'of another body' } })
       await bench.finish(run)
       assert.deepEqual((await reader.untilEnd()).map(told), ['t1 end stop'])
-      assert.equal(await bench.peer.retract(S, 't1'), false)
+      assert.equal(await bench.peer.retract(S, t1), false)
       assert.deepEqual(await bench.drain(), ['t3', 't2'])
     }
   },
@@ -221,10 +222,26 @@ export const QUEUES: readonly JournalCase[] = [
       // Who sends something else relies on nothing.
       await bench.peer.claimed(S, { turnId: 't4', bodyHash: 'of another body' })
       const isTaken = []
-      for (const turnId of ['t2', 't3', 't4']) isTaken.push(await bench.journal.retract(S, turnId))
+      for (const turnId of ['t2', 't3', 't4']) isTaken.push(await bench.journal.retract(S, chatOf(turnId, { bodyHash: 'h' })))
       assert.deepEqual(isTaken, [false, false, true])
       await bench.finish(run)
       assert.deepEqual(await bench.drain(), ['t2', 't3'])
+    }
+  },
+  {
+    must: [12],
+    title: 'a chat that was accepted again is not taken back for the one before it',
+    async run (bench) {
+      const run = await bench.begin('t1')
+      const before = chatOf('t2', { bodyHash: 'h' })
+      const after = chatOf('t2', { bodyHash: 'h', acceptedAt: before.acceptedAt + 1 })
+      await bench.accepted('t2', { chat: before })
+      assert.equal(await bench.journal.retract(S, before), true)
+      await bench.accepted('t2', { chat: after, on: bench.peer })
+      assert.equal(await bench.journal.retract(S, before), false)
+      assert.deepEqual(await bench.journal.claimed(S, after), { isSame: true, ended: undefined })
+      await bench.finish(run)
+      assert.deepEqual(await bench.drain(), ['t2'])
     }
   },
   {
@@ -235,7 +252,7 @@ export const QUEUES: readonly JournalCase[] = [
       await bench.accepted('t2')
       const reader = await bench.followTurn('t2')
       const lost = reader.next()
-      assert.equal(await bench.peer.retract(S, 't2'), true)
+      assert.equal(await bench.peer.retract(S, chatOf('t2')), true)
       assert.equal(await lost, 'lost')
     }
   },
@@ -249,7 +266,7 @@ export const QUEUES: readonly JournalCase[] = [
         () => bench.offer('t2'),
         () => journal.cancel(S, undefined, ABORTED),
         () => bench.offer('t3'),
-        () => journal.retract(S, 't3'),
+        () => journal.retract(S, chatOf('t3')),
         () => bench.offer('t4')
       )
       assert.deepEqual([cancelled[2], cancelled[4]], [['t1', 't2'], true])
@@ -259,7 +276,7 @@ export const QUEUES: readonly JournalCase[] = [
   {
     must: [3, 12],
     title: 'a chat that is retracted while it is taken is one or the other',
-    run: (bench) => leaving(bench, (of) => bench.peer.retract(of, 't1'), undefined)
+    run: (bench) => leaving(bench, (of) => bench.peer.retract(of, chatOf('t1')), undefined)
   }
 ]
 

@@ -36,7 +36,8 @@ import type { SessionKey } from '../protocol/session-key.js'
  *    be answered by what became of the first, one of another hash by `ID_CONFLICT`, and neither MUST change anything.
  *    When there is no room for a claim, the chat MUST be refused with `RATE_LIMITED`: a claim is never dropped early.
  * 12. `retract` MUST take back a chat that waits, its claim included and without an entry, and answer `false` for one
- *    that does not wait, or that somebody was told to be known (11) and relies on. The turn's cursors MUST answer `lost`.
+ *    that does not wait, or that somebody was told to be known (11) and relies on, and for one that was accepted again under
+ *    its id since, which has another `acceptedAt`. The turn's cursors MUST answer `lost`.
  * 13. `cancel` MUST, in one step, end the chats meant that wait, in their order, and mark the run meant as stopped, whose
  *    `onStop` is then called on whichever node it is; it MUST answer the ids of those it ended and of the run, the run's
  *    first, unless `onStop` answered `false`. An offer that interrupts MUST do the same with all there was before it.
@@ -89,8 +90,8 @@ export interface Journal {
   release(run: Run, end: TurnEnd): Awaitable<void>
   /** Ends a chat that waits, without running it. */
   withdraw(key: SessionKey, turnId: string, end: TurnEnd): Awaitable<boolean>
-  /** Takes back a chat that waits, as if it had never been offered. */
-  retract(key: SessionKey, turnId: string): Awaitable<boolean>
+  /** Takes back a chat that waits, as if it had never been offered: this one, and no other of its id. */
+  retract(key: SessionKey, chat: StoredChat): Awaitable<boolean>
   /** Stops one turn of the session, or all there are: those that wait get this end, the one that runs is told to. */
   cancel(key: SessionKey, turnId: string | undefined, end: TurnEnd): Awaitable<string[]>
   /** Writes an event outside of any turn. `json` is its data, as JSON text. */

@@ -176,11 +176,12 @@ class MemoryJournal implements Journal {
     return true
   }
 
-  retract (key: SessionKey, turnId: string): boolean {
+  retract (key: SessionKey, { turnId, acceptedAt }: StoredChat): boolean {
     const log = this.#logs.find(key)
     if (log === undefined || this.#claims.isKnown(log.text, turnId)) return false
-    const turn = log.unqueue(turnId)
-    if (turn === undefined) return false
+    const turn = log.queue.find(({ chat }) => chat.turnId === turnId)
+    if (turn?.chat.acceptedAt !== acceptedAt) return false
+    log.unqueue(turnId)
     this.#claims.retract(log.text, turnId)
     turn.isForgotten = true
     turn.wakeCursors()

@@ -88,6 +88,8 @@ export interface TimedHome {
 export interface LiveTurn {
   readonly chat: Chat
   readonly bytes: number
+  /** As it was offered to the journal by this node. */
+  offered: StoredChat | undefined
   /** Who has asked for it, if not as one of the session's readers. */
   follower: TurnFollower | undefined
   /** Settles when the journal has taken the chat or not, and never rejects; `undefined` afterwards. */

@@ -112,7 +112,7 @@ export class LiveSessions {
   /** Takes back a turn that was refused, and that the journal may have taken all the same. */
   async retract (session: LiveSession, turn: LiveTurn): Promise<void> {
     try {
-      await session.home.journal.retract(session.key, turn.chat.turnId)
+      if (turn.offered !== undefined) await session.home.journal.retract(session.key, turn.offered)
     } catch (err) {
       this.report(turn.chat, err, 'the journal did not take a chat back')
     }
@@ -186,7 +186,15 @@ export class LiveSessions {
 
 function turnOf (chat: Chat, bytes: number): LiveTurn {
   return {
-    chat, bytes, follower: undefined, offering: undefined, right: undefined, aloneSince: undefined, unwrittenEnd: undefined, hasLeft: false
+    chat,
+    bytes,
+    offered: undefined,
+    follower: undefined,
+    offering: undefined,
+    right: undefined,
+    aloneSince: undefined,
+    unwrittenEnd: undefined,
+    hasLeft: false
   }
 }
 

@@ -58,7 +58,7 @@ export class SessionRunner {
    */
   offer (session: LiveSession, turn: LiveTurn, terms: OfferTerms): Awaitable<Offer> {
     const { key, home: { journal } } = session
-    const chat = storedChat(turn.chat, this.#tools.clock.date())
+    const chat = turn.offered = storedChat(turn.chat, this.#tools.clock.date())
     if (!journal.isShared || session.running !== undefined) return journal.offer(key, chat, terms)
     const stopper = new Stopper()
     return andThen(journal.offer(key, chat, { ...terms, onStop: () => stopper.stop() }), (offer) => {

@@ -1,9 +1,9 @@
-import { attempt, isPromiseLike, type Awaitable } from '../awaitable.js'
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type {
   Claimed, Followed, FollowFrom, Journal, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor, TurnEnd, Wake
 } from '../journal/journal.js'
-import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import type { SessionKey } from '../protocol/session-key.js'
 import { failedEnd } from './turn-end.js'
 import { within } from './within.js'
 
@@ -17,8 +17,6 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   readonly #clock: Clock
   readonly #timeoutMs: number
   readonly #onFailure: (err: unknown) => void
-  /** Offers that are not answered yet, by session and turn. */
-  readonly #offeringByName = new Map<string, Offering>()
 
   constructor (journal: Journal, clock: Clock, timeoutMs: number, onFailure: (err: unknown) => void) {
     this.#journal = journal
@@ -30,15 +28,10 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   offer (key: SessionKey, chat: StoredChat, terms: OfferTerms): Awaitable<Offer> {
     const offer = this.#journal.offer(key, chat, terms)
     if (!isPromiseLike(offer)) return offer
-    const name = nameOf(key, chat.turnId)
-    const offering: Offering = { takenBack: false }
-    this.#offeringByName.set(name, offering)
-    const answered = (): void => { if (this.#offeringByName.get(name) === offering) this.#offeringByName.delete(name) }
-    offer.then(answered, answered)
     return this.#inTime(offer, (late) => {
       if (!late.accepted) return
       const { run } = late
-      this.#giveBack(() => run === undefined ? this.#takeBack(key, chat, offering) : this.release(run, failedEnd('STORE_UNAVAILABLE')))
+      this.#giveBack(() => run === undefined ? this.retract(key, chat) : this.release(run, failedEnd('STORE_UNAVAILABLE')))
     })
   }
 
@@ -72,17 +65,8 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
     return this.#inTime(this.#journal.withdraw(key, turnId, end))
   }
 
-  retract (key: SessionKey, turnId: string): Awaitable<boolean> {
-    const retracted = this.#journal.retract(key, turnId)
-    const offering = this.#offeringByName.get(nameOf(key, turnId))
-    if (offering !== undefined) offering.takenBack = retracted
-    return this.#inTime(retracted)
-  }
-
-  /** Not where it is done: its client may have sent the chat again since, and have been told that it is accepted. */
-  async #takeBack (key: SessionKey, { turnId }: StoredChat, { takenBack }: Offering): Promise<void> {
-    const isDone = await attempt(() => takenBack, () => false)
-    if (!isDone) await this.retract(key, turnId)
+  retract (key: SessionKey, chat: StoredChat): Awaitable<boolean> {
+    return this.#inTime(this.#journal.retract(key, chat))
   }
 
   cancel (key: SessionKey, turnId: string | undefined, end: TurnEnd): Awaitable<string[]> {
@@ -122,14 +106,4 @@ export class TimedJournal implements Omit<Journal, 'id' | 'stats' | 'close' | 'w
   #inTime<T> (answer: Awaitable<T>, onLate?: (value: T) => void, graceMs = 0): Awaitable<T> {
     return isPromiseLike(answer) ? within(this.#clock, this.#timeoutMs + graceMs, 'the journal', answer, onLate) : answer
   }
-}
-
-/** An offer that is not answered yet. */
-interface Offering {
-  /** Whether its chat was taken back meanwhile, as far as somebody has asked for that. */
-  takenBack: Awaitable<boolean>
-}
-
-function nameOf (key: SessionKey, turnId: string): string {
-  return `${sessionKeyText(key)} ${turnId}`
 }

@@ -1,5 +1,6 @@
 import { setImmediate as tick } from 'node:timers/promises'
 
+import { chatOf } from '../../lib/conformance/journal-bench.js'
 import type { Journal, Offer, Run, TurnEnd } from '../../lib/journal/journal.js'
 import { sessionKeyText, type SessionKey } from '../../lib/protocol/session-key.js'
 import { ANYHOW, idOf, type BrokenJournal } from './broken-journal.js'
@@ -105,7 +106,7 @@ export const BROKEN_QUEUES: readonly BrokenJournal[] = [
         followed?.cursor.close()
         const [first, ...others] = followed?.turns.filter(({ status }) => status === 'queued') ?? []
         if (first !== undefined && others.length > 0) {
-          await inner.retract(key, first.chat.turnId)
+          await inner.retract(key, first.chat)
           await inner.offer(key, first.chat, ANYHOW)
         }
         return inner.take(key, onStop)
@@ -115,7 +116,7 @@ export const BROKEN_QUEUES: readonly BrokenJournal[] = [
   {
     must: 7,
     how: 'withdraw writes no end',
-    breaks: (inner) => ({ withdraw: (key, turnId) => inner.retract(key, turnId) })
+    breaks: (inner) => ({ withdraw: (key, turnId) => inner.retract(key, chatOf(turnId)) })
   },
   {
     must: 7,
@@ -224,13 +225,25 @@ export const BROKEN_QUEUES: readonly BrokenJournal[] = [
     must: 12,
     how: 'a chat is taken back though somebody was told that it is known',
     breaks: (inner) => ({
-      retract: async (key, turnId) => await inner.retract(key, turnId) || await inner.withdraw(key, turnId, ABORTED)
+      retract: async (key, chat) => await inner.retract(key, chat) || await inner.withdraw(key, chat.turnId, ABORTED)
     })
   },
   {
     must: 12,
     how: 'retract writes an end, and keeps the claim',
-    breaks: (inner) => ({ retract: (key, turnId) => inner.withdraw(key, turnId, ABORTED) })
+    breaks: (inner) => ({ retract: (key, { turnId }) => inner.withdraw(key, turnId, ABORTED) })
+  },
+  {
+    must: 12,
+    how: 'whatever waits under an id is taken back for one that was accepted before it',
+    breaks: (inner) => ({
+      async retract (key, chat) {
+        const followed = await inner.follow(key, {}, () => {})
+        followed?.cursor.close()
+        const waiting = followed?.turns.find((turn) => turn.status === 'queued' && turn.chat.turnId === chat.turnId)
+        return inner.retract(key, waiting?.chat ?? chat)
+      }
+    })
   },
   {
     must: 12,

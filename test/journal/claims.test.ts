@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import type { Offer, OfferTerms, Run, TurnEnd } from '../../lib/journal/journal.js'
+import type { Offer, OfferTerms, Run, StoredChat, TurnEnd } from '../../lib/journal/journal.js'
 import { ANONYMOUS } from '../../lib/protocol/names.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { key, open, type SyncJournal } from '../helpers/sync-journal.js'
@@ -256,26 +256,26 @@ await t.test('a chat that is taken back', async (t) => {
   await t.test('is as if it had never been offered', async (t) => {
     const clock = new ManualClock()
     const journal = open({ clock, maxClaims: 2, maxAgeMs: 1_000 })
-    t.equal(journal.retract(S, 't1'), false, 'no session')
+    t.equal(journal.retract(S, chatOf('t1')), false, 'no session')
     offer(journal, 't1')
     offer(journal, 't2')
     const before = journal.stats()
-    t.equal(journal.retract(S, 't1'), true)
-    t.equal(journal.retract(S, 't1'), false, 'twice')
+    t.equal(journal.retract(S, chatOf('t1')), true)
+    t.equal(journal.retract(S, chatOf('t1')), false, 'twice')
     t.strictSame(journal.stats(), { ...before, claims: 1 })
     t.match(send(journal, 't1', {}, 'other'), { accepted: true, position: 1, seq: 0 })
     t.equal(take(journal).chat.turnId, 't2')
-    t.equal(journal.retract(S, 't2'), false, 'it runs')
-    t.equal(journal.retract(S, 't1'), true)
+    t.equal(journal.retract(S, chatOf('t2')), false, 'it runs')
+    t.equal(journal.retract(S, chatOf('t1')), true)
     accepted(journal.offer(S, { turnId: 't9', message: '', acceptedAt: 0 }, TERMS))
-    t.equal(journal.retract(S, 't9'), true, 'one without a claim too')
+    t.equal(journal.retract(S, chatOf('t9')), true, 'one without a claim too')
   })
 
   await t.test('leaves no timer once its session has gone', async (t) => {
     const clock = new ManualClock()
     const journal = open({ clock, maxAgeMs: 1_000 })
     offer(journal, 't1')
-    journal.retract(S, 't1')
+    journal.retract(S, chatOf('t1'))
     clock.advance(10_000)
     t.strictSame(journal.stats(), { sessions: 0, entries: 0, bytes: 0, cursors: 0, claims: 0 })
     t.equal(clock.pending, 0)
@@ -286,8 +286,12 @@ function goesOn (): boolean {
   return false
 }
 
+function chatOf (turnId: string, bodyHash = 'h'): StoredChat {
+  return { turnId, message: turnId, acceptedAt: 0, bodyHash }
+}
+
 function send (journal: SyncJournal, turnId: string, terms: Partial<OfferTerms> = {}, bodyHash = 'h', of = S): Offer {
-  return journal.offer(of, { turnId, message: turnId, acceptedAt: 0, bodyHash }, { ...TERMS, ...terms })
+  return journal.offer(of, chatOf(turnId, bodyHash), { ...TERMS, ...terms })
 }
 
 function offer (journal: SyncJournal, turnId: string, terms: Partial<OfferTerms> = {}, of = S): Extract<Offer, { accepted: true }> {

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import type { Offer, OfferTerms, Run, TurnCursor, TurnEnd } from '../../lib/journal/journal.js'
+import type { Offer, OfferTerms, Run, StoredChat, TurnCursor, TurnEnd } from '../../lib/journal/journal.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { key, open, short, type SyncJournal } from '../helpers/sync-journal.js'
 
@@ -74,7 +74,7 @@ await t.test('cancel', async (t) => {
       t.equal(asked, 1)
       t.strictSame(read(cursor), ['1 turn-started'], 'its end is its own')
       t.equal(journal.append(run, 1, [{ kind: 'text', content: 'a' }]), true)
-      t.equal(journal.retract(S, 't2'), true, 'who waits is not meant')
+      t.equal(journal.retract(S, chatOf('t2')), true, 'who waits is not meant')
     }
   })
 
@@ -174,8 +174,12 @@ await t.test('the readers of a turn are those of it, of its session, and of sets
   t.equal(journal.readers(S, 't1'), 0)
 })
 
+function chatOf (turnId: string): StoredChat {
+  return { turnId, message: turnId, acceptedAt: 0 }
+}
+
 function offer (journal: SyncJournal, turnId: string, terms: Partial<OfferTerms> = {}): Extract<Offer, { accepted: true }> {
-  const offered = journal.offer(S, { turnId, message: turnId, acceptedAt: 0 }, { ...TERMS, ...terms })
+  const offered = journal.offer(S, chatOf(turnId), { ...TERMS, ...terms })
   if (!offered.accepted) throw new Error(JSON.stringify(offered))
   return offered
 }

@@ -176,7 +176,7 @@ class Play {
 
   #retract (): void {
     const [turnId = ''] = this.queue.splice(this.random.below(this.queue.length), 1)
-    assert.equal(now(this.journal.retract(S, turnId)), true)
+    assert.equal(now(this.journal.retract(S, { turnId, message: turnId, acceptedAt: 0 })), true)
     for (const reader of this.readers) reader.turns?.delete(turnId)
   }
 

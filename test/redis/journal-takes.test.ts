@@ -77,7 +77,7 @@ t.test('a right that came with a chat which has no place in the index, and is re
   await admin.set(index, 'no index')
   await t.rejects(async () => journal.offer(S, chatOf('t1'), TAKING), /WRONGTYPE/)
   await admin.del(index)
-  t.equal(await journal.retract(S, 't1'), false)
+  t.equal(await journal.retract(S, chatOf('t1')), false)
   await until('the news', PATIENCE_MS, async () => news.length > 0)
   t.equal((await journal.take(S, () => true))?.chat.turnId, 't1')
 })
@@ -111,7 +111,7 @@ async function unheard (t: Test, chat: StoredChat) {
 t.test('a right of which the answer was lost with that of its chat', async (t) => {
   await t.test('is made use of, where the chat cannot be taken back and is found when it is sent again', async (t) => {
     const { journal, news, leaseUntil } = await unheard(t, chatOf('t1'))
-    t.equal(await journal.retract(S, 't1'), false)
+    t.equal(await journal.retract(S, chatOf('t1')), false)
     await until('the news', PATIENCE_MS, async () => news.length > 0)
     const before = await leaseUntil()
     const run = await journal.take(S, () => true)
@@ -123,7 +123,7 @@ t.test('a right of which the answer was lost with that of its chat', async (t) =
   await t.test('is given back with an end, where nobody would find it', async (t) => {
     const { journal, news, running } = await unheard(t, { turnId: 't1', message: 'hello', acceptedAt: 1 })
     const { cursor } = await follow(journal)
-    t.equal(await journal.retract(S, 't1'), false)
+    t.equal(await journal.retract(S, chatOf('t1')), false)
     t.equal(await running(), null)
     t.strictSame(await all(cursor), ['end error'])
     t.strictSame(news, [])
@@ -131,7 +131,7 @@ t.test('a right of which the answer was lost with that of its chat', async (t) =
 
   await t.test('is made use of, where it is asked of another chat whether it can be taken back', async (t) => {
     const { journal, news } = await unheard(t, { turnId: 't1', message: 'hello', acceptedAt: 1 })
-    t.equal(await journal.retract(S, 't9'), false)
+    t.equal(await journal.retract(S, chatOf('t9')), false)
     await until('the news', PATIENCE_MS, async () => news.length > 0)
     t.equal((await journal.take(S, () => true))?.chat.turnId, 't1')
   })

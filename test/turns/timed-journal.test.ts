@@ -20,7 +20,7 @@ const CALLS: Record<string, (journal: TimedJournal) => unknown> = {
   append: (journal) => journal.append(RUN, 1, []),
   release: (journal) => journal.release(RUN, END),
   withdraw: (journal) => journal.withdraw(KEY, 't1', END),
-  retract: (journal) => journal.retract(KEY, 't1'),
+  retract: (journal) => journal.retract(KEY, CHAT),
   cancel: (journal) => journal.cancel(KEY, 't1', END),
   publish: (journal) => journal.publish(KEY, 'note', '1'),
   followTurn: (journal) => journal.followTurn(KEY, 't1', () => {}),
@@ -45,7 +45,7 @@ await t.test('what a journal answers at once is answered at once, and costs no t
   t.equal(journal.release(run, END), undefined)
   t.match(journal.follow(KEY, {}, () => {}), { recovered: false, cursor: { seq: 3 } })
   t.match(journal.publish(KEY, 'note', '1'), { seq: 4 })
-  t.strictSame([journal.withdraw(KEY, 't1', END), journal.retract(KEY, 't1')], [false, false])
+  t.strictSame([journal.withdraw(KEY, 't1', END), journal.retract(KEY, CHAT)], [false, false])
   t.equal(journal.forget(KEY), undefined)
   t.equal(clock.pending, 0)
 })
@@ -78,31 +78,9 @@ await t.test('what comes too late is given back:', async (t) => {
   }
 
   await t.test('a chat that was accepted, and none that was refused', async (t) => {
-    t.strictSame(await late('offer', { accepted: true, position: 0, epoch: 'e', seq: 0, displaced: [] }), [['retract', KEY, 't1']])
+    t.strictSame(await late('offer', { accepted: true, position: 0, epoch: 'e', seq: 0, displaced: [] }), [['retract', KEY, CHAT]])
     t.strictSame(await late('offer', { accepted: false, code: 'QUEUE_FULL' }), [])
   })
-
-  for (const isTakenBack of [true, false, new Error('away')]) {
-    await t.test(`a chat that was to be taken back meanwhile, which came to ${String(isTakenBack)}: no second time where it was`, async (t) => {
-      const { journal, inner, gate, clock } = hanging('offer')
-      const retracted = deferred<boolean>()
-      let asked = 0
-      inner.retract = () => asked++ === 0 ? retracted.promise : true
-      const failed = t.rejects<unknown>(Promise.resolve(journal.offer(KEY, CHAT, TERMS)), { message: /took longer/ })
-      clock.advance(LIMIT_MS)
-      await failed
-      const taken = Promise.resolve(journal.retract(KEY, 't1')).catch(() => {})
-      gate.resolve({ accepted: true, position: 0, epoch: 'e', seq: 0, displaced: [] })
-      await ticks(2)
-      t.equal(asked, 1, 'its answer is waited for')
-      if (typeof isTakenBack === 'boolean') retracted.resolve(isTakenBack)
-      else retracted.reject(isTakenBack)
-      await taken
-      await ticks(2)
-      // What was accepted since by another offer must stay.
-      t.equal(asked, isTakenBack === true ? 1 : 2)
-    })
-  }
 
   await t.test('the right to run that has come with one', async (t) => {
     const accepted = { accepted: true, position: 0, epoch: 'e', seq: 0, displaced: [], run: RUN }

@@ -179,10 +179,11 @@ class SharedJournal implements RedisJournal {
     })
   }
 
-  retract (key: SessionKey, turnId: string): Promise<boolean> {
+  retract (key: SessionKey, chat: StoredChat): Promise<boolean> {
     return this.#node.inLane(key, async (place) => {
+      const { turnId } = chat
       this.#node.dropOffered(place, turnId)
-      const isRetracted = await this.#node.run('retract', place, [turnId]) === 1
+      const isRetracted = await this.#node.run('retract', place, [turnId, JSON.stringify(chat)]) === 1
       // Else it may wait on, and what failed may have been its place in the index.
       if (!isRetracted) this.#node.sweep.addAgain(place)
       if (!isRetracted && this.#takes.mayOwe(place)) await this.#settleOwed(place, turnId)

@@ -135,8 +135,9 @@ saveWritten()
 keep()
 return 1
 `,
-  /** ARGV: turn. */
+  /** ARGV: turn, chat. One that was accepted since under the same id is another. */
   retract: `
+if redis.call('HGET', S, 'c:' .. ARGV[1]) ~= ARGV[2] then return 0 end
 if string.find(redis.call('GET', claimOf(ARGV[1])) or '', '\\n', 1, true) then return 0 end
 if redis.call('LREM', Q, 1, ARGV[1]) == 0 then return 0 end
 redis.call('HDEL', S, 'c:' .. ARGV[1])
