@@ -30,6 +30,11 @@ export interface Told {
   /** `end …`, or the frame's type. */
   what: string
   text: string
+  /**
+   * Of an end that its node may not have been able to write: turns of which the same was told before. Where the journal has got
+   * their ends since, its reader was not told again, and is behind them all the same.
+   */
+  passedOver?: string[]
 }
 
 const RETRY_MS = 50
@@ -178,7 +183,7 @@ export class Hopper {
     // What was told again, or could not be written, is told at the place where the reader is.
     if (!isBehind || end === undefined) {
       const what = end === undefined ? frame.type : `end ${end}`
-      this.told.push({ epoch: this.#position?.epoch ?? '', seq, id, what, text: turn.text })
+      this.told.push({ epoch: this.#position?.epoch ?? '', seq, id, what, text: turn.text, passedOver: mayBeUnwritten ? this.#unwritten() : [] })
     }
     if (end === undefined) return void this.#retold.delete(id)
     if (turn.ends.length === 0) {
@@ -186,6 +191,10 @@ export class Hopper {
       if (isBehind && mayBeUnwritten) turn.unwritten = 'told'
     } else if (retold > 0) this.#retold.set(id, retold - 1)
     else this.#fault('two ends', frame)
+  }
+
+  #unwritten (): string[] {
+    return [...this.turns].flatMap(([id, { unwritten }]) => unwritten === 'told' ? [id] : [])
   }
 
   #say (turn: TurnView, frame: Frame): void {
