@@ -100,13 +100,15 @@ async function startFastifyWebsocket (): Promise<Server> {
 }
 
 async function startChannel (): Promise<Server> {
-  const { memoryJournal, wsChannel } = await (config.isBuilt ? importBuilt() : import('../../lib/index.js'))
+  const { memoryJournal, memorySessionStore, wsChannel } = await (config.isBuilt ? importBuilt() : import('../../lib/index.js'))
   const app = Fastify()
   app.register(wsChannel, {
     agentExecutor: AGENTS,
     heartbeatMs: config.heartbeatMs,
     // The load would be refused otherwise; what is measured is not what the limits cost, which is a comparison each.
-    journal: memoryJournal({ maxClaims: LARGE }),
+    // Sessions that are all in use would push each other out, and be made anew at each turn.
+    journal: memoryJournal({ maxClaims: LARGE, maxTotalBytes: LARGE }),
+    sessionStore: memorySessionStore({ maxSessions: LARGE, maxBytes: LARGE }),
     maxAnswerBytes: LARGE,
     // Nothing is merged, and so the frames can be counted.
     highWaterBytes: 16 * 1024 * 1024,
