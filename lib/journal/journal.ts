@@ -35,9 +35,9 @@ import type { SessionKey } from '../protocol/session-key.js'
  *    the session forgets, and for as long as the session holds its turn: meanwhile an offer of the same id and hash MUST
  *    be answered by what became of the first, one of another hash by `ID_CONFLICT`, and neither MUST change anything.
  *    When there is no room for a claim, the chat MUST be refused with `RATE_LIMITED`: a claim is never dropped early.
- * 12. `retract` MUST take back a chat that waits, its claim included and without an entry, and answer `false` for one
- *    that does not wait, or that somebody was told to be known (11) and relies on, and for one that was accepted again under
- *    its id since, which has another `acceptedAt`. The turn's cursors MUST answer `lost`.
+ * 12. `retract` MUST take back the chat given if it waits, its claim included and without an entry; it MUST answer `false`
+ *    for one that does not wait, that somebody was told to be known (11) and relies on, or under whose id another waits by
+ *    now (of another `acceptedAt` or `bodyHash`). The turn's cursors MUST answer `lost`.
  * 13. `cancel` MUST, in one step, end the chats meant that wait, in their order, and mark the run meant as stopped, whose
  *    `onStop` is then called on whichever node it is; it MUST answer the ids of those it ended and of the run, the run's
  *    first, unless `onStop` answered `false`. An offer that interrupts MUST do the same with all there was before it.

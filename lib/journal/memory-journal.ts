@@ -176,11 +176,11 @@ class MemoryJournal implements Journal {
     return true
   }
 
-  retract (key: SessionKey, { turnId, acceptedAt }: StoredChat): boolean {
+  retract (key: SessionKey, { turnId, acceptedAt, bodyHash }: StoredChat): boolean {
     const log = this.#logs.find(key)
     if (log === undefined || this.#claims.isKnown(log.text, turnId)) return false
     const turn = log.queue.find(({ chat }) => chat.turnId === turnId)
-    if (turn?.chat.acceptedAt !== acceptedAt) return false
+    if (turn?.chat.acceptedAt !== acceptedAt || turn.chat.bodyHash !== bodyHash) return false
     log.unqueue(turnId)
     this.#claims.retract(log.text, turnId)
     turn.isForgotten = true

@@ -177,6 +177,7 @@ function measurePaced ({ paced, pieces }: Scale): Scene['measure'] {
       await elapse((i * 50) / paced)
       await speaker.run(1)
     }))
+    spoken.catch(() => {})
     // All chats begin within 50 ms, which is a load of its own.
     await elapse(asking.pieces * 50 / 10)
     const begun = speakers.map(({ delays }) => delays.length)

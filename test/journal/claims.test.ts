@@ -266,9 +266,12 @@ await t.test('a chat that is taken back', async (t) => {
     t.match(send(journal, 't1', {}, 'other'), { accepted: true, position: 1, seq: 0 })
     t.equal(take(journal).chat.turnId, 't2')
     t.equal(journal.retract(S, chatOf('t2')), false, 'it runs')
-    t.equal(journal.retract(S, chatOf('t1')), true)
-    accepted(journal.offer(S, { turnId: 't9', message: '', acceptedAt: 0 }, TERMS))
-    t.equal(journal.retract(S, chatOf('t9')), true, 'one without a claim too')
+    t.equal(journal.retract(S, chatOf('t1')), false, 'what waits under the id now is another')
+    t.equal(journal.retract(S, { ...chatOf('t1', 'other'), acceptedAt: 1 }), false, 'of another time')
+    t.equal(journal.retract(S, chatOf('t1', 'other')), true)
+    const unclaimed = { turnId: 't9', message: '', acceptedAt: 0 }
+    accepted(journal.offer(S, unclaimed, TERMS))
+    t.equal(journal.retract(S, unclaimed), true, 'one without a claim too')
   })
 
   await t.test('leaves no timer once its session has gone', async (t) => {

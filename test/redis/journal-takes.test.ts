@@ -121,9 +121,10 @@ t.test('a right of which the answer was lost with that of its chat', async (t) =
   })
 
   await t.test('is given back with an end, where nobody would find it', async (t) => {
-    const { journal, news, running } = await unheard(t, { turnId: 't1', message: 'hello', acceptedAt: 1 })
+    const chat = { turnId: 't1', message: 'hello', acceptedAt: 1 }
+    const { journal, news, running } = await unheard(t, chat)
     const { cursor } = await follow(journal)
-    t.equal(await journal.retract(S, chatOf('t1')), false)
+    t.equal(await journal.retract(S, chat), false)
     t.equal(await running(), null)
     t.strictSame(await all(cursor), ['end error'])
     t.strictSame(news, [])

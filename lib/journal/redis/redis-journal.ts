@@ -186,7 +186,7 @@ class SharedJournal implements RedisJournal {
       const isRetracted = await this.#node.run('retract', place, [turnId, JSON.stringify(chat)]) === 1
       // Else it may wait on, and what failed may have been its place in the index.
       if (!isRetracted) this.#node.sweep.addAgain(place)
-      if (!isRetracted && this.#takes.mayOwe(place)) await this.#settleOwed(place, turnId)
+      if (!isRetracted && this.#takes.mayOwe(place)) await this.#settleOwed(place, chat)
       return isRetracted
     })
   }
@@ -276,10 +276,11 @@ class SharedJournal implements RedisJournal {
   }
 
   /** The same of a chat that is refused. One without a claim is not found by its client any more: it ends. */
-  async #settleOwed (place: SessionPlace, turnId: string): Promise<void> {
+  async #settleOwed (place: SessionPlace, { turnId, acceptedAt }: StoredChat): Promise<void> {
     const taken = await this.#takes.ask(place)
     const chat = taken.isGiven ? JSON.parse(taken.chat) as StoredChat : undefined
-    if (!taken.isGiven || chat?.turnId !== turnId || chat.bodyHash !== undefined) return this.#tellOfOwed(place)
+    const isMeant = chat?.turnId === turnId && chat.acceptedAt === acceptedAt && chat.bodyHash === undefined
+    if (!taken.isGiven || !isMeant) return this.#tellOfOwed(place)
     await this.#release(this.#takes.begin(place, taken, () => false), REFUSED)
   }
 }

@@ -180,15 +180,16 @@ export class Hopper {
     if (turn.unwritten === 'left' && !isBehind) Object.assign(turn, { ends: [], unwritten: undefined })
     if (frame.type === 'event') turn.text = ''
     else if (end === undefined) this.#say(turn, frame)
+    const passedOver = mayBeUnwritten ? this.#unwritten() : []
     // What was told again, or could not be written, is told at the place where the reader is.
     if (!isBehind || end === undefined) {
       const what = end === undefined ? frame.type : `end ${end}`
-      this.told.push({ epoch: this.#position?.epoch ?? '', seq, id, what, text: turn.text, passedOver: mayBeUnwritten ? this.#unwritten() : [] })
+      this.told.push({ epoch: this.#position?.epoch ?? '', seq, id, what, text: turn.text, passedOver })
     }
     if (end === undefined) return void this.#retold.delete(id)
     if (turn.ends.length === 0) {
       turn.ends.push(end)
-      if (isBehind && mayBeUnwritten) turn.unwritten = 'told'
+      if (mayBeUnwritten && (isBehind || passedOver.length > 0)) turn.unwritten = 'told'
     } else if (retold > 0) this.#retold.set(id, retold - 1)
     else this.#fault('two ends', frame)
   }
