@@ -18,3 +18,10 @@ export const ANYHOW = { onBusy: 'queue', maxQueued: 1_000, displacedEnd: { finis
 export function idOf (key: SessionKey, { turnId }: Pick<StoredChat, 'turnId'>): string {
   return sessionKeyText(key) + turnId
 }
+
+/** The chats that wait in a session, in their order. */
+export async function waiting (journal: Journal, key: SessionKey): Promise<StoredChat[]> {
+  const followed = await journal.follow(key, {}, () => {})
+  followed?.cursor.close()
+  return followed?.turns.flatMap(({ chat, status }) => status === 'queued' ? [chat] : []) ?? []
+}

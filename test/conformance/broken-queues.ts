@@ -3,7 +3,7 @@ import { setImmediate as tick } from 'node:timers/promises'
 import { chatOf } from '../../lib/conformance/journal-bench.js'
 import type { Journal, Offer, Run, TurnEnd } from '../../lib/journal/journal.js'
 import { sessionKeyText, type SessionKey } from '../../lib/protocol/session-key.js'
-import { ANYHOW, idOf, type BrokenJournal } from './broken-journal.js'
+import { ANYHOW, idOf, waiting, type BrokenJournal } from './broken-journal.js'
 
 const ABORTED: TurnEnd = { finishReason: 'aborted' }
 
@@ -102,12 +102,10 @@ export const BROKEN_QUEUES: readonly BrokenJournal[] = [
     how: 'the newest chat is taken first',
     breaks: (inner) => ({
       async take (key, onStop) {
-        const followed = await inner.follow(key, {}, () => {})
-        followed?.cursor.close()
-        const [first, ...others] = followed?.turns.filter(({ status }) => status === 'queued') ?? []
+        const [first, ...others] = await waiting(inner, key)
         if (first !== undefined && others.length > 0) {
-          await inner.retract(key, first.chat)
-          await inner.offer(key, first.chat, ANYHOW)
+          await inner.retract(key, first)
+          await inner.offer(key, first, ANYHOW)
         }
         return inner.take(key, onStop)
       }
@@ -237,12 +235,7 @@ export const BROKEN_QUEUES: readonly BrokenJournal[] = [
     must: 12,
     how: 'whatever waits under an id is taken back for one that was accepted before it',
     breaks: (inner) => ({
-      async retract (key, chat) {
-        const followed = await inner.follow(key, {}, () => {})
-        followed?.cursor.close()
-        const waiting = followed?.turns.find((turn) => turn.status === 'queued' && turn.chat.turnId === chat.turnId)
-        return inner.retract(key, waiting?.chat ?? chat)
-      }
+      retract: async (key, chat) => inner.retract(key, (await waiting(inner, key)).find(({ turnId }) => turnId === chat.turnId) ?? chat)
     })
   },
   {

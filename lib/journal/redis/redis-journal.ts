@@ -98,7 +98,7 @@ class SharedJournal implements RedisJournal {
       for (const id of displaced) this.#node.dropOffered(place, id)
       const offer: Offer = { accepted: true, position, epoch, seq: Number(seq), displaced }
       if (taken?.isGiven === true && onStop !== undefined) return { ...offer, run: this.#takes.begin(place, taken, onStop) }
-      this.#node.addOffered(place, turnId)
+      this.#node.addOffered(place, chat)
       if (onBusy === 'interrupt') await this.#node.stop(place, more, displacedEnd)
       return offer
     })
@@ -181,9 +181,8 @@ class SharedJournal implements RedisJournal {
 
   retract (key: SessionKey, chat: StoredChat): Promise<boolean> {
     return this.#node.inLane(key, async (place) => {
-      const { turnId } = chat
-      this.#node.dropOffered(place, turnId)
-      const isRetracted = await this.#node.run('retract', place, [turnId, JSON.stringify(chat)]) === 1
+      this.#node.dropOffered(place, chat.turnId, chat)
+      const isRetracted = await this.#node.run('retract', place, [chat.turnId, JSON.stringify(chat)]) === 1
       // Else it may wait on, and what failed may have been its place in the index.
       if (!isRetracted) this.#node.sweep.addAgain(place)
       if (!isRetracted && this.#takes.mayOwe(place)) await this.#settleOwed(place, chat)

@@ -48,7 +48,7 @@ export class RedisNode {
   readonly #lanes = new RedisLanes()
   readonly #isSharded: boolean
   /** Chats that were offered by this node and wait, as far as it knows. */
-  readonly #offered = new Map<string, Set<string>>()
+  readonly #offered = new Map<string, Map<string, StoredChat>>()
   readonly #watchers = new Set<JournalWatcher>()
   readonly #onWarning: (message: string) => void
   #markReady: (() => void) | undefined
@@ -151,21 +151,25 @@ export class RedisNode {
   }
 
   /** This node has offered a chat, which waits. */
-  addOffered ({ base }: SessionPlace, turnId: string): void {
+  addOffered ({ base }: SessionPlace, chat: StoredChat): void {
     const offered = this.#offered.get(base)
-    if (offered === undefined) this.#offered.set(base, new Set([turnId]))
-    else offered.add(turnId)
+    if (offered === undefined) this.#offered.set(base, new Map([[chat.turnId, chat]]))
+    else offered.set(chat.turnId, chat)
   }
 
-  /** It waits no longer, as far as this node is concerned. */
-  dropOffered ({ base }: SessionPlace, turnId: string): void {
+  /**
+   * It waits no longer, as far as this node is concerned.
+   * @param chat only this one of that id
+   */
+  dropOffered ({ base }: SessionPlace, turnId: string, chat?: StoredChat): void {
     const offered = this.#offered.get(base)
+    if (chat !== undefined && offered?.get(turnId)?.acceptedAt !== chat.acceptedAt) return
     if (offered?.delete(turnId) === true && offered.size === 0) this.#offered.delete(base)
   }
 
   /** These wait in the session: what this node has offered and is not among them was taken or ended by another. */
   passOver (place: SessionPlace, waiting: readonly string[]): void {
-    for (const turnId of this.#offered.get(place.base) ?? []) {
+    for (const turnId of this.#offered.get(place.base)?.keys() ?? []) {
       if (waiting.includes(turnId)) continue
       this.dropOffered(place, turnId)
       this.#tell({ kind: 'gone', key: place.key, turnId })
