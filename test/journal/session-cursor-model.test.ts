@@ -4,7 +4,7 @@ import t from 'tap'
 
 import type { Awaitable } from '../../lib/awaitable.js'
 import type {
-  Entry, Followed, Journal, NewEntry, OfferTerms, Run, SessionCursor, TurnEnd
+  Entry, Followed, Journal, NewEntry, OfferTerms, Run, SessionCursor, StoredChat, TurnEnd
 } from '../../lib/journal/journal.js'
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
 import { MERGE_UNITS } from '../../lib/journal/turn-text.js'
@@ -113,8 +113,7 @@ class Play {
     const terms: OfferTerms = { onBusy: random.perMille(100) ? 'interrupt' : 'queue', maxQueued: 3, displacedEnd: ABORTED }
     const isInterrupt = terms.onBusy === 'interrupt'
     const isFull = this.queue.length >= 3 + (this.running === undefined ? 1 : 0)
-    const chat = { turnId, message: turnId, acceptedAt: 0, ...(random.perMille(500) ? { bodyHash: turnId } : {}) }
-    const offered = now(this.journal.offer(S, chat, terms))
+    const offered = now(this.journal.offer(S, chatOf(turnId), terms))
     if (!offered.accepted) {
       assert.deepEqual([offered, isFull], [{ accepted: false, code: 'QUEUE_FULL' }, true])
       return
@@ -176,7 +175,9 @@ class Play {
 
   #retract (): void {
     const [turnId = ''] = this.queue.splice(this.random.below(this.queue.length), 1)
-    assert.equal(now(this.journal.retract(S, { turnId, message: turnId, acceptedAt: 0 })), true)
+    const chat = chatOf(turnId)
+    assert.equal(now(this.journal.retract(S, { ...chat, acceptedAt: 1 })), false)
+    assert.equal(now(this.journal.retract(S, chat)), true)
     for (const reader of this.readers) reader.turns?.delete(turnId)
   }
 
@@ -380,6 +381,11 @@ class Reader {
     const written = this.#play.log.slice(this.#seq, upTo)
     return turns === undefined ? written : written.filter(({ turnId }) => turnId !== undefined && turns.has(turnId))
   }
+}
+
+/** Every second chat comes with a hash of its body. */
+function chatOf (turnId: string): StoredChat {
+  return { turnId, message: turnId, acceptedAt: 0, ...(Number(turnId.slice(1)) % 2 === 0 ? { bodyHash: turnId } : {}) }
 }
 
 /** The one in memory answers at once. */
