@@ -123,7 +123,7 @@ export class LiveSessions {
   }
 
   withdrawn (session: LiveSession, turn: LiveTurn): void {
-    session.waiting.delete(turn.chat.turnId)
+    session.waiting.delete(turn)
     this.leave(turn)
     this.closeIfIdle(session)
   }

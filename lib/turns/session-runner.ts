@@ -155,7 +155,7 @@ export class SessionRunner {
     }
     const turn = session.waiting.find(run.chat.turnId) ?? this.#adopt(session, run)
     if (turn === undefined) return this.#discard(session, run)
-    session.waiting.delete(run.chat.turnId)
+    session.waiting.delete(turn)
     this.#run(session, turn, run, stopper)
     return undefined
   }

@@ -17,17 +17,14 @@ export class WaitingTurns<Turn extends { chat: { turnId: string } }> {
 
   /** In place of another one of its id, or behind all. */
   add (turn: Turn): void {
-    const index = this.#indexOf(turn.chat.turnId)
+    const index = this.#turns.findIndex(({ chat }) => chat.turnId === turn.chat.turnId)
     this.#turns = index < 0 ? [...this.#turns, turn] : this.#turns.with(index, turn)
   }
 
-  delete (turnId: string): void {
-    const index = this.#indexOf(turnId)
+  /** Another one of its id, which has taken its place, stays. */
+  delete (turn: Turn): void {
+    const index = this.#turns.indexOf(turn)
     if (index >= 0) this.#turns = this.size === 1 ? NONE : this.#turns.toSpliced(index, 1)
-  }
-
-  #indexOf (turnId: string): number {
-    return this.#turns.findIndex(({ chat }) => chat.turnId === turnId)
   }
 }
 

@@ -103,10 +103,13 @@ t.test('a store that nobody shares keeps what it is given, and finds that of a t
 t.test('turns that wait are in their order, and one of the same id takes the place of the other', (t) => {
   const waiting = new WaitingTurns<{ chat: { turnId: string }, n: number }>()
   const turn = (turnId: string, n = 0) => ({ chat: { turnId }, n })
-  for (const each of [turn('a'), turn('b'), turn('c'), turn('b', 1)]) waiting.add(each)
+  const [first, second, third, other] = [turn('a'), turn('b'), turn('c'), turn('b', 1)] as const
+  for (const each of [first, second, third, other]) waiting.add(each)
   t.strictSame(waiting.all(), [turn('a'), turn('b', 1), turn('c')])
   t.strictSame([waiting.first, waiting.find('c'), waiting.find('d')], [turn('a'), turn('c'), undefined])
-  for (const turnId of ['d', 'b', 'a', 'c']) waiting.delete(turnId)
+  for (const each of [turn('d'), second]) waiting.delete(each)
+  t.strictSame(waiting.all(), [first, other, third], 'the one whose place was taken takes nobody with it')
+  for (const each of [other, first, third]) waiting.delete(each)
   t.strictSame([waiting.size, waiting.first], [0, undefined])
   t.end()
 })
