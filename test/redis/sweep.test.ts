@@ -7,6 +7,8 @@ import { RedisScriptRunner } from '../../lib/journal/redis/redis-script-runner.j
 import { redisScripts } from '../../lib/journal/redis/redis-scripts.js'
 import { RedisSweep } from '../../lib/journal/redis/redis-sweep.js'
 import { RedisLink } from '../../lib/redis/redis-link.js'
+import { StoreError } from '../../lib/store-error.js'
+import { deferred } from '../helpers/deferred.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { begin, open, PATIENCE_MS, S, SETTINGS, STOP, TERMS } from './journal-scene.js'
@@ -80,6 +82,37 @@ t.test('a session that begins to live while somebody looks at it is looked at ag
     return looks > 1
   })
   t.equal(await admin.zcard(keys.indexOf(place)), 1)
+})
+
+t.test('a session that cannot be looked at keeps nobody from the others, unless Redis is away', async (t) => {
+  for (const [kind, expected] of [['full', ['x', 'y']], ['away', ['x']]] as const) {
+    const looked: string[] = []
+    const clock = new ManualClock()
+    const keys = new RedisKeys('look:')
+    const places = ['x', 'y'].map((sessionId) => keys.session({ ...S, sessionId }))
+    const ended = deferred()
+    const sweep = new RedisSweep({
+      keys,
+      runner: {
+        run: async (name: string, [base]: readonly string[]): Promise<unknown> => {
+          if (name === 'indexDue') return ['0', places.map(({ text }) => text)]
+          looked.push(places.find((place) => place.base === base)?.key.sessionId ?? '')
+          if (looked.length === expected.length) ended.resolve()
+          throw new StoreError(kind, 'not now')
+        }
+      } as unknown as RedisScriptRunner,
+      clock,
+      leaseMs: 10_000,
+      sweepMs: 50,
+      onFree: () => true,
+      onLeft: async () => true
+    })
+    t.teardown(() => { sweep.close() })
+    clock.advance(50)
+    await ended.promise
+    await new Promise((resolve) => { setImmediate(resolve) })
+    t.strictSame(looked, expected, kind)
+  }
 })
 
 async function sweeper (t: Test, server: RedisServer, answer: boolean): Promise<Sweeper> {
