@@ -306,7 +306,8 @@ function measureFanOut ({ followers, pieces }: Scale, isOurs: boolean): Scene['m
 function longTurns (pieces: number): Record<string, Scene> {
   const total = pieces * 1_000
   const scene = (each: number): Scene => ({
-    config: { kind: 'channel' },
+    // A load that is slower than its target for a while has nothing merged: all of it may wait.
+    config: { kind: 'channel', options: { highWaterBytes: total * 200 } },
     async measure (target) {
       const [client] = await openMany(target.port, 1)
       if (client === undefined) return {}
