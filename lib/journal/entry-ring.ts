@@ -5,16 +5,6 @@ export interface RingLimits {
   maxBytes: number
 }
 
-/** An entry, and what the ring keeps beside it. */
-export interface HeldEntry {
-  readonly entry: Entry
-  /** How much of the turn's text precedes it, in UTF-16 code units. */
-  readonly textBefore: number
-  /** Sum of the sizes of all entries up to and including this one: distances between entries, in bytes. */
-  readonly through: number
-  readonly at: number
-}
-
 /**
  * Rough cost of an entry beside the characters of its strings, in bytes: what holds it. Measured on Node 20: 65–90 for text
  * in a ring that is full, 120–130 for others.
@@ -37,9 +27,14 @@ export class EntryRing {
   #fields: Field[] = []
   /** For so many entries: some power of two, since a division for each entry would be felt. */
   #slots = 0
+  readonly #limits: RingLimits
   /** Sum of the sizes of all that was forgotten. */
   #forgotten = 0
-  readonly #limits: RingLimits
+  /** The first text of the turn whose text was written last, and that turn. */
+  #headSeq = 0
+  #headTurnId: string | undefined
+  /** The turn of the text whose first was forgotten last. */
+  #cutTurnId: string | undefined
   readonly #onForgotten: (entry: Entry) => void
 
   /** @param onForgotten given each entry that goes and is no text */
@@ -56,43 +51,64 @@ export class EntryRing {
     return this.through - this.#forgotten
   }
 
-  get (seq: number): HeldEntry | undefined {
-    const entry = this.entryAt(seq)
-    if (entry === undefined) return undefined
-    return { entry, textBefore: this.textBefore(seq), through: this.throughAt(seq), at: this.#number(seq, AT) }
-  }
-
-  /** The same without what is kept beside it. One of text is made anew each time. */
+  /** One of text is made anew each time. */
   entryAt (seq: number): Entry | undefined {
-    if (seq < this.first || seq > this.top) return undefined
-    const at = this.#placeOf(seq)
-    const content = this.#fields[at + TEXT]
-    const rest = this.#fields[at + REST]
-    if (typeof content === 'string') return { kind: 'text', content, turnId: typeof rest === 'string' ? rest : undefined, seq }
+    if (!this.holds(seq)) return undefined
+    const place = this.#placeOf(seq)
+    const content = this.#fields[place + TEXT]
+    const rest = this.#fields[place + REST]
+    if (typeof content === 'string') return { kind: 'text', content, turnId: this.#turnIdOf(rest), seq }
     return typeof rest === 'object' ? rest : undefined
   }
 
-  /** Of an entry that is held. */
-  textBefore (seq: number): number { return this.#number(seq, TEXT_BEFORE) }
+  holds (seq: number): boolean {
+    return seq >= this.first && seq <= this.top
+  }
 
-  /** Of an entry that is held. */
-  throughAt (seq: number): number { return this.#number(seq, THROUGH) }
+  /** Size of an entry that is held. */
+  sizeAt (seq: number): number {
+    const place = this.#placeOf(seq)
+    const content = this.#fields[place + TEXT]
+    if (typeof content === 'string') return textSize(content)
+    const rest = this.#fields[place + REST]
+    return typeof rest === 'object' ? sizeOf(rest) : 0
+  }
+
+  /**
+   * Sum of the sizes of all entries up to and including that one, which is held or just before the first that is: distances
+   * between entries, in bytes. Adds them up.
+   */
+  throughAt (seq: number): number {
+    let through = this.#forgotten
+    for (let each = this.first; each <= seq; each++) through += this.sizeAt(each)
+    return through
+  }
+
+  /** How much text of that turn is held from that entry on, in UTF-16 code units. Adds it up. */
+  textFrom (seq: number, turnId: string): number {
+    let units = 0
+    for (let each = Math.max(seq, this.first); each <= this.top; each++) {
+      const place = this.#placeOf(each)
+      const content = this.#fields[place + TEXT]
+      if (typeof content === 'string' && this.#turnIdOf(this.#fields[place + REST]) === turnId) units += content.length
+    }
+    return units
+  }
 
   /** @param at in milliseconds; kept in whole ones */
-  push (entry: NewEntry, turnId: string | undefined, seq: number, textBefore: number, at: number): void {
+  push (entry: NewEntry, turnId: string | undefined, seq: number, at: number): void {
     if (this.size === this.#slots || this.size >= this.#limits.maxEntries) this.#makeRoom()
-    this.through += sizeOf(entry)
     this.top = seq
     const fields = this.#fields
     const place = this.#placeOf(seq)
     if (entry.kind === 'text') {
+      this.through += textSize(entry.content)
       fields[place + TEXT] = entry.content
-      fields[place + REST] = turnId
+      fields[place + REST] = this.#isOfHead(turnId) ? this.#headSeq : this.#newHead(turnId, seq)
     } else {
+      this.through += sizeOf(entry)
       fields[place + REST] = numbered(entry, turnId, seq)
     }
-    fields[place + TEXT_BEFORE] = textBefore
-    fields[place + THROUGH] = this.through
     fields[place + AT] = Math.floor(at)
     while (this.size > 1 && this.bytes > this.#limits.maxBytes) this.#trimOne()
   }
@@ -100,8 +116,8 @@ export class EntryRing {
   /** Forgets entries written before `at`. */
   trimOlderThan (at: number): void {
     const since = Math.floor(at)
-    if (this.size > 0 && this.#number(this.first, AT) >= since) return
-    while (this.size > 0 && this.#number(this.first, AT) < since) this.#trimOne()
+    if (this.size > 0 && this.#atOfFirst() >= since) return
+    while (this.size > 0 && this.#atOfFirst() < since) this.#trimOne()
     if (this.size > 0 || this.#slots === 0) return
     this.#fields = []
     this.#slots = 0
@@ -116,9 +132,27 @@ export class EntryRing {
     return (seq & (this.#slots - 1)) * FIELDS
   }
 
-  #number (seq: number, field: number): number {
-    const value = this.#fields[this.#placeOf(seq) + field]
-    return typeof value === 'number' ? value : NaN
+  #atOfFirst (): number {
+    const at = this.#fields[this.#placeOf(this.first) + AT]
+    return typeof at === 'number' ? at : NaN
+  }
+
+  #isOfHead (turnId: string | undefined): boolean {
+    return this.#headSeq > 0 && this.#headTurnId === turnId
+  }
+
+  #newHead (turnId: string | undefined, seq: number): string | undefined {
+    this.#headSeq = seq
+    this.#headTurnId = turnId
+    return turnId
+  }
+
+  /** @param rest what is kept of an entry of text */
+  #turnIdOf (rest: Field): string | undefined {
+    if (typeof rest !== 'number') return typeof rest === 'string' ? rest : undefined
+    if (rest < this.first) return this.#cutTurnId
+    const head = this.#fields[this.#placeOf(rest) + REST]
+    return typeof head === 'string' ? head : undefined
   }
 
   #makeRoom (): void {
@@ -136,9 +170,11 @@ export class EntryRing {
 
   #trimOne (): void {
     const place = this.#placeOf(this.first)
-    this.#forgotten = this.throughAt(this.first)
-    this.first++
+    this.#forgotten += this.sizeAt(this.first)
+    const isText = this.#fields[place + TEXT] !== undefined
     const rest = this.#fields[place + REST]
+    if (isText && typeof rest !== 'number') this.#cutTurnId = this.#turnIdOf(rest)
+    this.first++
     this.#fields[place + TEXT] = this.#fields[place + REST] = undefined
     if (typeof rest === 'object') this.#onForgotten(rest)
   }
@@ -146,13 +182,14 @@ export class EntryRing {
 
 /** What an entry of text says; nothing where another is held. */
 const TEXT = 0
-/** Of an entry of text the turn, and others as they are. */
+/**
+ * Of the first text of a turn the turn, of more its number: one reference less to follow and to note for the garbage
+ * collection. Others as they are.
+ */
 const REST = 1
-/** What is kept beside it: see {@link HeldEntry}. Whole numbers, which below 2^31 lie in the array itself. */
-const TEXT_BEFORE = 2
-const THROUGH = 3
-const AT = 4
-const FIELDS = 5
+/** When it was written. Whole numbers, which below 2^31 lie in the array itself. */
+const AT = 2
+const FIELDS = 3
 
 type Field = string | number | OtherEntry | undefined
 
@@ -167,11 +204,14 @@ function numbered (entry: Exclude<NewEntry, { kind: 'text' }>, turnId: string | 
   }
 }
 
-function sizeOf (entry: NewEntry): number {
+function sizeOf (entry: Exclude<NewEntry, { kind: 'text' }>): number {
   switch (entry.kind) {
-    case 'text':
-    case 'message': return ENTRY_OVERHEAD + 2 * entry.content.length
-    case 'event': return ENTRY_OVERHEAD + 2 * entry.json.length
-    case 'end': return ENTRY_OVERHEAD + 2 * (entry.end.content?.length ?? 0)
+    case 'message': return textSize(entry.content)
+    case 'event': return textSize(entry.json)
+    case 'end': return textSize(entry.end.content ?? '')
   }
+}
+
+function textSize (text: string): number {
+  return ENTRY_OVERHEAD + 2 * text.length
 }

@@ -111,7 +111,7 @@ class MemoryJournal implements Journal {
       position: ahead - displaced.length,
       epoch: log.epoch,
       seq: log.ring.top,
-      displaced: displaced.map((turn) => turn.chat.turnId)
+      displaced: displaced.map(({ turnId }) => turnId)
     }
     if (isInterrupt) log.running?.onStop?.()
     return offer
@@ -179,7 +179,7 @@ class MemoryJournal implements Journal {
   retract (key: SessionKey, { turnId, acceptedAt, bodyHash }: StoredChat): boolean {
     const log = this.#logs.find(key)
     if (log === undefined || this.#claims.isKnown(log.text, turnId)) return false
-    const turn = log.queue.find(({ chat }) => chat.turnId === turnId)
+    const turn = log.queue.find((each) => each.turnId === turnId)
     if (turn?.chat.acceptedAt !== acceptedAt || turn.chat.bodyHash !== bodyHash) return false
     log.unqueue(turnId)
     this.#claims.retract(log.text, turnId)
@@ -191,21 +191,21 @@ class MemoryJournal implements Journal {
   cancel (key: SessionKey, turnId: string | undefined, end: TurnEnd): string[] {
     const log = this.#logs.find(key)
     if (log === undefined) return []
-    const isMeant = ({ chat }: MemoryTurn): boolean => turnId === undefined || chat.turnId === turnId
+    const isMeant = (turn: MemoryTurn): boolean => turnId === undefined || turn.turnId === turnId
     const stopped = log.queue.filter(isMeant)
     for (const turn of stopped) log.queue.splice(log.queue.indexOf(turn), 1)
     for (const turn of stopped) this.#writeEnd(turn, end)
     this.#touch(log)
     const { running } = log
     const willStop = running !== undefined && isMeant(running) && running.onStop?.() === true
-    return (willStop ? [running, ...stopped] : stopped).map(({ chat }) => chat.turnId)
+    return (willStop ? [running, ...stopped] : stopped).map((turn) => turn.turnId)
   }
 
   publish (key: SessionKey, name: string, json: string): Position {
     const log = this.#open(key)
     const seq = log.ring.top + 1
     const now = this.#clock.now()
-    log.ring.push({ kind: 'event', name, json }, undefined, seq, 0, now)
+    log.ring.push({ kind: 'event', name, json }, undefined, seq, now)
     log.ring.trimOlderThan(now - this.#maxAgeMs)
     this.#touch(log)
     log.wake(log.running)
@@ -300,8 +300,8 @@ class MemoryJournal implements Journal {
   }
 
   #endClaim (turn: MemoryTurn, end: TurnEnd): void {
-    const { log, chat } = turn
-    if (chat.bodyHash !== undefined) this.#claims.end(log.text, chat.turnId, turn.endedBy(end), this.#clock.now())
+    const { log, chat, turnId } = turn
+    if (chat.bodyHash !== undefined) this.#claims.end(log.text, turnId, turn.endedBy(end), this.#clock.now())
   }
 
   #sweep (): void {

@@ -1,5 +1,5 @@
 import type { Entry, SessionCursor, TurnView, Wake } from './journal.js'
-import { firstHeld, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
+import { textBefore, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
 import type { SessionLog } from './session-log.js'
 
 /** A reader's place in a session in memory: of all its turns, or of some. */
@@ -68,7 +68,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
 
   #hasMoved (): void {
     const { running } = this.#log
-    if (running?.isPaused === true && this.isFor(running.chat.turnId)) running.resumeIfNear(this, this.#quarterRing)
+    if (running?.isPaused === true && this.isFor(running.turnId)) running.resumeIfNear(this, this.#quarterRing)
   }
 
   #read (mergeUnits: number): Entry | 'lost' | undefined {
@@ -109,15 +109,15 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
   #pass (entry: Entry): void {
     const { ring } = this.#log
     this.seq = entry.seq
-    this.through = ring.throughAt(entry.seq)
+    this.through += ring.sizeAt(entry.seq)
     if (entry.turnId === undefined) return
-    if (entry.turnId !== this.#turn?.chat.turnId) {
+    if (entry.turnId !== this.#turn?.turnId) {
       // A chat that was withdrawn meanwhile has an end and no text: what is being told is another turn.
       if (entry.kind === 'end') return
       this.#turn = this.#log.find(entry.turnId)
+      this.#textRead = 0
     }
-    const textBefore = ring.textBefore(entry.seq)
-    this.#textRead = entry.kind === 'text' ? textBefore + entry.content.length : textBefore
+    if (entry.kind === 'text') this.#textRead += entry.content.length
     // Else whoever only listens would hold on to the last answer, which the session has forgotten.
     if (entry.kind === 'end') this.#turn = undefined
   }
@@ -127,8 +127,8 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     if (this.#isMissingMore()) return 'lost'
     const { ring } = this.#log
     const turn = this.#turn
-    const content = turn !== undefined && this.isFor(turn.chat.turnId) ? this.#catchUp(turn) : ''
-    if (turn !== undefined && content !== '') return { kind: 'text', content, turnId: turn.chat.turnId, seq: this.seq }
+    const content = turn !== undefined && this.isFor(turn.turnId) ? this.#catchUp(turn) : ''
+    if (turn !== undefined && content !== '') return { kind: 'text', content, turnId: turn.turnId, seq: this.seq }
     this.seq = ring.first - 1
     this.#findPlace()
     return undefined
@@ -136,7 +136,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
 
   /** One step of the text that was missed. An entry is never cut in two: its halves would have one seq. */
   #catchUp (turn: MemoryTurn): string {
-    const to = firstHeld(turn)?.textBefore ?? turn.text.length
+    const to = textBefore(turn)
     const last = this.#log.ring.first - 1
     const { seq } = this
     let content = ''
@@ -165,13 +165,13 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     const { ring, running } = this.#log
     this.#findDistance()
     for (let seq = this.seq + 1; seq <= ring.top; seq++) {
-      const held = ring.get(seq)
-      if (held?.entry.turnId === undefined) continue
-      const turn = this.#log.find(held.entry.turnId)
+      const entry = ring.entryAt(seq)
+      if (entry?.turnId === undefined) continue
+      const turn = this.#log.find(entry.turnId)
       // The end of one that was withdrawn has no text before it; what had is kept, or cannot be told.
-      if (held.entry.kind === 'end' && (turn === undefined || turn.start?.seq === seq - 1)) continue
+      if (entry.kind === 'end' && (turn === undefined || turn.start?.seq === seq - 1)) continue
       this.#turn = turn
-      this.#textRead = held.textBefore
+      this.#textRead = turn === undefined ? 0 : textBefore(turn, seq)
       return
     }
     this.#turn = running?.end === undefined ? running : undefined
@@ -179,8 +179,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
   }
 
   #findDistance (): void {
-    const { ring } = this.#log
-    this.through = ring.get(this.seq)?.through ?? ring.through - ring.bytes
+    this.through = this.#log.ring.throughAt(this.seq)
   }
 
   /** How much of the turn's text there was at the position; `undefined` when nobody knows any more. */

@@ -1,4 +1,4 @@
-import type { EntryRing, HeldEntry } from './entry-ring.js'
+import type { EntryRing } from './entry-ring.js'
 import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd, Wake } from './journal.js'
 import { TurnText } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
@@ -8,35 +8,38 @@ import type { SessionKey } from '../protocol/session-key.js'
  * session, but stays readable to its end for whoever had begun.
  */
 export class MemoryTurn implements Run {
-  /** Once the turn has ended, no more of it than its names. */
-  chat: StoredChat
+  // What every piece touches stands together: of many turns nothing is in the processor's cache.
+  readonly log: TurnLog
+  readonly turnId: string
   readonly text = new TurnText()
   /** The first of its readers; each knows the next. */
   firstCursor: MemoryTurnCursor | undefined
-  readonly log: TurnLog
   /** The place before the turn's first entry; `undefined` while it waits. */
   start: Place | undefined
   end: TurnEnd | undefined
-  endSeq = 0
   lastBatch = 0
-  /** The last of its entries that the ring has forgotten, text not counted: that can be told all the same. */
-  forgottenSeq = 0
   /** What it has answered, in UTF-16 code units. */
   units = 0
-  /** Asks whoever runs it to stop. */
-  onStop: (() => boolean) | undefined
-  /** Its whole messages, kept as its text is: what the ring forgets can still be told. */
-  messages: KeptMessage[] | undefined
   /** Taken and not released. */
   isRunning = false
   /** The session was forgotten under the turn. */
   isForgotten = false
   #resume: (() => void) | undefined
   #pausing: Promise<void> | undefined
+  /** Once the turn has ended, no more of it than its names. */
+  chat: StoredChat
+  endSeq = 0
+  /** The last of its entries that the ring has forgotten, text not counted: that can be told all the same. */
+  forgottenSeq = 0
+  /** Asks whoever runs it to stop. */
+  onStop: (() => boolean) | undefined
+  /** Its whole messages, kept as its text is: what the ring forgets can still be told. */
+  messages: KeptMessage[] | undefined
 
   constructor (chat: StoredChat, log: TurnLog) {
-    this.chat = chat
     this.log = log
+    this.turnId = chat.turnId
+    this.chat = chat
   }
 
   /** That of the session: one of each turn's own would be kept with it. */
@@ -46,7 +49,7 @@ export class MemoryTurn implements Run {
     const { ring } = this.log
     const seq = ring.top + 1
     if (this.start === undefined) this.#begin()
-    ring.push(entry, this.chat.turnId, seq, this.text.length, at)
+    ring.push(entry, this.turnId, seq, at)
     if (entry.kind === 'text') {
       this.text.append(entry.content, seq)
       this.units += entry.content.length
@@ -69,7 +72,7 @@ export class MemoryTurn implements Run {
   writeAll (entries: readonly NewEntry[], at: number): boolean {
     const hadText = this.text.length > 0
     for (const entry of entries) this.write(entry, at)
-    this.text.pack()
+    this.text.pack(!hadText)
     return this.end !== undefined || (!hadText && this.text.length > 0)
   }
 
@@ -136,7 +139,7 @@ export class MemoryTurn implements Run {
       return this.#isWithin(cursor, distance)
     }
     for (const cursor of this.readers()) if (isNear(cursor)) return false
-    for (const cursor of this.log.cursors) if (cursor.isFor(this.chat.turnId) && isNear(cursor)) return false
+    for (const cursor of this.log.cursors) if (cursor.isFor(this.turnId) && isNear(cursor)) return false
     return readers > 0
   }
 
@@ -147,18 +150,19 @@ export class MemoryTurn implements Run {
 }
 
 export class MemoryTurnCursor implements TurnCursor {
+  // What every entry touches stands together.
   /** The last entry read. */
   seq = 0
   /** The ring's size sum at that entry. */
   through = 0
-  /** The next reader of the turn. */
-  nextCursor: MemoryTurnCursor | undefined
-  #textRead = 0
-  #messagesRead = 0
   #isAsleep = false
+  readonly #wake: Wake
+  #textRead = 0
   #hasEnd = false
   readonly #turn: MemoryTurn
-  readonly #wake: Wake
+  /** The next reader of the turn. */
+  nextCursor: MemoryTurnCursor | undefined
+  #messagesRead = 0
   readonly #quarterRing: Distance
 
   constructor (turn: MemoryTurn, wake: Wake, quarterRing: Distance) {
@@ -174,7 +178,7 @@ export class MemoryTurnCursor implements TurnCursor {
     const turn = this.#turn
     if (this.#hasEnd) return undefined
     const entry = turn.start === undefined ? undefined : this.#read(turn)
-    turn.resumeIfNear(this, this.#quarterRing)
+    if (turn.isPaused) turn.resumeIfNear(this, this.#quarterRing)
     if (entry === undefined || entry.kind === 'end') turn.log.onRead(this.seq)
     if (entry !== undefined) return entry
     if (turn.isForgotten) return 'lost'
@@ -210,10 +214,9 @@ export class MemoryTurnCursor implements TurnCursor {
   #fromRing (turn: MemoryTurn): Entry | undefined {
     const { ring } = turn.log
     for (let entry = ring.entryAt(this.seq + 1); entry !== undefined; entry = ring.entryAt(this.seq + 1)) {
-      this.seq++
-      this.through = ring.throughAt(this.seq)
-      if (entry.turnId !== turn.chat.turnId) continue
-      if (entry.kind === 'text') this.#textRead = ring.textBefore(this.seq) + entry.content.length
+      this.through += ring.sizeAt(++this.seq)
+      if (entry.turnId !== turn.turnId) continue
+      if (entry.kind === 'text') this.#textRead += entry.content.length
       if (entry.kind === 'message') this.#messagesRead++
       if (entry.kind === 'end') this.#hasEnd = true
       return entry
@@ -223,27 +226,34 @@ export class MemoryTurnCursor implements TurnCursor {
 
   /** What comes next is no longer in the ring: text, whole messages and the end are kept; events are passed over. */
   #beyondTail (turn: MemoryTurn): Entry | undefined {
-    const { turnId } = turn.chat
+    const { turnId } = turn
     const { first } = turn.log.ring
     const held = firstHeld(turn)
     const message = this.#forgottenMessage(turn)
-    const step = turn.text.step(this.#textRead, message?.textBefore ?? held?.textBefore ?? turn.text.length)
+    const step = turn.text.step(this.#textRead, message?.textBefore ?? textBefore(turn, held))
     if (step !== undefined) {
       this.#textRead += step.content.length
-      this.seq = Math.max(this.seq, Math.min(step.seq, (message?.seq ?? first) - 1))
+      this.#passTo(Math.max(this.seq, Math.min(step.seq, (message?.seq ?? first) - 1)))
       return { kind: 'text', content: step.content, turnId, seq: this.seq }
     }
     if (message !== undefined) {
       this.#messagesRead++
-      this.seq = message.seq
+      this.#passTo(message.seq)
       return { kind: 'message', content: message.content, turnId, seq: message.seq }
     }
     if (turn.end !== undefined && held === undefined) {
       this.#hasEnd = true
       return { kind: 'end', end: turn.end, turnId, seq: turn.endSeq }
     }
-    this.seq = first - 1
+    this.#passTo(first - 1)
     return this.#fromRing(turn)
+  }
+
+  /** An entry that the ring has forgotten. */
+  #passTo (seq: number): void {
+    this.seq = seq
+    const { ring } = this.#turn.log
+    if (seq === ring.first - 1) this.through = ring.throughAt(seq)
   }
 
   /** The next whole message, where the ring has forgotten it. */
@@ -254,14 +264,18 @@ export class MemoryTurnCursor implements TurnCursor {
 }
 
 /** The first entry of the turn that is still held. Before it there may be ends of others, which were withdrawn. */
-export function firstHeld ({ log, chat, start, end, endSeq }: MemoryTurn): HeldEntry | undefined {
+function firstHeld ({ log, turnId, start, end, endSeq }: MemoryTurn): number | undefined {
   const { ring } = log
   if (end !== undefined && endSeq < ring.first) return undefined
   for (let seq = Math.max(ring.first, start?.seq ?? 0); seq <= ring.top; seq++) {
-    const held = ring.get(seq)
-    if (held?.entry.turnId === chat.turnId) return held
+    if (ring.entryAt(seq)?.turnId === turnId) return seq
   }
   return undefined
+}
+
+/** How much of the turn's text precedes an entry that is held, or what is held of the turn, in UTF-16 code units. */
+export function textBefore (turn: MemoryTurn, seq = firstHeld(turn)): number {
+  return turn.text.length - (seq === undefined ? 0 : turn.log.ring.textFrom(seq, turn.turnId))
 }
 
 /** A whole message, and how much of the turn's text precedes it, in UTF-16 code units. */

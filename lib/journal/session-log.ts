@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto'
-
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Ordered } from '../touch-order.js'
+import { newUuid } from '../uuid.js'
 import { EntryRing, type RingLimits } from './entry-ring.js'
 import type { Entry, JournalStats, OpenTurn } from './journal.js'
 import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
@@ -13,14 +12,16 @@ export interface SessionLogLimits extends RingLimits {
 
 /** What a memory journal knows of one session: its entries, who waits, who runs, and who reads. */
 export class SessionLog implements TurnLog, Ordered<SessionLog> {
+  // What every piece touches stands together.
+  readonly ring: EntryRing
+  #cursors: Set<SessionReader> | undefined
+  readonly #forgetsRead: boolean
   readonly key: SessionKey
   /** The key as text. */
   readonly text: string
   readonly epoch: string
-  readonly ring: EntryRing
   readonly queue: MemoryTurn[] = []
   running: MemoryTurn | undefined
-  #cursors: Set<SessionReader> | undefined
   /** The last entry that the ring has forgotten, text not counted: before it nothing can be told. */
   forgottenSeq = 0
   isForgotten = false
@@ -31,12 +32,11 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   /** What of `bytes` the journal has counted. */
   countedBytes = 0
   readonly #maxEndedUnits: number
-  readonly #forgetsRead: boolean
   /** Turns whose ends the ring still holds, in their order: who reads or asks for them may need their text. */
-  readonly #endedById = new Map<string, MemoryTurn>()
+  #endedById: Map<string, MemoryTurn> | undefined
   #endedUnits = 0
 
-  constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch = newEpoch()) {
+  constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch = newUuid()) {
     this.key = key
     this.text = text
     this.epoch = epoch
@@ -71,8 +71,8 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
 
   /** A turn that runs, waits, or has ended and is still kept. */
   find (turnId: string): MemoryTurn | undefined {
-    if (this.running?.chat.turnId === turnId) return this.running
-    return this.queue[this.#indexOf(turnId)] ?? this.#endedById.get(turnId)
+    if (this.running?.turnId === turnId) return this.running
+    return this.queue[this.#indexOf(turnId)] ?? this.#endedById?.get(turnId)
   }
 
   /** How many read that turn, of those who read it alone and those who read the session. */
@@ -101,10 +101,11 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
 
   /** Keeps a turn that has just ended, for as long as its end is held and there is room; the newest always. */
   keepEnded (turn: MemoryTurn): void {
-    this.#endedById.set(turn.chat.turnId, turn)
+    const endedById = this.#endedById ??= new Map<string, MemoryTurn>()
+    endedById.set(turn.turnId, turn)
     this.#endedUnits += turn.units
     if (this.#endedUnits <= this.#maxEndedUnits) return
-    for (const other of this.#endedById.values()) {
+    for (const other of endedById.values()) {
       // One that said nothing makes no room, and its end may still have to be told.
       if (other === turn || other.units === 0) continue
       this.#dropEnded(other)
@@ -123,7 +124,7 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   }
 
   #indexOf (turnId: string): number {
-    return this.queue.findIndex(({ chat }) => chat.turnId === turnId)
+    return this.queue.findIndex((turn) => turn.turnId === turnId)
   }
 
   #onForgotten ({ seq, kind, turnId }: Entry): void {
@@ -135,7 +136,7 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   }
 
   #dropEnded (turn: MemoryTurn): void {
-    if (this.#endedById.delete(turn.chat.turnId)) this.#endedUnits -= turn.units
+    if (this.#endedById?.delete(turn.turnId) === true) this.#endedUnits -= turn.units
   }
 }
 
@@ -153,9 +154,4 @@ export function statsOf (logs: Iterable<SessionLog>, claims: number): JournalSta
     for (const turn of liveTurns) stats.cursors += [...turn.readers()].length
   }
   return stats
-}
-
-/** Copied: `randomUUID` joins it of pieces, which V8 keeps until something reads it: 490 bytes instead of 60 (Node 20). */
-export function newEpoch (): string {
-  return Buffer.from(randomUUID()).toString('latin1')
 }

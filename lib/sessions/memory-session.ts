@@ -56,7 +56,9 @@ export class MemorySession implements Ordered<MemorySession> {
   }
 
   add (kept: Kept): void {
-    this.#messages.push(kept)
+    // The first push would make room for seventeen.
+    if (this.#messages.length === 0) this.#messages = [kept]
+    else this.#messages.push(kept)
     this.#index(kept)
     this.bytes += kept.bytes
     this.updatedAt = kept.at

@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-
 import type { RawData, WebSocket } from 'ws'
 
 import type { ClientFrameOf } from '../protocol/client-frames.js'
@@ -9,6 +7,7 @@ import { encode, errorFrame, type ErrorExtra } from '../protocol/encode.js'
 import { SUBPROTOCOL } from '../protocol/names.js'
 import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
 import { toError } from '../turns/within.js'
+import { newUuid } from '../uuid.js'
 import { spend, type Allowances } from './allowance.js'
 import type { Coalescer } from './coalescer.js'
 import { frameBytes } from './frame-bytes.js'
@@ -54,7 +53,7 @@ const PONGED: Decoded = { ok: true, frame: { type: 'ping' } }
 
 /** One socket: reads frames, asks the engine, and lets the outbox send what the turns say. */
 export class Connection implements OutboxEvents, FrameHandler {
-  readonly id = randomUUID()
+  readonly id = newUuid()
   readonly identity: Identity
   readonly #tools: ConnectionTools
   readonly #facts: ConnectionFacts

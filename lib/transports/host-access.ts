@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-
 import { isEventName } from '../agent/answer.js'
 import type { Position } from '../journal/journal.js'
 import { bodyHash } from '../protocol/body-hash.js'
@@ -9,6 +7,7 @@ import { DEFAULT_AGENT_ID, type BusyPolicy } from '../protocol/names.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Engine } from '../turns/engine.js'
+import { newUuid } from '../uuid.js'
 import { ChannelError } from './channel-error.js'
 import { Feed } from './feed.js'
 import { LOST } from './frame-source.js'
@@ -63,7 +62,7 @@ export class HostAccess {
   }
 
   async startTurn ({ owner, context, ...said }: HostChat): Promise<StartedTurn> {
-    const { id = randomUUID(), message, metadata, onBusy, agentId = DEFAULT_AGENT_ID, sessionId } = this.#chat({ ...said, type: 'chat' })
+    const { id = newUuid(), message, metadata, onBusy, agentId = DEFAULT_AGENT_ID, sessionId } = this.#chat({ ...said, type: 'chat' })
     const started = await this.#tools.engine.startOnce({
       key: this.#key({ owner, agentId, sessionId: sessionId ?? '' }),
       isNamed: true,

@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto'
-
 import type { Position } from '../journal/journal.js'
 import type { ClientFrame } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { encode } from '../protocol/encode.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
 import { toError } from '../turns/within.js'
+import { newUuid } from '../uuid.js'
 import { Feed } from './feed.js'
 import type { Identity } from './identity.js'
 import type { FrameSource } from './frame-source.js'
@@ -59,7 +58,7 @@ export class Reading implements OutboxEvents {
     this.#identity = identity
     this.#outbox = new Outbox(teller.sink, tools.limits, tools.clock, this)
     this.#requests = new Requests({
-      id: randomUUID(),
+      id: newUuid(),
       identity,
       facts: { agentId: undefined, sessionId: undefined },
       hasOwnIds,

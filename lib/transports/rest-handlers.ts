@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 import type { AgentSummary } from '../agent/agents.js'
@@ -7,6 +5,7 @@ import type { ClientFrame } from '../protocol/client-frames.js'
 import { ANONYMOUS } from '../protocol/names.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { MessagePage, SessionPage } from '../sessions/session-store.js'
+import { newUuid } from '../uuid.js'
 import { AckTelling, type AckAnswer } from './ack-telling.js'
 import { onceOver } from './answer-over.js'
 import { hangUpInDrain } from './hang-up.js'
@@ -64,7 +63,7 @@ export class RestHandlers {
     const chat = chatOf(this.#tools().decode, request)
     const hasOwnId = chat.id === undefined
     // Where a session is named, whoever loses this answer can find it again by the id of its turn.
-    const frame = chat.sessionId === undefined ? chat : { ...chat, id: chat.id ?? randomUUID() }
+    const frame = chat.sessionId === undefined ? chat : { ...chat, id: chat.id ?? newUuid() }
     if (type === EVENTS_TYPE) return await this.#tell(reply, identity, frame, hasOwnId)
     if (frame.id === undefined || !prefersAck(request)) {
       return await this.#answer<WholeAnswer>(reply, identity, { ...frame, stream: false }, hasOwnId)

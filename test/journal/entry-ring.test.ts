@@ -1,7 +1,10 @@
+import assert from 'node:assert/strict'
+
 import t from 'tap'
 
 import { EntryRing } from '../../lib/journal/entry-ring.js'
 import type { Entry, NewEntry } from '../../lib/journal/journal.js'
+import { Random } from '../fuzz/random.js'
 import { text } from './new-entries.js'
 
 const OVERHEAD = 120
@@ -10,7 +13,7 @@ await t.test('a ring', async (t) => {
   await t.test('is empty before anything was written', async (t) => {
     const ring = new EntryRing({ maxEntries: 4, maxBytes: 1e6 })
     t.strictSame([ring.size, ring.bytes, ring.top, ring.first], [0, 0, 0, 1])
-    t.equal(ring.get(1), undefined)
+    t.equal(ring.entryAt(1), undefined)
     ring.trimOlderThan(Infinity)
     t.equal(ring.size, 0)
   })
@@ -22,8 +25,8 @@ await t.test('a ring', async (t) => {
       t.equal(ring.size, Math.min(seq, 20))
     }
     t.strictSame([ring.first, ring.top], [31, 50])
-    t.equal(ring.get(30), undefined)
-    t.equal(ring.get(51), undefined)
+    t.equal(ring.entryAt(30), undefined)
+    t.equal(ring.entryAt(51), undefined)
     t.strictSame(contents(ring), Array.from({ length: 20 }, (_, index) => `${31 + index}`))
   })
 
@@ -33,8 +36,39 @@ await t.test('a ring', async (t) => {
       [{ kind: 'event', name: 'x', json: '1' }, 'a'], [text(''), 'a'], [text('of no turn'), undefined], [{ kind: 'message', content: 'M' }, 'a'],
       [text('b'), 'b'], [{ kind: 'end', end: { finishReason: 'stop' } }, 'b'], [{ kind: 'event', name: 'y', json: '2' }, undefined]
     ]
-    for (const [index, [entry, turnId]] of written.entries()) ring.push(entry, turnId, index + 1, 0, 0)
+    for (const [index, [entry, turnId]] of written.entries()) ring.push(entry, turnId, index + 1, 0)
     for (const [index, [entry, turnId]] of written.entries()) t.strictSame(ring.entryAt(index + 1), { ...entry, turnId, seq: index + 1 })
+  })
+
+  await t.test('knows the turn of each text, however many were forgotten', async (t) => {
+    const random = new Random(7)
+    for (let round = 0; round < 200; round++) {
+      const ring = new EntryRing({ maxEntries: 1 + random.below(9), maxBytes: 1e6 })
+      const turnIds: Array<string | undefined> = []
+      let turnId: string | undefined = 'a'
+      for (let seq = 1; seq <= 60; seq++) {
+        if (random.perMille(300)) turnId = random.pick(['a', 'b', 'c', undefined])
+        turnIds.push(turnId)
+        ring.push(random.perMille(700) ? text(`${seq}`) : { kind: 'event', name: 'x', json: '1' }, turnId, seq, seq)
+        if (random.perMille(50)) ring.trimThrough(seq - random.below(4))
+        if (random.perMille(20)) ring.trimOlderThan(seq + 1)
+        for (let held = ring.first; held <= ring.top; held++) assert.equal(ring.entryAt(held)?.turnId, turnIds[held - 1])
+      }
+    }
+    t.pass()
+  })
+
+  await t.test('adds up the sizes up to an entry, and the text of a turn from one on', async (t) => {
+    const ring = new EntryRing({ maxEntries: 5, maxBytes: 1e6 })
+    const written: Array<[NewEntry, string]> = [
+      [text('forgotten'), 'a'], [text('ab'), 'a'], [{ kind: 'event', name: 'x', json: '{}' }, 'a'], [text('abc'), 'b'], [text('d'), 'a'], [text(''), 'a']
+    ]
+    for (const [index, [entry, turnId]] of written.entries()) ring.push(entry, turnId, index + 1, 0)
+    const sums = Array.from({ length: 6 }, (_, index) => ring.throughAt(index + 1) - OVERHEAD * (index + 1))
+    t.strictSame(sums, [18, 22, 26, 32, 34, 34])
+    t.equal(ring.throughAt(6), ring.through)
+    t.strictSame([0, 2, 3, 5, 6].map((seq) => ring.textFrom(seq, 'a')), [3, 3, 1, 1, 0])
+    t.strictSame([ring.textFrom(1, 'b'), ring.textFrom(5, 'b'), ring.textFrom(1, 'c')], [3, 0, 0])
   })
 
   await t.test('holds one entry when it may hold one', async (t) => {
@@ -111,13 +145,13 @@ await t.test('a ring', async (t) => {
 })
 
 function push (ring: EntryRing, entry: NewEntry, at = 0): void {
-  ring.push(entry, 't', ring.top + 1, 0, at)
+  ring.push(entry, 't', ring.top + 1, at)
 }
 
 function contents (ring: EntryRing): string[] {
   const held: string[] = []
   for (let seq = ring.first; seq <= ring.top; seq++) {
-    const entry = ring.get(seq)?.entry
+    const entry = ring.entryAt(seq)
     held.push(entry?.seq === seq && entry.kind === 'text' ? entry.content : '(none)')
   }
   return held

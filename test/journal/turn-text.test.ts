@@ -90,7 +90,7 @@ await t.test('a text is the same whenever it is packed, whatever its pieces are'
       turnText.append(piece, seq)
       plain += piece
       ends.push(plain.length)
-      if (random.perMille(packs)) turnText.pack()
+      if (random.perMille(packs)) turnText.pack(random.perMille(500))
       if (random.perMille(80)) same(turnText, plain, ends, random, `seed ${seed}, piece ${seq}`)
     }
     same(turnText, plain, ends, random, `seed ${seed}, whole`)
@@ -106,7 +106,7 @@ await t.test('a text is the same at each border of what is packed', async () => 
         const ends: number[] = []
         for (const [index, piece] of pieces.entries()) {
           turnText.append(piece, index + 1)
-          turnText.pack()
+          turnText.pack(true)
           ends.push(turnText.length)
         }
         // What was packed and what was not, in one block.
@@ -122,7 +122,7 @@ await t.test('a text of half characters keeps its length: the offsets of others 
   const turnText = new TurnText()
   for (let seq = 1; seq <= 300; seq++) {
     turnText.append(seq % 2 === 0 ? '\ud83d' : 'x\ude00', seq)
-    turnText.pack()
+    turnText.pack(true)
   }
   t.equal(turnText.length, 450)
   t.equal(turnText.toString().length, 450)
@@ -136,11 +136,28 @@ await t.test('a text of pieces is bytes, outside the heap, long before a block o
   for (let seq = 1; seq <= 200; seq++) {
     for (const turnText of texts) {
       turnText.append('twenty letters, each', seq)
-      turnText.pack()
+      turnText.pack(true)
     }
   }
   t.ok(process.memoryUsage().arrayBuffers - before >= 1_000 * 4_000)
   t.ok(texts.every(({ length }) => length === 4_000))
+})
+
+await t.test('a short text is bytes where it comes bit by bit, and a string where it comes at once', async (t) => {
+  // Strings that wait for some of their kind live through two collections, and fill the old generation.
+  for (const [batches, least, most] of [[1, 0, 0], [4, 1_000 * 512, 1_000 * 600]] as const) {
+    const before = await heldBytes()
+    const texts = Array.from({ length: 1_000 }, () => new TurnText())
+    for (let seq = 1; seq <= batches; seq++) {
+      for (const turnText of texts) {
+        turnText.append('five.', seq)
+        turnText.pack(seq === 1)
+      }
+    }
+    const held = process.memoryUsage().arrayBuffers - before
+    t.ok(held >= least && held <= most, `${held} bytes for ${batches}`)
+    t.ok(texts.every((turnText) => turnText.toString() === 'five.'.repeat(batches)))
+  }
 })
 
 await t.test('a turn in memory packs what it is written', async (t) => {

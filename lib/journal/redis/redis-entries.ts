@@ -7,8 +7,6 @@ export interface Message {
   epoch: string
   /** Of the first entry in it. */
   seq: number
-  /** How much of the turn's text precedes it, in UTF-16 code units. */
-  textBefore: number
   body: MessageBody
 }
 
@@ -37,9 +35,9 @@ export function encodePublished (name: string, json: string): string {
 
 /** @throws SyntaxError, TypeError for what no script has told */
 export function decodeMessage (text: string): Message {
-  const [version, epoch, seq, , textBefore, body] = JSON.parse(text) as [number, string, number, number, number, PackedBody]
-  if (![version, seq, textBefore].every(Number.isSafeInteger)) throw new TypeError('a message has no place')
-  return { version, epoch, seq, textBefore, body: bodyOf(body) }
+  const [version, epoch, seq, , body] = JSON.parse(text) as [number, string, number, number, PackedBody]
+  if (![version, seq].every(Number.isSafeInteger)) throw new TypeError('a message has no place')
+  return { version, epoch, seq, body: bodyOf(body) }
 }
 
 /** What a turn has said, of the lines that Redis keeps. */
@@ -63,11 +61,6 @@ export function encodeEnded ({ content, ...end }: TurnEnd): string {
 export function decodeClaim (text: string): { hash: string, ended: EndedTurn | undefined } {
   const [hash = '', ended] = text.split('\n')
   return { hash, ended: ended === undefined || ended === '' ? undefined : JSON.parse(ended) as EndedTurn }
-}
-
-/** In UTF-16 code units. */
-export function textUnits (entries: readonly NewEntry[]): number {
-  return entries.reduce((sum, entry) => entry.kind === 'text' ? sum + entry.content.length : sum, 0)
 }
 
 function bodyOf (body: PackedBody): MessageBody {

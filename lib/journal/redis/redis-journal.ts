@@ -2,14 +2,15 @@ import { systemClock } from '../../clock.js'
 import { ANONYMOUS } from '../../protocol/names.js'
 import type { SessionKey } from '../../protocol/session-key.js'
 import type { RedisClient } from '../../redis/redis-client.js'
+import { newUuid } from '../../uuid.js'
 import type {
   Claimed, Followed, FollowFrom, Journal, JournalStats, JournalWatcher, NewEntry, Offer, OfferTerms, Position, Run, StoredChat, TurnCursor,
   TurnEnd, Wake
 } from '../journal.js'
 import { MemorySessionCursor } from '../memory-session-cursor.js'
 import { MemoryTurnCursor, type Distance } from '../memory-turn.js'
-import { newEpoch, statsOf } from '../session-log.js'
-import { decodeClaim, encodeEnded, encodeEntries, encodeKept, encodePublished, textUnits } from './redis-entries.js'
+import { statsOf } from '../session-log.js'
+import { decodeClaim, encodeEnded, encodeEntries, encodeKept, encodePublished } from './redis-entries.js'
 import { redisBounds, type RedisJournalOptions } from './redis-journal-options.js'
 import type { SessionPlace } from './redis-keys.js'
 import { RedisNode, type RunnerAnswer } from './redis-node.js'
@@ -66,7 +67,7 @@ class SharedJournal implements RedisJournal {
     return this.#node.inLane(key, async (place) => {
       const { turnId, bodyHash = '' } = chat
       const maxClaims = key.owner === ANONYMOUS ? '' : this.#bounds.maxClaimsPerOwner
-      const newest = newEpoch()
+      const newest = newUuid()
       const args = [
         newest, place.text, turnId, bodyHash, JSON.stringify(chat), onBusy, maxQueued, maxClaims,
         JSON.stringify(displacedEnd), encodeEnded(displacedEnd)
@@ -137,8 +138,8 @@ class SharedJournal implements RedisJournal {
       const end = entries.at(-1)
       const ended = end?.kind === 'end' ? encodeEnded(end.end) : ''
       const args = [
-        own.epoch, own.fence, own.seen, batch, entries.length, textUnits(entries), encodeKept(entries),
-        encodeEntries(own.chat.turnId, entries), ended, newEpoch()
+        own.epoch, own.fence, own.seen, batch, entries.length, encodeKept(entries),
+        encodeEntries(own.chat.turnId, entries), ended, newUuid()
       ]
       const askedAt = this.#node.now()
       // The same number each time: what Redis has taken already it does not take again.
@@ -202,7 +203,7 @@ class SharedJournal implements RedisJournal {
 
   publish (key: SessionKey, name: string, json: string): Promise<Position> {
     return this.#node.inLane(key, async (place) => {
-      const [epoch, seq] = await this.#node.run('publish', place, [newEpoch(), place.text, encodePublished(name, json)]) as [string, string]
+      const [epoch, seq] = await this.#node.run('publish', place, [newUuid(), place.text, encodePublished(name, json)]) as [string, string]
       return { epoch, seq: Number(seq) }
     })
   }

@@ -100,7 +100,7 @@ export class RedisReplica {
     this.version = version
   }
 
-  #enter ({ seq, textBefore, body }: Message): void {
+  #enter ({ seq, body }: Message): void {
     switch (body.kind) {
       case 'started': return this.#start(body.chat)
       case 'queued':
@@ -114,7 +114,7 @@ export class RedisReplica {
       case 'forgotten': return this.forget()
       case 'entries': {
         const turn = body.turnId === undefined ? undefined : this.#turnOf(body.turnId, body.hasWaited)
-        if (turn === undefined) this.#writeLoose(body.turnId, body.entries, seq, textBefore)
+        if (turn === undefined) this.#writeLoose(body.turnId, body.entries, seq)
         else this.#write(turn, body.entries)
       }
     }
@@ -135,7 +135,7 @@ export class RedisReplica {
   #turnOf (turnId: string, hasWaited: boolean): MemoryTurn | undefined {
     const { log } = this
     if (hasWaited) return log.unqueue(turnId) ?? new MemoryTurn({ turnId, message: '', acceptedAt: 0 }, log)
-    return log.running?.chat.turnId === turnId ? log.running : undefined
+    return log.running?.turnId === turnId ? log.running : undefined
   }
 
   #write (turn: MemoryTurn, entries: readonly NewEntry[]): void {
@@ -153,11 +153,8 @@ export class RedisReplica {
   }
 
   /** Of no turn, or of one whose beginning Redis no longer holds: its whole text cannot be told. */
-  #writeLoose (turnId: string | undefined, entries: readonly NewEntry[], seq: number, textBefore: number): void {
-    for (const entry of entries) {
-      this.log.ring.push(entry, turnId, seq++, textBefore, this.#now())
-      if (entry.kind === 'text') textBefore += entry.content.length
-    }
+  #writeLoose (turnId: string | undefined, entries: readonly NewEntry[], seq: number): void {
+    for (const entry of entries) this.log.ring.push(entry, turnId, seq++, this.#now())
     this.log.wake(this.log.running)
   }
 
@@ -175,13 +172,13 @@ export class RedisReplica {
       else turn.text.append(entry.content, seq)
       turn.units += entry.content.length
     }
-    turn.text.pack()
+    turn.text.pack(true)
   }
 
   /** These wait, and no others. */
   #wait (chats: readonly StoredChat[]): void {
     const { log } = this
-    const known = new Map(log.queue.splice(0).map((turn) => [turn.chat.turnId, turn]))
+    const known = new Map(log.queue.splice(0).map((turn) => [turn.turnId, turn]))
     for (const chat of chats) {
       log.queue.push(known.get(chat.turnId) ?? new MemoryTurn(chat, log))
       known.delete(chat.turnId)

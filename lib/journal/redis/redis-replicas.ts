@@ -1,7 +1,8 @@
-import { newEpoch, type SessionLogLimits } from '../session-log.js'
+import type { SessionLogLimits } from '../session-log.js'
 import type { StoredChat } from '../journal.js'
 import type { Clock } from '../../clock.js'
 import type { RedisSubscriber } from '../../redis/redis-client.js'
+import { newUuid } from '../../uuid.js'
 import { decodeMessage, type Message } from './redis-entries.js'
 import type { SessionPlace } from './redis-keys.js'
 import { newSession, RedisReplica, type AcceptedAt, type Snapshot } from './redis-replica.js'
@@ -196,7 +197,7 @@ export class RedisReplicas {
     const { place } = entry
     const known = entry.replica
     const answer = await this.#tools.runner.run('read', [place.base, place.claims], [
-      newEpoch(), place.text, make ? 1 : 0, known?.log.epoch ?? '', known?.log.ring.top ?? 0, known?.version ?? 0
+      newUuid(), place.text, make ? 1 : 0, known?.log.epoch ?? '', known?.log.ring.top ?? 0, known?.version ?? 0
     ])
     const read = readAnswer(answer)
     if (read === undefined) {

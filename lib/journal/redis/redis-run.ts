@@ -45,6 +45,7 @@ export class RedisRun implements Run {
 
   /** A batch is in Redis. */
   written (batch: number, entries: readonly NewEntry[], seen: number, askedAt: number): void {
+    const isFirst = this.text.length === 0
     this.lastBatch = batch
     this.seen = Math.max(this.seen, seen)
     this.confirmedAt = Math.max(this.confirmedAt, askedAt)
@@ -52,7 +53,7 @@ export class RedisRun implements Run {
       if (entry.kind === 'text') this.text.append(entry.content, seen)
       if (entry.kind === 'end') this.hasEnd = true
     }
-    this.text.pack()
+    this.text.pack(isFirst)
   }
 }
 

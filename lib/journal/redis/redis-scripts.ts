@@ -54,7 +54,7 @@ redis.call('RPUSH', Q, turn)
 redis.call('HSET', S, 'c:' .. turn, chat)
 redis.call('SET', claimOf(turn), hash, 'PX', CLAIMED)
 if hash ~= '' and maxClaims ~= '' then redis.call('ZADD', claims, int(now + CLAIMED), base .. ' ' .. turn) end
-emit('{"q":' .. chat .. '}', 0, 0)
+emit('{"q":' .. chat .. '}', 0)
 saveWritten()
 keep()
 local position = #waiting + (isFree and 0 or 1) - #displaced
@@ -77,24 +77,24 @@ if not first or (ARGV[3] ~= '' and ARGV[3] ~= first) then return {'none', {}, {}
 needRoom()
 local turn = redis.call('LPOP', Q)
 local chat = redis.call('HGET', S, 'c:' .. turn)
-s.f, s.r, s.n, s.x, s.l, s.g, s.b, s.u, s.d = s.f + 1, turn, ARGV[1], ARGV[2], now + LEASE, s.q, 0, 0, '0'
-save('f', 'r', 'n', 'x', 'l', 'g', 'b', 'u', 'd')
+s.f, s.r, s.n, s.x, s.l, s.g, s.b, s.d = s.f + 1, turn, ARGV[1], ARGV[2], now + LEASE, s.q, 0, '0'
+save('f', 'r', 'n', 'x', 'l', 'g', 'b', 'd')
 redis.call('DEL', T)
-emit('{"s":' .. chat .. '}', 1, 0)
+emit('{"s":' .. chat .. '}', 1)
 saveWritten()
 keep()
 return {'run', chat, s.e, int(s.f), int(s.q)}
 `,
-  /** ARGV: epoch, fence, last seq seen, batch, count, text units, what to keep of the text, entries, how it ended or '', epoch if new. */
+  /** ARGV: epoch, fence, last seq seen, batch, count, what to keep of the text, entries, how it ended or '', epoch if new. */
   append: `
-local epoch, fence, seen, batch, count, units, kept, body, as, new = unpack(ARGV)
+local epoch, fence, seen, batch, count, kept, body, as, new = unpack(ARGV)
 if s.e == epoch and s.q < tonumber(seen) then renumber(new) end
 if not isRunOf(epoch, fence) then return {'gone'} end
 if tonumber(batch) <= s.b then return {'written', int(s.q)} end
 if s.d == '1' then return {'gone'} end
 local first = int(s.q + 1)
-emit(body, count, s.u)
-s.b, s.u, s.l = tonumber(batch), s.u + tonumber(units), now + LEASE
+emit(body, count)
+s.b, s.l = tonumber(batch), now + LEASE
 if as ~= '' then
   s.d = '1'
   redis.call('DEL', T)
@@ -103,7 +103,7 @@ elseif kept ~= '' then
   local line = first .. ' ' .. kept .. '\\n'
   if redis.call('APPEND', T, line) == #line then redis.call('PEXPIRE', T, LIVE) end
 end
-save('q', 'v', 'w', 'y', 'b', 'u', 'l', 'd')
+save('q', 'v', 'w', 'y', 'b', 'l', 'd')
 if now - s.m > LIVE / 4 then keep() end
 return {'written', int(s.q)}
 `,
@@ -143,7 +143,7 @@ if redis.call('LREM', Q, 1, ARGV[1]) == 0 then return 0 end
 redis.call('HDEL', S, 'c:' .. ARGV[1])
 redis.call('DEL', claimOf(ARGV[1]))
 redis.call('ZREM', claims, base .. ' ' .. ARGV[1])
-emit('{"x":' .. cjson.encode(ARGV[1]) .. '}', 0, 0)
+emit('{"x":' .. cjson.encode(ARGV[1]) .. '}', 0)
 saveWritten()
 keep()
 return 1
@@ -192,7 +192,7 @@ return {'run', redis.call('HGET', S, 'c:' .. s.r), s.e, int(s.f), int(s.q), redi
   /** ARGV: epoch if new, key text, event. */
   publish: `
 open(ARGV[1], ARGV[2])
-emit(ARGV[3], 1, 0)
+emit(ARGV[3], 1)
 saveWritten()
 keep()
 return {s.e, int(s.q)}
@@ -240,7 +240,7 @@ local turns = redis.call('LRANGE', Q, 0, -1)
 if s.r and s.d ~= '1' then turns[#turns + 1] = s.r end
 redis.call('DEL', S, E, T, Q)
 for _, turn in ipairs(turns) do ended(turn, ARGV[1], 0) end
-emit('{"z":1}', 0, 0)
+emit('{"z":1}', 0)
 return 1
 `,
   /**

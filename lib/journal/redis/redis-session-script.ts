@@ -20,7 +20,7 @@ local base, claims = KEYS[1], KEYS[2]
 local S, E, T, Q = base .. ':s', base .. ':e', base .. ':t', base .. ':q'
 local s = {}
 do
-  local texts, numbers = {'e', 'r', 'n', 'd', 'x'}, {'q', 'v', 'f', 'l', 'b', 'u', 'g', 'w', 'y', 'm'}
+  local texts, numbers = {'e', 'r', 'n', 'd', 'x'}, {'q', 'v', 'f', 'l', 'b', 'g', 'w', 'y', 'm'}
   for index, value in ipairs(redis.call('HMGET', S, unpack(texts))) do s[texts[index]] = value or nil end
   for index, value in ipairs(redis.call('HMGET', S, unpack(numbers))) do s[numbers[index]] = tonumber(value or 0) end
 end
@@ -79,10 +79,10 @@ local function trim()
 end
 
 -- Numbers and keeps so many entries, and tells all who read.
-local function emit(body, count, before)
+local function emit(body, count)
   count = tonumber(count)
   s.v = s.v + 1
-  local message = '[' .. int(s.v) .. ',"' .. s.e .. '",' .. int(s.q + 1) .. ',' .. count .. ',' .. int(before) .. ',' .. body .. ']'
+  local message = '[' .. int(s.v) .. ',"' .. s.e .. '",' .. int(s.q + 1) .. ',' .. count .. ',' .. body .. ']'
   if count > 0 then
     s.q = s.q + count
     s.w = s.w + #message + 64
@@ -119,17 +119,17 @@ end
 local function endWaiting(turn, ends, as)
   redis.call('LREM', Q, 1, turn)
   redis.call('HDEL', S, 'c:' .. turn)
-  emit(endBody(turn, ends, ',"w":1'), 1, 0)
+  emit(endBody(turn, ends, ',"w":1'), 1)
   ended(turn, as, s.q)
 end
 
 local function endRunning(ends, as)
-  emit(endBody(s.r, ends, ''), 1, s.u)
+  emit(endBody(s.r, ends, ''), 1)
   ended(s.r, as, s.q)
 end
 
 local function clearRun()
-  redis.call('HDEL', S, 'r', 'n', 'l', 'b', 'd', 'u', 'g', 'x', 'c:' .. s.r)
+  redis.call('HDEL', S, 'r', 'n', 'l', 'b', 'd', 'g', 'x', 'c:' .. s.r)
   redis.call('DEL', T)
   s.r = nil
 end
@@ -140,9 +140,9 @@ local function runner() return s.r and {s.n, s.r, int(s.f), s.l < now and '1' or
 -- Entries that a node has seen are gone: what is numbered from here on is another journal.
 local function renumber(epoch)
   needRoom()
-  emit('{"z":1}', 0, 0)
+  emit('{"z":1}', 0)
   redis.call('DEL', E, T)
-  s.e, s.q, s.w, s.y, s.u = epoch, 0, 0, 0, 0
+  s.e, s.q, s.w, s.y = epoch, 0, 0, 0
   if s.r and s.d ~= '1' then
     endRunning('{"finishReason":"error","error":{"code":"TURN_LOST"}}', '"end":{"finishReason":"error","error":{"code":"TURN_LOST"}},"isWhole":false')
   end
