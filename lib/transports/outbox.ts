@@ -1,8 +1,6 @@
-import { performance } from 'node:perf_hooks'
-
 import type { Clock } from '../clock.js'
 import { closeBatch, mayOpenBatch, openBatch } from './batch-pool.js'
-import type { Coalescer } from './coalescer.js'
+import { writeTime, type Coalescer } from './coalescer.js'
 import { frameBytes, NO_MORE, type FrameBatch, type FramesTaken } from './frame-bytes.js'
 import { LOST, WRITTEN, type FrameSource } from './frame-source.js'
 import type { OutboxEvents, OutboxLimits, OutboxSocket } from './outbox-tools.js'
@@ -28,7 +26,7 @@ export class Outbox {
   #isClosed = false
   #blockedAt: number | undefined
   readonly #coalescer: Coalescer | undefined
-  #writtenAt = -Infinity
+  #writtenAt: number | undefined
   readonly #socket: OutboxSocket
   /** Most connections have one source. */
   #source: FrameSource | undefined
@@ -237,7 +235,7 @@ export class Outbox {
     const replyBytes = this.#gatheredReplyBytes
     this.#gatheredReplyBytes = 0
     // What is asked for keeps nothing waiting that comes by itself.
-    if (bytes > replyBytes) this.#writtenAt = performance.now()
+    if (bytes > replyBytes) this.#writtenAt = writeTime()
     this.#write(taken.first, taken.rest, replyBytes, taken)
   }
 

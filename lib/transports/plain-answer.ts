@@ -13,13 +13,14 @@ const PIECE_TAIL = bytesOf(`"${NOT_DONE}}`)
  * accepted, so that it has its place in the order of answers.
  */
 export class PlainAnswer {
+  // What every piece touches stands together.
   isDone = false
-  /** Called when a refusal has been told. */
-  onTold: (() => void) | undefined
-  readonly #agentId: string
   readonly #head: StreamHead | undefined
   #follower: TurnFollower | undefined
   #refusal: string | undefined
+  readonly #agentId: string
+  /** Called when a refusal has been told. */
+  onTold: (() => void) | undefined
 
   /** @param isStreamed whether text comes as it is written, or joined at the end */
   constructor (agentId: string, isStreamed: boolean) {

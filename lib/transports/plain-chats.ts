@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-
 import { andThen, attempt, type Awaitable } from '../awaitable.js'
 import type { ChatFrame } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
@@ -8,6 +6,7 @@ import type { SessionKey } from '../protocol/session-key.js'
 import type { Wake } from '../journal/journal.js'
 import type { Chat, Engine, Started } from '../turns/engine.js'
 import { newTurnId } from '../turns/turn-id.js'
+import { newUuid } from '../uuid.js'
 import type { Identity } from './identity.js'
 import type { FrameOutlet } from './outbox.js'
 import { PlainAnswer } from './plain-answer.js'
@@ -34,28 +33,32 @@ export interface PlainChatTools {
 /** The plain chats of one connection: starts their turns, and answers those of one agent one after the other. */
 export class PlainChats {
   readonly #tools: PlainChatTools
-  readonly #laneByAgent = new Map<string, PlainLane>()
-  /** Sessions of chats that name none, by agent. Nobody can name them, since nobody is told. */
-  readonly #ownSessionByAgent = new Map<string, SessionKey>()
+  // Lists, which are smaller than maps: most talk to one agent.
+  #lanes: readonly PlainLane[] = NONE
+  /**
+   * Sessions of chats that name none, one for each agent, in the order in which they began. Nobody can name them, since
+   * nobody is told.
+   */
+  #ownSessions: readonly SessionKey[] = NONE
   readonly #wake: Wake
   #isClosed = false
 
   constructor (tools: PlainChatTools) {
     this.#tools = tools
-    const { outbox } = tools
-    this.#wake = (isUrgent, isMuch) => { outbox.wake(isUrgent, isMuch) }
+    // Bound, it leads to the outbox directly; a closure would have its variables in one more object.
+    this.#wake = tools.outbox.wake.bind(tools.outbox)
   }
 
   /** Chats that have not been answered to their end. */
   get unanswered (): number {
     let count = 0
-    for (const lane of this.#laneByAgent.values()) count += lane.length
+    for (const lane of this.#lanes) count += lane.length
     return count
   }
 
   /** The session of chats to that agent that name none, if there was one. */
   ownSession (agentId: string): SessionKey | undefined {
-    return this.#ownSessionByAgent.get(agentId)
+    return this.#ownSessions.find((key) => key.agentId === agentId)
   }
 
   /** Nothing is being answered. */
@@ -105,24 +108,21 @@ export class PlainChats {
 
   /** Called after frames were sent: what has been answered needs no lane. One stays: most talk to one agent. */
   settle (): void {
-    if (this.#laneByAgent.size < 2) return
-    for (const [agentId, lane] of this.#laneByAgent) {
-      if (lane.length > 0) continue
-      this.#laneByAgent.delete(agentId)
-      this.#tools.outbox.remove(lane)
-    }
+    if (this.#lanes.length < 2 || this.#lanes.every(({ length }) => length > 0)) return
+    for (const lane of this.#lanes) if (lane.length === 0) this.#tools.outbox.remove(lane)
+    this.#lanes = this.#lanes.filter(({ length }) => length > 0)
   }
 
   /** Nobody listens any more: turns of named sessions go on, those of the connection's own end. */
   close (): void {
     this.#isClosed = true
-    for (const lane of this.#laneByAgent.values()) lane.close()
-    this.#laneByAgent.clear()
+    for (const lane of this.#lanes) lane.close()
+    this.#lanes = NONE
   }
 
   /** The connection is gone, and its own sessions with it. */
   endOwnSessions (): void {
-    for (const key of this.#ownSessionByAgent.values()) this.#endOwnSession(key)
+    for (const key of this.#ownSessions) this.#endOwnSession(key)
   }
 
   #endOwnSession (key: SessionKey): void {
@@ -160,37 +160,36 @@ export class PlainChats {
   }
 
   #lane (agentId: string): PlainLane {
-    let lane = this.#laneByAgent.get(agentId)
-    if (lane === undefined) {
-      lane = new PlainLane()
-      this.#laneByAgent.set(agentId, lane)
-      this.#tools.outbox.add(lane)
-    }
+    const found = this.#laneOf(agentId)
+    if (found !== undefined) return found
+    const lane = new PlainLane(agentId)
+    this.#lanes = [...this.#lanes, lane]
+    this.#tools.outbox.add(lane)
     return lane
   }
 
+  #laneOf (agentId: string): PlainLane | undefined {
+    return this.#lanes.find((lane) => lane.agentId === agentId)
+  }
+
   #ownSession (agentId: string): SessionKey {
-    let key = this.#ownSessionByAgent.get(agentId)
-    if (key === undefined) {
-      this.#endOldestOwnSession()
-      key = { owner: this.#tools.identity.owner, agentId, sessionId: `connection-${randomUUID()}` }
-      this.#ownSessionByAgent.set(agentId, key)
-    }
+    const found = this.ownSession(agentId)
+    if (found !== undefined) return found
+    this.#endOldestOwnSession()
+    const key = { owner: this.#tools.identity.owner, agentId, sessionId: newUuid('connection-') }
+    this.#ownSessions = [...this.#ownSessions, key]
     return key
   }
 
   /** A client may name any number of agents; the session that it began first makes room, one that is silent before others. */
   #endOldestOwnSession (): void {
-    if (this.#ownSessionByAgent.size < this.#tools.maxOwnSessions) return
-    let oldest: [agentId: string, key: SessionKey] | undefined
-    for (const entry of this.#ownSessionByAgent) {
-      oldest ??= entry
-      if ((this.#laneByAgent.get(entry[0])?.length ?? 0) > 0) continue
-      oldest = entry
-      break
-    }
+    if (this.#ownSessions.length < this.#tools.maxOwnSessions) return
+    const isSilent = ({ agentId }: SessionKey): boolean => (this.#laneOf(agentId)?.length ?? 0) === 0
+    const oldest = this.#ownSessions.find(isSilent) ?? this.#ownSessions[0]
     if (oldest === undefined) return
-    this.#ownSessionByAgent.delete(oldest[0])
-    this.#endOwnSession(oldest[1])
+    this.#ownSessions = this.#ownSessions.filter((key) => key !== oldest)
+    this.#endOwnSession(oldest)
   }
 }
+
+const NONE: readonly never[] = []

@@ -4,12 +4,13 @@ import { hasSurrogates, utf8Length } from './utf8-length.js'
 
 /** What a turn has answered so far, as its session will remember it, and how much more it may. */
 export class AnswerRecord {
-  readonly #run: Run
+  // What every piece touches stands together.
   /** Made with the first character of two code units: many answers have none. */
   #joiner: PieceJoiner | undefined
   readonly #maxBytes: number
   #bytes = 0
   #textLength = 0
+  readonly #run: Run
   #whole = ''
   #messages: WholeMessage[] | undefined
   /** Text, so that nobody changes it meanwhile. */

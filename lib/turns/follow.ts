@@ -5,14 +5,15 @@ import { MERGE_UNITS } from '../journal/turn-text.js'
  * One reader of one turn: a cursor, not a queue. It holds at most one entry, however far behind it is.
  */
 export class TurnFollower {
+  // What every entry touches stands together.
   readonly #cursor: TurnCursor
-  readonly #turnId: string
-  readonly #wake: Wake
-  readonly #onClose: () => void
   #held: Entry | 'lost' | undefined
   #hasEnd = false
   /** How the turn ended that its journal could not be told of. */
   #unwrittenEnd: TurnEnd | undefined
+  readonly #turnId: string
+  readonly #wake: Wake
+  readonly #onClose: () => void
 
   constructor (cursor: TurnCursor, turnId: string, wake: Wake, onClose = (): void => {}) {
     this.#cursor = cursor

@@ -11,9 +11,7 @@ const MAX_GATHERED_ENTRIES = 1024
  * next, so that a journal over a network costs a round trip for many entries, and one in memory a call.
  */
 export class JournalWriter {
-  readonly #journal: WritableJournal
-  readonly #run: Run
-  readonly #onFailure: (err: Error) => void
+  // What every piece touches stands together.
   #batch = 0
   /**
    * Never a literal `[]`: once those of a load have lived for long, V8 makes all that come from the same place in the old
@@ -22,9 +20,12 @@ export class JournalWriter {
    */
   #gathered: NewEntry[] | undefined
   #gatheredUnits = 0
-  #appending: readonly NewEntry[] = NONE
   #inFlight: Promise<void> | undefined
   hasFailed = false
+  readonly #journal: WritableJournal
+  readonly #run: Run
+  #appending: readonly NewEntry[] = NONE
+  readonly #onFailure: (err: Error) => void
   /** How many whole messages are known to be written. */
   messages = 0
   /** It has failed because another node has the right to write. */

@@ -2,14 +2,25 @@ import { performance } from 'node:perf_hooks'
 
 import t from 'tap'
 
-import { Coalescer, type Waiting } from '../../lib/transports/coalescer.js'
+import { Coalescer, writeTime, type Waiting } from '../../lib/transports/coalescer.js'
 
 const never: Waiting = { pumpIfWaiting () { throw new Error('it was not to wait') } }
 
 t.test('nothing waits that was not written to just now, and nothing at all for 0 ms', async (t) => {
-  t.equal(new Coalescer(2).takes(never, -Infinity), false)
-  t.equal(new Coalescer(2).takes(never, performance.now() - 2), false)
-  t.equal(new Coalescer(0).takes(never, performance.now()), false)
+  t.equal(new Coalescer(2).takes(never, undefined), false)
+  t.equal(new Coalescer(2).takes(never, (writeTime() - 20) | 0), false)
+  t.equal(new Coalescer(0).takes(never, writeTime()), false)
+})
+
+t.test('the time of a write wraps around, and what was written before that was written just now', async (t) => {
+  let ms = 2 ** 31 / 10 - 1
+  t.capture(performance, 'now', () => ms)
+  const writtenAt = writeTime()
+  ms += 1.5
+  t.ok(writeTime() < 0 && writtenAt > 0)
+  t.equal(new Coalescer(2).takes({ pumpIfWaiting () {} }, writtenAt), true)
+  ms += 0.5
+  t.equal(new Coalescer(2).takes(never, writtenAt), false)
 })
 
 t.test('all that waits is told by one timer, and what waits then by the next', async (t) => {
@@ -19,7 +30,7 @@ t.test('all that waits is told by one timer, and what waits then by the next', a
   const alive = setTimeout(() => { t.fail('it waits for ever') }, 10_000)
   await new Promise<void>((resolve) => {
     const wait = (name: string, then?: () => void): void => {
-      t.equal(coalescer.takes({ pumpIfWaiting () { told.push(name); then?.() } }, Infinity), true)
+      t.equal(coalescer.takes({ pumpIfWaiting () { told.push(name); then?.() } }, writeTime()), true)
     }
     wait('a')
     wait('b', () => { wait('again', resolve) })

@@ -146,13 +146,13 @@ t.test('texts are measured as UTF-8, short ones and long ones', (t) => {
 t.test('a moment is told once to whoever asked before, and at once to whoever asks after', async (t) => {
   const moment = new Moment()
   const told: string[] = []
-  moment.whenCome(() => { told.push('before') })
+  for (const who of ['before', 'too', 'third']) moment.whenCome(() => { told.push(who) })
   t.notOk(moment.hasCome)
   moment.come()
   moment.come()
   moment.whenCome(() => { told.push('after') })
   await moment.waited()
-  t.strictSame([told, moment.hasCome], [['before', 'after'], true])
+  t.strictSame([told, moment.hasCome], [['before', 'too', 'third', 'after'], true])
 })
 
 t.test('what may come at once or later goes on in the same way', async (t) => {
