@@ -180,7 +180,7 @@ class MemoryJournal implements Journal {
     const log = this.#logs.find(key)
     if (log === undefined || this.#claims.isKnown(log.text, turnId)) return false
     const turn = log.queue.find((each) => each.turnId === turnId)
-    if (turn?.chat.acceptedAt !== acceptedAt || turn.chat.bodyHash !== bodyHash) return false
+    if (turn?.chat.acceptedAt !== acceptedAt || turn.bodyHash !== bodyHash) return false
     log.unqueue(turnId)
     this.#claims.retract(log.text, turnId)
     turn.isForgotten = true
@@ -300,8 +300,8 @@ class MemoryJournal implements Journal {
   }
 
   #endClaim (turn: MemoryTurn, end: TurnEnd): void {
-    const { log, chat, turnId } = turn
-    if (chat.bodyHash !== undefined) this.#claims.end(log.text, turnId, turn.endedBy(end), this.#clock.now())
+    const { log, bodyHash, turnId } = turn
+    if (bodyHash !== undefined) this.#claims.end(log.text, turnId, turn.endedBy(end), this.#clock.now())
   }
 
   #sweep (): void {

@@ -1,5 +1,5 @@
 import type { Entry, SessionCursor, TurnView, Wake } from './journal.js'
-import { textBefore, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
+import { textBefore, WAITS, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
 import type { SessionLog } from './session-log.js'
 
 /** A reader's place in a session in memory: of all its turns, or of some. */
@@ -169,7 +169,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
       if (entry?.turnId === undefined) continue
       const turn = this.#log.find(entry.turnId)
       // The end of one that was withdrawn has no text before it; what had is kept, or cannot be told.
-      if (entry.kind === 'end' && (turn === undefined || turn.start?.seq === seq - 1)) continue
+      if (entry.kind === 'end' && (turn === undefined || turn.startSeq === seq - 1)) continue
       this.#turn = turn
       this.#textRead = turn === undefined ? 0 : textBefore(turn, seq)
       return
@@ -185,7 +185,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
   /** How much of the turn's text there was at the position; `undefined` when nobody knows any more. */
   #textBefore (turn: MemoryTurn): number | undefined {
     if (turn === this.#turn) return this.#textRead
-    if (turn.start === undefined || turn.start.seq >= this.seq) return 0
+    if (turn.startSeq === WAITS || turn.startSeq >= this.seq) return 0
     // Between its start and its end there is one turn at a time, which is the one that was being told.
     return turn.end !== undefined && turn.endSeq <= this.seq ? turn.text.length : undefined
   }

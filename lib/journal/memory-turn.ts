@@ -3,6 +3,9 @@ import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, 
 import { TurnText } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
 
+/** The start of a turn that has none yet. */
+export const WAITS = -1
+
 /**
  * One turn of a session in memory, from its acceptance on. Cursors hold on to it: an ended turn is gone from the
  * session, but stays readable to its end for whoever had begun.
@@ -11,11 +14,14 @@ export class MemoryTurn implements Run {
   // What every piece touches stands together: of many turns nothing is in the processor's cache.
   readonly log: TurnLog
   readonly turnId: string
+  readonly bodyHash: string | undefined
   readonly text = new TurnText()
   /** The first of its readers; each knows the next. */
   firstCursor: MemoryTurnCursor | undefined
-  /** The place before the turn's first entry; `undefined` while it waits. */
-  start: Place | undefined
+  // The place before the turn's first entry. No object of its own: one for each turn that is kept would be felt.
+  /** {@link WAITS} while it waits. */
+  startSeq = WAITS
+  startThrough = 0
   end: TurnEnd | undefined
   lastBatch = 0
   /** What it has answered, in UTF-16 code units. */
@@ -26,8 +32,7 @@ export class MemoryTurn implements Run {
   isForgotten = false
   #resume: (() => void) | undefined
   #pausing: Promise<void> | undefined
-  /** Once the turn has ended, no more of it than its names. */
-  chat: StoredChat
+  #chat: StoredChat | undefined
   endSeq = 0
   /** The last of its entries that the ring has forgotten, text not counted: that can be told all the same. */
   forgottenSeq = 0
@@ -39,7 +44,16 @@ export class MemoryTurn implements Run {
   constructor (chat: StoredChat, log: TurnLog) {
     this.log = log
     this.turnId = chat.turnId
-    this.chat = chat
+    this.bodyHash = chat.bodyHash
+    this.#chat = chat
+  }
+
+  /** Once the turn has ended, no more of it than its names: what was said is in the history by then, and may be large. */
+  get chat (): StoredChat {
+    if (this.#chat !== undefined) return this.#chat
+    const names: StoredChat = { turnId: this.turnId, message: '', acceptedAt: 0 }
+    if (this.bodyHash !== undefined) names.bodyHash = this.bodyHash
+    return names
   }
 
   /** That of the session: one of each turn's own would be kept with it. */
@@ -48,7 +62,7 @@ export class MemoryTurn implements Run {
   write (entry: NewEntry, at: number): void {
     const { ring } = this.log
     const seq = ring.top + 1
-    if (this.start === undefined) this.#begin()
+    if (this.startSeq === WAITS) this.#begin()
     ring.push(entry, this.turnId, seq, at)
     if (entry.kind === 'text') {
       this.text.append(entry.content, seq)
@@ -59,7 +73,7 @@ export class MemoryTurn implements Run {
     } else if (entry.kind === 'end') {
       this.end = entry.end
       this.endSeq = seq
-      this.chat = namesOf(this.chat)
+      this.#chat = undefined
       this.text.close()
       this.units += entry.end.content?.length ?? 0
     }
@@ -78,8 +92,8 @@ export class MemoryTurn implements Run {
 
   /** What an offer of the same id is answered. */
   claimed (bodyHash: string): Claimed {
-    const { end, chat } = this
-    if (chat.bodyHash !== bodyHash) return { isSame: false }
+    const { end } = this
+    if (this.bodyHash !== bodyHash) return { isSame: false }
     return { isSame: true, ended: end === undefined ? undefined : this.endedBy(end) }
   }
 
@@ -127,8 +141,9 @@ export class MemoryTurn implements Run {
   /** What another turn wrote while this one waited keeps no reader of this one behind. */
   #begin (): void {
     const { ring } = this.log
-    this.start = { seq: ring.top, through: ring.through }
-    for (const cursor of this.readers()) cursor.moveTo(this.start)
+    this.startSeq = ring.top
+    this.startThrough = ring.through
+    for (const cursor of this.readers()) cursor.moveTo(ring.top, ring.through)
   }
 
   #isFastestBeyond (distance: Distance): boolean {
@@ -169,7 +184,7 @@ export class MemoryTurnCursor implements TurnCursor {
     this.#turn = turn
     this.#wake = wake
     this.#quarterRing = quarterRing
-    if (turn.start !== undefined) this.moveTo(turn.start)
+    if (turn.startSeq !== WAITS) this.moveTo(turn.startSeq, turn.startThrough)
     this.nextCursor = turn.firstCursor
     turn.firstCursor = this
   }
@@ -177,7 +192,7 @@ export class MemoryTurnCursor implements TurnCursor {
   next (): Entry | 'lost' | undefined {
     const turn = this.#turn
     if (this.#hasEnd) return undefined
-    const entry = turn.start === undefined ? undefined : this.#read(turn)
+    const entry = turn.startSeq === WAITS ? undefined : this.#read(turn)
     if (turn.isPaused) turn.resumeIfNear(this, this.#quarterRing)
     if (entry === undefined || entry.kind === 'end') turn.log.onRead(this.seq)
     if (entry !== undefined) return entry
@@ -186,7 +201,7 @@ export class MemoryTurnCursor implements TurnCursor {
     return undefined
   }
 
-  moveTo ({ seq, through }: Place): void {
+  moveTo (seq: number, through: number): void {
     this.seq = seq
     this.through = through
   }
@@ -264,10 +279,10 @@ export class MemoryTurnCursor implements TurnCursor {
 }
 
 /** The first entry of the turn that is still held. Before it there may be ends of others, which were withdrawn. */
-function firstHeld ({ log, turnId, start, end, endSeq }: MemoryTurn): number | undefined {
+function firstHeld ({ log, turnId, startSeq, end, endSeq }: MemoryTurn): number | undefined {
   const { ring } = log
   if (end !== undefined && endSeq < ring.first) return undefined
-  for (let seq = Math.max(ring.first, start?.seq ?? 0); seq <= ring.top; seq++) {
+  for (let seq = Math.max(ring.first, startSeq); seq <= ring.top; seq++) {
     if (ring.entryAt(seq)?.turnId === turnId) return seq
   }
   return undefined
@@ -316,9 +331,4 @@ export interface Place {
 export interface Distance {
   entries: number
   bytes: number
-}
-
-/** What was said is in the history by now, and may be large. */
-function namesOf ({ turnId, bodyHash, acceptedAt }: StoredChat): StoredChat {
-  return bodyHash === undefined ? { turnId, message: '', acceptedAt } : { turnId, message: '', acceptedAt, bodyHash }
 }

@@ -106,7 +106,8 @@ export class SessionLogs {
   }
 
   #moveToBack (log: SessionLog): void {
-    log.usedAt = this.#clock.now()
+    // A number with a fraction would be an object of its own, and one more to be fetched from memory.
+    log.usedAt = Math.floor(this.#clock.now())
     this.#byUse.touch(log)
   }
 }

@@ -168,7 +168,8 @@ class MemoryStore implements MemorySessionStore {
   }
 
   #touch (entry: Entry, now: number): void {
-    entry.touchedAt = now
+    // A number with a fraction would be an object of its own, and one more to be fetched from memory.
+    entry.touchedAt = Math.floor(now)
     this.#byTouch.touch(entry)
   }
 

@@ -15,7 +15,6 @@ export class MemorySession implements Ordered<MemorySession> {
   readonly sessionId: string
   /** The session's part of the estimate. */
   bytes: number
-  updatedAt = 0
   older: MemorySession | undefined
   newer: MemorySession | undefined
   rank = 0
@@ -37,6 +36,11 @@ export class MemorySession implements Ordered<MemorySession> {
 
   get size (): number {
     return this.#messages.length - this.#head
+  }
+
+  /** When its newest message was written. */
+  get updatedAt (): number {
+    return this.#messages.at(-1)?.at ?? 0
   }
 
   has (message: SessionMessage): boolean {
@@ -61,7 +65,6 @@ export class MemorySession implements Ordered<MemorySession> {
     else this.#messages.push(kept)
     this.#index(kept)
     this.bytes += kept.bytes
-    this.updatedAt = kept.at
   }
 
   forgetOldest (): void {

@@ -19,8 +19,12 @@ export function failedEnd (code: ErrorCode, text?: string): TurnEnd {
   return { finishReason: 'error', error: text === undefined ? { code } : { code, text } }
 }
 
+/** Of most turns; kept with each of them, it is one object. */
+const STOPPED: TurnEnd = { finishReason: 'stop' }
+
 /** The end of a turn whose executor has come to its own: as far as what it reports makes sense. */
 export function finishedEnd ({ finishReason = 'stop', usage }: Partial<FinishPart> = {}): TurnEnd {
+  if (finishReason === 'stop' && usage === undefined) return STOPPED
   const end: TurnEnd = { finishReason: FINISH_REASONS.includes(finishReason) ? finishReason : 'other' }
   if (usage !== undefined && isUsage.Check(usage)) end.usage = onlyUsage(usage)
   return end

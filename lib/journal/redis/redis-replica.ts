@@ -162,7 +162,7 @@ export class RedisReplica {
   #resume ({ chat, begunBehind }: { chat: StoredChat, begunBehind: number }, said: string): void {
     const { log } = this
     const turn = new MemoryTurn(chat, log)
-    turn.start = { seq: begunBehind, through: 0 }
+    turn.startSeq = begunBehind
     turn.isRunning = true
     turn.forgottenSeq = log.ring.top
     log.running = turn
