@@ -1,5 +1,5 @@
 import type { Entry, SessionCursor, TurnView, Wake } from './journal.js'
-import { textBefore, WAITS, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
+import { forgottenText, textBefore, WAITS, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
 import type { SessionLog } from './session-log.js'
 
 /** A reader's place in a session in memory: of all its turns, or of some. */
@@ -114,8 +114,9 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     if (entry.turnId !== this.#turn?.turnId) {
       // A chat that was withdrawn meanwhile has an end and no text: what is being told is another turn.
       if (entry.kind === 'end') return
-      this.#turn = this.#log.find(entry.turnId)
-      this.#textRead = 0
+      this.#turn = this.#turnOf(entry.turnId, entry.seq)
+      const { startSeq = 0 } = this.#turn ?? {}
+      this.#textRead = this.#turn === undefined || startSeq === entry.seq - 1 ? 0 : textBefore(this.#turn, entry.seq)
     }
     if (entry.kind === 'text') this.#textRead += entry.content.length
     // Else whoever only listens would hold on to the last answer, which the session has forgotten.
@@ -136,7 +137,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
 
   /** One step of the text that was missed. An entry is never cut in two: its halves would have one seq. */
   #catchUp (turn: MemoryTurn): string {
-    const to = textBefore(turn)
+    const to = forgottenText(turn)
     const last = this.#log.ring.first - 1
     const { seq } = this
     let content = ''
@@ -167,7 +168,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     for (let seq = this.seq + 1; seq <= ring.top; seq++) {
       const entry = ring.entryAt(seq)
       if (entry?.turnId === undefined) continue
-      const turn = this.#log.find(entry.turnId)
+      const turn = this.#turnOf(entry.turnId, seq)
       // The end of one that was withdrawn has no text before it; what had is kept, or cannot be told.
       if (entry.kind === 'end' && (turn === undefined || turn.startSeq === seq - 1)) continue
       this.#turn = turn
@@ -176,6 +177,12 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     }
     this.#turn = running?.end === undefined ? running : undefined
     this.#textRead = running?.text.length ?? 0
+  }
+
+  /** The turn of an entry. One of its id that began behind it is another. */
+  #turnOf (turnId: string, seq: number): MemoryTurn | undefined {
+    const turn = this.#log.find(turnId)
+    return turn !== undefined && turn.startSeq !== WAITS && turn.startSeq < seq ? turn : undefined
   }
 
   #findDistance (): void {

@@ -245,7 +245,7 @@ export class MemoryTurnCursor implements TurnCursor {
     const { first } = turn.log.ring
     const held = firstHeld(turn)
     const message = this.#forgottenMessage(turn)
-    const step = turn.text.step(this.#textRead, message?.textBefore ?? textBefore(turn, held))
+    const step = turn.text.step(this.#textRead, message?.textBefore ?? (held === undefined ? turn.text.length : textBefore(turn, held)))
     if (step !== undefined) {
       this.#textRead += step.content.length
       this.#passTo(Math.max(this.seq, Math.min(step.seq, (message?.seq ?? first) - 1)))
@@ -288,9 +288,15 @@ function firstHeld ({ log, turnId, startSeq, end, endSeq }: MemoryTurn): number 
   return undefined
 }
 
-/** How much of the turn's text precedes an entry that is held, or what is held of the turn, in UTF-16 code units. */
-export function textBefore (turn: MemoryTurn, seq = firstHeld(turn)): number {
-  return turn.text.length - (seq === undefined ? 0 : turn.log.ring.textFrom(seq, turn.turnId))
+/** How much of the turn's text precedes an entry that is held, in UTF-16 code units. */
+export function textBefore (turn: MemoryTurn, seq: number): number {
+  return turn.text.length - turn.log.ring.textFrom(seq, turn.turnId)
+}
+
+/** How much of it the ring no longer holds. */
+export function forgottenText (turn: MemoryTurn): number {
+  const held = firstHeld(turn)
+  return held === undefined ? turn.text.length : textBefore(turn, held)
 }
 
 /** A whole message, and how much of the turn's text precedes it, in UTF-16 code units. */

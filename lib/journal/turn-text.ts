@@ -50,11 +50,18 @@ export class TurnText {
    * @param isFirst nothing was written before
    */
   pack (isFirst: boolean): void {
+    if (this.#loose === '') return
     if (this.#loose.length >= LOOSE_UNITS || (!isFirst && ++this.#looseTimes >= LOOSE_TIMES)) this.#pack()
   }
 
   /** Nothing more is appended. */
   close (): void {
+    // A short one is smaller as a string.
+    if (this.#packedBytes > 0 && this.length < LOOSE_UNITS) {
+      this.#loose = this.#openText()
+      this.#open = EMPTY
+      this.#packedBytes = 0
+    }
     // A string that was joined is kept as its pieces, 32 bytes each, until somebody reads a character of it.
     this.#loose.charCodeAt(0)
   }
@@ -65,7 +72,8 @@ export class TurnText {
     const block = this.#blocks?.[this.#blockAt(from)]
     const content = block?.utf8.toString() ?? this.#openText()
     const blockFrom = block?.from ?? this.length - this.#openLength
-    return { content: content.slice(from - blockFrom, to - blockFrom), seq: block?.seq ?? this.#openSeq }
+    const step = content.slice(from - blockFrom, to - blockFrom)
+    return step === '' ? undefined : { content: step, seq: block?.seq ?? this.#openSeq }
   }
 
   toString (): string {
@@ -80,7 +88,6 @@ export class TurnText {
   }
 
   #pack (): void {
-    if (this.#loose === '') return
     const needed = this.#packedBytes + MAX_UNIT_BYTES * this.#loose.length
     if (needed > this.#open.length) {
       const open = Buffer.allocUnsafeSlow(Math.max(needed, LEAST_BYTES, this.#open.length + (this.#open.length >> 1)))

@@ -31,7 +31,7 @@ export class Coalescer {
    * @param writtenAt when something of it was written last, by {@link writeTime}
    */
   takes (waiting: Waiting, writtenAt: number | undefined): boolean {
-    if (writtenAt === undefined || ((writeTime() - writtenAt) | 0) >= this.#ms * PER_MS) return false
+    if (writtenAt === undefined || ((writeTime() - writtenAt) >>> 0) >= this.#ms * PER_MS) return false
     if (this.#waiting.push(waiting) === 1) setTimeout(() => { this.#release() }, this.#ms).unref()
     return true
   }

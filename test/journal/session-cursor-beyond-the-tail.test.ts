@@ -2,7 +2,7 @@ import t from 'tap'
 
 import { MERGE_UNITS } from '../../lib/journal/turn-text.js'
 import { ManualClock } from '../helpers/manual-clock.js'
-import { open } from '../helpers/sync-journal.js'
+import { open, type SyncJournal } from '../helpers/sync-journal.js'
 import { ABORTED, event, message, STOP, text } from './new-entries.js'
 import { append, begin, follow, offer, read, readEntries, S, take } from './session-scene.js'
 
@@ -37,6 +37,40 @@ await t.test('beyond the tail', async (t) => {
     t.strictSame(readEntries(cursor).map((entry) => [entry.seq, entry.kind === 'text' && entry.content.length]), [
       [2, 1], [6, long.length], [7, 1], [8, 1], [9, 1]
     ])
+  })
+
+  await t.test('a turn of the id of one that was withdrawn is not taken for it', async (t) => {
+    // What came next was taken to begin a text, and all that the running turn had said was told once more.
+    const journal = open({ maxEntries: 6, maxBytes: 1e9 })
+    const run = begin(journal, 't1')
+    offer(journal, 'w')
+    append(journal, run, text('said before, '))
+    journal.withdraw(S, 'w', ABORTED)
+    offer(journal, 'w')
+    const { cursor } = follow(journal, { position: { epoch: epochOf(journal), seq: 2 }, turns: new Set(['t1']) })
+    append(journal, run, text('b'))
+    t.strictSame(read(cursor), ['4 b'])
+    append(journal, run, ...'cdefghijk'.split('').map(text))
+    t.equal(cursor.view('w')?.text, '')
+    t.strictSame(readEntries(cursor).map((entry) => entry.kind === 'text' && entry.content).join(''), 'cdefghijk')
+  })
+
+  await t.test('nor for one of which entries are held, and no text is kept', async (t) => {
+    const journal = open({ maxEntries: 100, maxBytes: 10_000 })
+    const first = begin(journal, 'd')
+    append(journal, first, text('x'.repeat(4_000)), text('old'), STOP)
+    journal.release(first, ABORTED)
+    const other = begin(journal, 't2')
+    append(journal, other, text('y'.repeat(1_200)), STOP)
+    journal.release(other, ABORTED)
+    offer(journal, 'd')
+    const { cursor, recovered } = follow(journal, { position: { epoch: epochOf(journal), seq: 2 } })
+    t.equal(recovered, true)
+    const again = take(journal)
+    for (let count = 0; count < 3; count++) journal.publish(S, 'note', '1'.repeat(1_000))
+    append(journal, again, text('new'))
+    t.equal(readEntries(cursor).length > 0, true)
+    t.equal(cursor.view('d')?.text, 'new')
   })
 
   await t.test('what is missing besides text is lost, which is said once', async (t) => {
@@ -160,3 +194,9 @@ await t.test('beyond the tail', async (t) => {
     t.strictSame(read(cursor), ['4 c'])
   })
 })
+
+function epochOf (journal: SyncJournal): string {
+  const { cursor } = follow(journal)
+  cursor.close()
+  return cursor.epoch
+}

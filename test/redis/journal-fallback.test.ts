@@ -59,7 +59,7 @@ t.test('a Redis that has lost its last chat, and nothing that has a number, leav
     'when nothing happens': async (opened) => lose(opened).exec(),
     'that is not told of what is written then': async (opened) => {
       const { base, epoch } = opened
-      const message = JSON.stringify([2, epoch, 2, 1, { e: [['v', 'untold', '{}']] }])
+      const message = JSON.stringify([2, epoch, 2, 1, 0, { e: [['v', 'untold', '{}']] }])
       await lose(opened).hincrby(`${base}:s`, 'v', 1).hincrby(`${base}:s`, 'q', 1).xadd(`${base}:e`, '2-0', 'm', message, 'w', '300').exec()
     }
   }

@@ -1,7 +1,7 @@
 import t from 'tap'
 
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
-import { encodeEnded } from '../../lib/journal/redis/redis-entries.js'
+import { decodeMessage, encodeEnded } from '../../lib/journal/redis/redis-entries.js'
 import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
 import { RedisPeers } from '../../lib/journal/redis/redis-peers.js'
@@ -13,6 +13,11 @@ import { S, TERMS, STOP, PATIENCE_MS, SETTINGS, open, begin, text, stateOf } fro
 import { Line } from './line.js'
 import { ioredisClient } from './redis-clients.js'
 import { until } from './until.js'
+
+t.test('a message that no script has told is no message', async (t) => {
+  for (const text of ['', '[1,"e",2,1,0,{}]', '[1,"e",2,1,{"z":1}]', '[1,"e",2,1,0,0]', '["1","e",2,1,0,{"z":1}]']) t.throws(() => decodeMessage(text), text)
+  t.strictSame(decodeMessage('[1,"e",2,0,0,{"z":1}]'), { version: 1, epoch: 'e', seq: 2, body: { kind: 'forgotten' } })
+})
 
 t.test('options that make no sense are refused', async (t) => {
   const { server, journal } = await open(t)

@@ -21,6 +21,10 @@ t.test('the time of a write wraps around, and what was written before that was w
   t.equal(new Coalescer(2).takes({ pumpIfWaiting () {} }, writtenAt), true)
   ms += 0.5
   t.equal(new Coalescer(2).takes(never, writtenAt), false)
+  for (const days of [1, 3, 4, 9]) {
+    ms = days * 86_400_000
+    t.equal(new Coalescer(0).takes(never, 0), false, `${days} days`)
+  }
 })
 
 t.test('all that waits is told by one timer, and what waits then by the next', async (t) => {

@@ -35,7 +35,8 @@ export function encodePublished (name: string, json: string): string {
 
 /** @throws SyntaxError, TypeError for what no script has told */
 export function decodeMessage (text: string): Message {
-  const [version, epoch, seq, , body] = JSON.parse(text) as [number, string, number, number, PackedBody]
+  // Before the body is how many entries it has, for scripts, and a number that nodes of an earlier version look for.
+  const [version, epoch, seq, , , body] = JSON.parse(text) as [number, string, number, number, number, PackedBody]
   if (![version, seq].every(Number.isSafeInteger)) throw new TypeError('a message has no place')
   return { version, epoch, seq, body: bodyOf(body) }
 }
@@ -68,7 +69,8 @@ function bodyOf (body: PackedBody): MessageBody {
   if (body.q !== undefined) return { kind: 'queued', chat: body.q }
   if (body.x !== undefined) return { kind: 'retracted', turnId: body.x }
   if (body.e !== undefined) return { kind: 'entries', turnId: body.i, entries: body.e.map(unpacked), hasWaited: body.w === 1 }
-  return { kind: 'forgotten' }
+  if (body.z === 1) return { kind: 'forgotten' }
+  throw new TypeError('a message says nothing')
 }
 
 function packed (entry: NewEntry): Packed {
@@ -98,4 +100,5 @@ interface PackedBody {
   s?: StoredChat
   q?: StoredChat
   x?: string
+  z?: 1
 }

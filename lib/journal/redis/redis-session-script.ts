@@ -8,7 +8,7 @@ local function int(number) return string.format('%.0f', number) end
 /**
  * What all scripts of a session begin with. KEYS: the session's base, its owner's claims. Beside the base there are
  * `:s` a hash: [e]poch, last se[q], [v]ersion of what readers see, [f]ence, [k]ey as text; of the run: its tu[r]n, [n]ode,
- *    [l]ease until, last [b]atch, whether it is [d]one, text [u]nits so far, be[g]un behind seq, nonce [x] of who took it;
+ *    [l]ease until, last [b]atch, whether it is [d]one, be[g]un behind seq, nonce [x] of who took it;
  *    bytes ever [w]ritten, and of those no longer held [y]; ti[m]e at which keys were last kept; `c:<turn>` the chats that wait or run
  * `:e` a stream of what was written, one message for each append, under the seq of its last entry
  * `:t` what the running turn has said, one line for each append
@@ -82,7 +82,7 @@ end
 local function emit(body, count)
   count = tonumber(count)
   s.v = s.v + 1
-  local message = '[' .. int(s.v) .. ',"' .. s.e .. '",' .. int(s.q + 1) .. ',' .. count .. ',' .. body .. ']'
+  local message = '[' .. int(s.v) .. ',"' .. s.e .. '",' .. int(s.q + 1) .. ',' .. count .. ',0,' .. body .. ']'
   if count > 0 then
     s.q = s.q + count
     s.w = s.w + #message + 64
