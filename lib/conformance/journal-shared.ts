@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { Journal, JournalNews, Run } from '../journal/journal.js'
 import { together, times } from './conformance-case.js'
-import { ABORTED, END, S, STOP, text, type JournalBench, type JournalCase } from './journal-bench.js'
+import { ABORTED, chatOf, END, S, STOP, text, type JournalBench, type JournalCase } from './journal-bench.js'
 import { told } from './journal-reader.js'
 
 const LEASE = { leaseMs: 'window' } as const
@@ -102,6 +102,22 @@ export const SHARED: readonly JournalCase[] = [
       await bench.take()
       assert.equal(await bench.peer.take(S, () => true), undefined)
       assert.deepEqual([await news.next('gone'), await news.next('gone')].map((each) => 'turnId' in each && each.turnId), ['t2', 't3'])
+    }
+  },
+  {
+    must: [12, 24],
+    title: 'a node that takes back a chat of before is told what becomes of the one that waits under its id now',
+    async run (bench) {
+      const news = new News(bench, bench.peer)
+      const run = await bench.begin('t1')
+      await bench.accepted('t2', { on: bench.peer })
+      const before = chatOf('t2')
+      assert.equal(await bench.peer.retract(S, { ...before, acceptedAt: before.acceptedAt - 1 }), false)
+      await bench.finish(run)
+      await bench.take()
+      assert.equal(await bench.peer.take(S, () => true), undefined)
+      const gone = await news.next('gone')
+      assert.ok(gone.kind === 'gone' && gone.turnId === 't2')
     }
   },
   {

@@ -163,7 +163,8 @@ export class PlainChats {
     const found = this.#laneOf(agentId)
     if (found !== undefined) return found
     const lane = new PlainLane(agentId)
-    this.#lanes = [...this.#lanes, lane]
+    // Not spread, which would make room for seventeen.
+    this.#lanes = this.#lanes.concat(lane)
     this.#tools.outbox.add(lane)
     return lane
   }
@@ -177,7 +178,7 @@ export class PlainChats {
     if (found !== undefined) return found
     this.#endOldestOwnSession()
     const key = { owner: this.#tools.identity.owner, agentId, sessionId: newUuid('connection-') }
-    this.#ownSessions = [...this.#ownSessions, key]
+    this.#ownSessions = this.#ownSessions.concat(key)
     return key
   }
 

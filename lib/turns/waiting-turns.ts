@@ -18,7 +18,7 @@ export class WaitingTurns<Turn extends { chat: { turnId: string } }> {
   /** In place of another one of its id, or behind all. */
   add (turn: Turn): void {
     const index = this.#turns.findIndex(({ chat }) => chat.turnId === turn.chat.turnId)
-    this.#turns = index < 0 ? [...this.#turns, turn] : this.#turns.with(index, turn)
+    this.#turns = index < 0 ? this.#turns.concat(turn) : this.#turns.with(index, turn)
   }
 
   /** Another one of its id, which has taken its place, stays. */

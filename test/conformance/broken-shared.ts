@@ -167,6 +167,21 @@ export const BROKEN_SHARED: readonly BrokenShared[] = [
       }
     }
   },
+  {
+    must: 24,
+    how: 'who takes back a chat of before is not told of the one that waits under its id',
+    sleeps: true,
+    breaks: () => {
+      const retracted = new Set<string>()
+      return (inner) => ({
+        retract (key, chat) {
+          retracted.add(chat.turnId)
+          return inner.retract(key, chat)
+        },
+        watch: (onNews) => inner.watch?.((news) => news.kind === 'gone' && retracted.has(news.turnId) ? true : onNews(news)) ?? (() => {})
+      })
+    }
+  },
   { must: 25, how: 'nobody is told what a run had said that is cancelled', breaks: () => (inner) => deafTo(inner, 'stopped') },
   {
     must: 25,

@@ -1,6 +1,7 @@
 import t from 'tap'
 
 import { BUGS } from './nodes/bugs.js'
+import { checkTold } from './nodes/checks.js'
 import { play, SCRIPTS } from './nodes/scripted.js'
 import { withNodes } from './nodes/with-nodes.js'
 
@@ -16,6 +17,17 @@ const timeout = 300_000
 // Side by side, since each mostly waits.
 const found = Object.fromEntries(Object.keys(BUGS).map((bug) => [bug, withNodes({ bug, count: 2 }, (tools) => play(bug, tools))]))
 for (const faults of Object.values(found)) faults.catch(() => {})
+
+t.test('an end that could not be written may be told where that of a turn is which was told so before, and no other', async (t) => {
+  const held = new Map([[5, { seq: 5, id: 'one', what: 'end TURN_LOST', text: '' }], [6, { seq: 6, id: 'one', what: 'event', text: '' }]])
+  const faultsOf = (seq: number, passedOver: string[]): number => {
+    const told = [{ epoch: 'e', seq, id: 'two', what: 'end TURN_LOST', text: '', passedOver }]
+    const faults: string[] = []
+    checkTold({ sessionId: 's', told, epochs: new Set(['e']) }, 'e', held, new Map(), { faults })
+    return faults.length
+  }
+  t.strictSame([faultsOf(5, ['one']), faultsOf(5, []), faultsOf(5, ['three']), faultsOf(6, ['one'])], [0, 1, 1, 1])
+})
 
 t.test('nothing is found where there is no bug', { timeout }, async (t) => {
   await withNodes({ count: 2 }, async (tools) => {

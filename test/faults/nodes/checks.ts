@@ -141,8 +141,8 @@ async function checkJournal (
 }
 
 /** No entry was told that the journal does not hold. One that keeps all that it has confirmed is never made anew. */
-function checkTold (
-  { sessionId, told, epochs }: Hopper, epoch: string, whatBySeq: Map<number, Omit<Told, 'epoch'>>, texts: Map<string, string>, { faults }: Report
+export function checkTold (
+  { sessionId, told, epochs }: Pick<Hopper, 'sessionId' | 'told' | 'epochs'>, epoch: string, whatBySeq: Map<number, Omit<Told, 'epoch'>>, texts: Map<string, string>, { faults }: Pick<Report, 'faults'>
 ): void {
   const top = [...whatBySeq.keys()].at(-1) ?? 0
   for (const each of epochs) if (each !== epoch) faults.push(`${sessionId}: told: a reader was in the journal ${each}, there is ${epoch}`)
