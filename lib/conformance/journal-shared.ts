@@ -105,7 +105,7 @@ export const SHARED: readonly JournalCase[] = [
     }
   },
   {
-    must: [12, 24],
+    must: [24],
     title: 'a node that takes back a chat of before is told what becomes of the one that waits under its id now',
     async run (bench) {
       const news = new News(bench, bench.peer)

@@ -3,6 +3,7 @@ import type { IoredisClient, RedisSubscriber, RedisSubscriberOptions } from './r
 
 /** So many channels are subscribed to by one command. */
 const CHANNELS_PER_COMMAND = 500
+const CLOSED = 'the subscriber was closed'
 const CONNECTED = ['ready', '+subscriber', 'subscribersReady']
 
 /** Listens by `ioredis`. */
@@ -15,6 +16,9 @@ export function ioredisSubscriber (
     // It tries again by itself.
   })
   own.on(isSharded ? 'smessage' : 'message', onMessage)
+  const waiting: Array<{ resolve: () => void, reject: (err: Error) => void }> = []
+  own.on('ready', () => { for (const { resolve } of waiting.splice(0)) resolve() })
+  own.on('end', () => { for (const { reject } of waiting.splice(0)) reject(new Error(CLOSED)) })
   for (const event of CONNECTED) own.on(event, () => { void renew() })
 
   /** All of them again, and told when that is in force. */
@@ -29,8 +33,22 @@ export function ioredisSubscriber (
 
   async function subscribe (some: string[]): Promise<void> {
     // Parts of a cluster are apart: one command takes channels of one slot.
-    if (isSharded) await Promise.all(some.map((channel) => own.ssubscribe(channel)))
-    else await own.subscribe(...some)
+    if (isSharded) {
+      await ready()
+      await Promise.all(some.map((channel) => own.ssubscribe(channel)))
+    } else {
+      await own.subscribe(...some)
+    }
+  }
+
+  /**
+   * What waits for a connection does so here. In the queue of ioredis it would be sent when the cluster is ready, and if the
+   * part that it is for is not known by then, throw where nobody can catch it (`getResponsibleSubscriber` of 5.11).
+   */
+  async function ready (): Promise<void> {
+    if (own.status === 'ready') return
+    if (own.status === 'end') throw new Error(CLOSED)
+    await new Promise<void>((resolve, reject) => { waiting.push({ resolve, reject }) })
   }
 
   return {
@@ -45,6 +63,7 @@ export function ioredisSubscriber (
     },
     async unsubscribe (channel) {
       channels.delete(channel)
+      if (isSharded) await ready()
       await (isSharded ? own.sunsubscribe(channel) : own.unsubscribe(channel))
     },
     isReady: () => own.status === 'ready',

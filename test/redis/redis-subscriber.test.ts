@@ -1,5 +1,9 @@
+import { EventEmitter } from 'node:events'
+
 import t from 'tap'
 
+import { ioredisSubscriber } from '../../lib/redis/ioredis-subscriber.js'
+import type { IoredisClient } from '../../lib/redis/redis-client.js'
 import { redisSubscriber } from '../../lib/redis/redis-subscriber.js'
 import { ioredisClient, nodeRedisClient } from './redis-clients.js'
 import { RedisServer } from './redis-server.js'
@@ -31,4 +35,41 @@ t.test('a way that breaks again while channels are subscribed to again harms nob
     })
     t.pass(name)
   }
+})
+
+t.test('what is to be heard of a cluster waits for it outside of the queue of ioredis, which may throw what nobody can catch', async (t) => {
+  const own = Object.assign(new EventEmitter(), {
+    status: 'connecting',
+    asked: new Array<string>(),
+    async ssubscribe (channel: string) { own.ask(channel) },
+    async sunsubscribe (channel: string) { own.ask(`no more ${channel}`) },
+    disconnect () {},
+    ask (what: string) {
+      if (own.status !== 'ready') own.asked.push('too early')
+      own.asked.push(what)
+      if (what === 'unknown') throw new TypeError('no such slot')
+    }
+  })
+  const client = { isCluster: true, duplicate: () => own } as unknown as IoredisClient
+  let connected = 0
+  const options = { isSharded: true, connectTimeoutMs: 1, onMessage: () => {}, onConnected: () => { connected++ } }
+  const subscriber = ioredisSubscriber(client, options)
+  const become = async (status: string): Promise<void> => {
+    own.status = status
+    own.emit(status)
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+  const first = [subscriber.subscribe('a'), subscriber.subscribe('b'), subscriber.unsubscribe('b')]
+  own.emit('+subscriber')
+  await become('connect')
+  t.strictSame([own.asked, connected], [[], 0])
+  await become('ready')
+  await Promise.all(first)
+  t.strictSame([[...new Set(own.asked)].sort(), connected > 0, subscriber.isReady()], [['a', 'b', 'no more b'], true, true])
+  await t.rejects(subscriber.subscribe('unknown'), { message: 'no such slot' })
+  await become('reconnecting')
+  const late = [subscriber.subscribe('c'), subscriber.unsubscribe('a')]
+  for (const each of late) each.catch(() => {})
+  await become('end')
+  for (const each of [...late, subscriber.subscribe('d')]) await t.rejects(each, { message: 'the subscriber was closed' })
 })
