@@ -22,7 +22,9 @@ export async function startRedisCluster (t: Test, { settings = {} }: RedisServer
     await join(nodes, clients)
     await until('the cluster to be well', PATIENCE_MS, async () => {
       const states = await Promise.all(clients.map((client) => client.cluster('INFO')))
-      return states.every((state) => /cluster_state:ok/.test(state) && new RegExp(`cluster_known_nodes:${MASTERS}\\b`).test(state))
+      // One that need not be whole is well before it knows all of its parts, and so would be whoever asks it for them.
+      const wanted = ['cluster_state:ok', `cluster_known_nodes:${MASTERS}`, `cluster_slots_assigned:${SLOTS}`]
+      return states.every((state) => wanted.every((line) => state.split('\r\n').includes(line)))
     })
   } finally {
     for (const client of clients) client.disconnect()
