@@ -115,8 +115,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
       // A chat that was withdrawn meanwhile has an end and no text: what is being told is another turn.
       if (entry.kind === 'end') return
       this.#turn = this.#turnOf(entry.turnId, entry.seq)
-      const { startSeq = 0 } = this.#turn ?? {}
-      this.#textRead = this.#turn === undefined || startSeq === entry.seq - 1 ? 0 : textBefore(this.#turn, entry.seq)
+      this.#textRead = this.#turn === undefined ? 0 : textBefore(this.#turn, entry.seq)
     }
     if (entry.kind === 'text') this.#textRead += entry.content.length
     // Else whoever only listens would hold on to the last answer, which the session has forgotten.

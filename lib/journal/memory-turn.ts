@@ -290,6 +290,7 @@ function firstHeld ({ log, turnId, startSeq, end, endSeq }: MemoryTurn): number 
 
 /** How much of the turn's text precedes an entry that is held, in UTF-16 code units. */
 export function textBefore (turn: MemoryTurn, seq: number): number {
+  if (turn.startSeq === seq - 1) return 0
   return turn.text.length - turn.log.ring.textFrom(seq, turn.turnId)
 }
 

@@ -18,6 +18,8 @@ import { until } from './until.js'
 
 /** Nobody else would look again while a test goes on. */
 const SWEEP_MS = 60_000
+/** A sweep whose node does something about all that it finds. */
+const SWEEPING = { leaseMs: 10_000, sweepMs: 50, onFree: () => true, onLeft: async () => true }
 
 /** A node that sweeps when it is told to. */
 interface Sweeper {
@@ -70,10 +72,7 @@ t.test('a session that begins to live while somebody looks at it is looked at ag
       }
     }(link, redisScripts(SETTINGS), clock, () => 0),
     clock,
-    leaseMs: 10_000,
-    sweepMs: 50,
-    onFree: () => true,
-    onLeft: async () => true
+    ...SWEEPING
   })
   t.teardown(() => { sweep.close() })
   await sweep.add(place, 0)
@@ -102,10 +101,7 @@ t.test('a session that cannot be looked at keeps nobody from the others, unless 
         }
       } as unknown as RedisScriptRunner,
       clock,
-      leaseMs: 10_000,
-      sweepMs: 50,
-      onFree: () => true,
-      onLeft: async () => true
+      ...SWEEPING
     })
     t.teardown(() => { sweep.close() })
     clock.advance(50)
