@@ -5,22 +5,43 @@ export interface SessionKey {
   readonly sessionId: string
 }
 
-/** What is done for a chat asks for one key many times, */
-let last: { key: SessionKey, text: string } | undefined
-/** and so do those of one connection: a text that is made anew has to be read from end to end wherever it is looked up. */
-const textOf = new WeakMap<SessionKey, string>()
+/**
+ * A key that knows its text: what is done for a chat asks for it many times, and one that is made anew has to be read from
+ * end to end wherever it is looked up.
+ */
+class KnownKey implements SessionKey {
+  readonly owner: string
+  readonly agentId: string
+  readonly sessionId: string
+  #text: string | undefined
+
+  constructor (owner: string, agentId: string, sessionId: string) {
+    this.owner = owner
+    this.agentId = agentId
+    this.sessionId = sessionId
+  }
+
+  static textOf (key: SessionKey): string {
+    return #text in key ? key.#text ??= textOf(key) : textOf(key)
+  }
+}
+
+/** The key of one session. Any object of its shape is one as well, and slower. */
+export function sessionKey (owner: string, agentId: string, sessionId: string): SessionKey {
+  return new KnownKey(owner, agentId, sessionId)
+}
 
 /** One string for one session. A JSON array and not a joined string, since `a:b` + `c` and `a` + `b:c` would meet. */
 export function sessionKeyText (key: SessionKey): string {
-  if (last?.key === key) return last.text
-  let text = textOf.get(key)
-  if (text === undefined) textOf.set(key, text = JSON.stringify([key.owner, key.agentId, key.sessionId]))
-  last = { key, text }
-  return text
+  return KnownKey.textOf(key)
 }
 
 /** The session of which {@link sessionKeyText} has made this text. */
 export function parseSessionKeyText (text: string): SessionKey {
   const [owner, agentId, sessionId] = JSON.parse(text) as [string, string, string]
-  return { owner, agentId, sessionId }
+  return sessionKey(owner, agentId, sessionId)
+}
+
+function textOf ({ owner, agentId, sessionId }: SessionKey): string {
+  return JSON.stringify([owner, agentId, sessionId])
 }

@@ -2,9 +2,9 @@ import type { Entry, Wake } from '../journal/journal.js'
 import type { ChatFrame } from '../protocol/client-frames.js'
 import { ERROR_CODES } from '../protocol/codes.js'
 import { TURN_STARTED } from '../protocol/names.js'
-import type { SessionKey } from '../protocol/session-key.js'
+import { sessionKey, type SessionKey } from '../protocol/session-key.js'
 import type { TurnFollower } from '../turns/follow.js'
-import { newUuid } from '../uuid.js'
+import { newSerialId } from '../uuid.js'
 import { FailedTurn, WrongField } from './completion-errors.js'
 import { historyOf } from './completion-request.js'
 import type { GivenMessage } from './completion-schemas.js'
@@ -39,7 +39,7 @@ export class CompletionTurn {
     this.#tools = tools
     const { agentId, sessionId } = ask.chat
     this.#isNamed = sessionId !== undefined
-    this.#key = { owner: identity.owner, agentId, sessionId: sessionId ?? newUuid('completion-') }
+    this.#key = sessionKey(identity.owner, agentId, sessionId ?? newSerialId('completion-'))
   }
 
   /**

@@ -9,6 +9,7 @@ import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
 import { toError } from '../turns/within.js'
 import { newUuid } from '../uuid.js'
 import { spend, type Allowances } from './allowance.js'
+import type { Asker } from './asker.js'
 import type { Coalescer } from './coalescer.js'
 import { frameBytes } from './frame-bytes.js'
 import { Heartbeat, type HeartbeatLimits } from './heartbeat.js'
@@ -52,15 +53,15 @@ const PING = Buffer.from('{"type":"ping"}')
 const PONGED: Decoded = { ok: true, frame: { type: 'ping' } }
 
 /** One socket: reads frames, asks the engine, and lets the outbox send what the turns say. */
-export class Connection implements OutboxEvents, FrameHandler {
+export class Connection implements Asker, OutboxEvents, FrameHandler {
   readonly id = newUuid()
   readonly identity: Identity
   readonly #tools: ConnectionTools
-  readonly #facts: ConnectionFacts
+  readonly facts: ConnectionFacts
   readonly #allowances: Allowances
   readonly #socket: ChannelSocket
   readonly #inbox: Inbox
-  readonly #outbox: Outbox
+  readonly outbox: Outbox
   readonly #heartbeat: Heartbeat
   // Made with the first frame: most connections of a large service are silent at any one time.
   #requests: Requests | undefined
@@ -75,25 +76,25 @@ export class Connection implements OutboxEvents, FrameHandler {
   ) {
     this.identity = identity
     this.#tools = tools
-    this.#facts = facts
+    this.facts = facts
     this.#allowances = allowances
     this.#socket = new ChannelSocket(socket, facts.stream)
     this.#heartbeat = new Heartbeat(this.#socket, tools.limits, tools.clock.now())
     this.#inbox = new Inbox(this.#socket, this, tools)
-    this.#outbox = new Outbox(this.#socket, tools.limits, tools.clock, this, tools.coalescer)
+    this.outbox = new Outbox(this.#socket, tools.limits, tools.clock, this, tools.coalescer)
     this.#listen(socket)
     if (facts.subprotocol) {
-      this.#reply({ type: 'ready', protocol: SUBPROTOCOL, connectionId: this.id, ...tools.ready })
+      this.reply({ type: 'ready', protocol: SUBPROTOCOL, connectionId: this.id, ...tools.ready })
     }
   }
 
   /** Ends the connection, unless it is ending; every ending of ours goes through here. Answers whether it did. */
   close (name: CloseName): boolean {
-    if (!this.#isOpen()) return false
+    if (!this.isOpen()) return false
     // What is left to say when a drain has no more time is said all the same: the ends are the last of it.
-    if (name === 'DRAIN') this.#outbox.flush()
-    if (!this.#isOpen()) return false
-    this.#outbox.sendReplies()
+    if (name === 'DRAIN') this.outbox.flush()
+    if (!this.isOpen()) return false
+    this.outbox.sendReplies()
     this.#socket.close(name)
     this.#letGo(name === 'TOO_SLOW' ? 0 : this.#tools.limits.slowConsumerTimeoutMs)
     return true
@@ -103,7 +104,7 @@ export class Connection implements OutboxEvents, FrameHandler {
   #letGo (patienceMs: number): void {
     this.#state = 'closing'
     this.#requests?.close()
-    this.#outbox.close()
+    this.outbox.close()
     this.#pauseOrResume()
     this.#inbox.close()
     this.#cutOffIfSilent(this.#tools.clock.now() + patienceMs, this.#socket.unsentBytes)
@@ -124,10 +125,10 @@ export class Connection implements OutboxEvents, FrameHandler {
 
   /** Signs of life, stuck readers, credentials: one timer looks at all connections. */
   watch (now: number, date: number, isLate: boolean): void {
-    if (this.#isOpen() && this.#socket.isClosing) this.#onClosing()
-    if (!this.#isOpen()) return
+    if (this.isOpen() && this.#socket.isClosing) this.#onClosing()
+    if (!this.isOpen()) return
     const { expiresAt } = this.identity
-    if (this.#outbox.isStuck(now, this.#tools.limits.slowConsumerTimeoutMs)) {
+    if (this.outbox.isStuck(now, this.#tools.limits.slowConsumerTimeoutMs)) {
       this.#log('info', undefined, 'a connection reads too slowly')
       this.close('TOO_SLOW')
     } else if (expiresAt !== undefined && date >= expiresAt) {
@@ -146,6 +147,10 @@ export class Connection implements OutboxEvents, FrameHandler {
 
   onReplyWritten (): void {
     this.#pauseOrResume()
+  }
+
+  onFailure (err: unknown, text: string): void {
+    this.#log('error', err, text)
   }
 
   onFailed (err: unknown): void {
@@ -178,18 +183,7 @@ export class Connection implements OutboxEvents, FrameHandler {
   }
 
   #openRequests (): Requests {
-    this.#requests ??= new Requests({
-      id: this.id,
-      identity: this.identity,
-      facts: this.#facts,
-      outbox: this.#outbox,
-      isOpen: () => this.#isOpen(),
-      reply: (frame) => { this.#reply(frame) },
-      room: () => this.#room(),
-      onRequest: (change) => { this.#countRequest(change) },
-      onFailure: (err, text) => { this.#log('error', err, text) }
-    }, this.#tools)
-    return this.#requests
+    return this.#requests ??= new Requests(this, this.#tools)
   }
 
   #listen (socket: WebSocket): void {
@@ -211,9 +205,9 @@ export class Connection implements OutboxEvents, FrameHandler {
 
   /** Who says no more has said what waits for its turn. */
   #onClosing (): void {
-    if (!this.#isOpen()) return
+    if (!this.isOpen()) return
     this.#inbox.finish()
-    if (this.#isOpen()) this.#letGo(0)
+    if (this.isOpen()) this.#letGo(0)
   }
 
   #onClosed (): void {
@@ -221,13 +215,13 @@ export class Connection implements OutboxEvents, FrameHandler {
     this.#state = 'closed'
     this.#requests?.close()
     this.#requests?.endOwnSessions()
-    this.#outbox.close()
+    this.outbox.close()
     this.#tools.onClosed(this)
   }
 
   /** What is thrown in a listener of a socket goes nowhere, or ends the process: nothing may leave here. */
   handle (data: RawData, isBinary: boolean, now: number): void {
-    if (!this.#isOpen()) return
+    if (!this.isOpen()) return
     try {
       const decoded = isPing(data, isBinary) ? PONGED : readFrame(data, isBinary, this.#tools.decode)
       if ('close' in decoded) return this.#end(decoded.close)
@@ -241,7 +235,7 @@ export class Connection implements OutboxEvents, FrameHandler {
       else this.#openRequests().take(decoded.frame)
     } catch (err) {
       this.#log('error', err, 'a frame could not be handled')
-      this.#reply(errorFrame('INTERNAL'))
+      this.reply(errorFrame('INTERNAL'))
     }
   }
 
@@ -250,9 +244,9 @@ export class Connection implements OutboxEvents, FrameHandler {
   }
 
   #pong (frame: ClientFrameOf<'ping'>): void {
-    if (frame.id !== undefined) this.#reply({ type: 'pong', id: frame.id })
-    else if (this.#socket.isDirect) this.#outbox.replyBytes(PONG_BYTES)
-    else this.#outbox.reply(PONG)
+    if (frame.id !== undefined) this.reply({ type: 'pong', id: frame.id })
+    else if (this.#socket.isDirect) this.outbox.replyBytes(PONG_BYTES)
+    else this.outbox.reply(PONG)
     this.#pauseOrResume()
   }
 
@@ -261,7 +255,7 @@ export class Connection implements OutboxEvents, FrameHandler {
     const extra: ErrorExtra = {}
     if (details !== undefined) extra.details = details
     if (id !== undefined) extra.id = id
-    if (plainChat === undefined) this.#reply(errorFrame(code, extra))
+    if (plainChat === undefined) this.reply(errorFrame(code, extra))
     else this.#openRequests().refuseInOrder({ type: 'chat', ...plainChat }, code, extra)
   }
 
@@ -270,12 +264,12 @@ export class Connection implements OutboxEvents, FrameHandler {
     this.#openRequests().refuseInOrder(frame, 'RATE_LIMITED', { retryAfterMs })
   }
 
-  #reply (frame: ServerFrame | string): void {
-    this.#outbox.reply(typeof frame === 'string' ? frame : encode(frame))
+  reply (frame: ServerFrame | string): void {
+    this.outbox.reply(typeof frame === 'string' ? frame : encode(frame))
     this.#pauseOrResume()
   }
 
-  #countRequest (change: 1 | -1): void {
+  onRequest (change: 1 | -1): void {
     this.#pendingRequests += change
     this.#pauseOrResume()
     this.#closeIfDrained()
@@ -284,22 +278,22 @@ export class Connection implements OutboxEvents, FrameHandler {
   /** Whoever asks faster than answers get out is not heard until they are. */
   #pauseOrResume (): void {
     const { maxPendingReplyBytes, maxPendingRequests } = this.#tools.limits
-    const isTooMuch = this.#outbox.pendingReplyBytes > maxPendingReplyBytes ||
+    const isTooMuch = this.outbox.pendingReplyBytes > maxPendingReplyBytes ||
       this.#pendingRequests > maxPendingRequests
     if (this.#onRoom.length > 0 && this.#hasRoom()) for (const tell of this.#onRoom.splice(0)) tell()
-    if (isTooMuch === this.#inbox.isPaused || !this.#isOpen()) return
+    if (isTooMuch === this.#inbox.isPaused || !this.isOpen()) return
     if (isTooMuch) this.#inbox.pause()
     else this.#inbox.resume()
   }
 
   /** Settles when the peer has taken enough of its replies for one more that may be large. */
-  #room (): Promise<void> | undefined {
+  room (): Promise<void> | undefined {
     if (this.#hasRoom()) return undefined
     return new Promise((resolve) => { this.#onRoom.push(resolve) })
   }
 
   #hasRoom (): boolean {
-    return !this.#isOpen() || this.#outbox.pendingReplyBytes <= this.#tools.limits.maxPendingReplyBytes
+    return !this.isOpen() || this.outbox.pendingReplyBytes <= this.#tools.limits.maxPendingReplyBytes
   }
 
   #watchLife (now: number): void {
@@ -315,8 +309,8 @@ export class Connection implements OutboxEvents, FrameHandler {
 
   /** A plain client knows no such frame. */
   #tellToReconnect (reason: string): void {
-    if (!this.#facts.subprotocol && this.#requests?.isBeyondPlain !== true) return
-    this.#reply({ type: 'reconnect', reason, afterMs: this.#tools.limits.retryAfterMs })
+    if (!this.facts.subprotocol && this.#requests?.isBeyondPlain !== true) return
+    this.reply({ type: 'reconnect', reason, afterMs: this.#tools.limits.retryAfterMs })
   }
 
   /** What was read before is answered, also where it waits for its turn. */
@@ -325,7 +319,7 @@ export class Connection implements OutboxEvents, FrameHandler {
     if (this.#pendingRequests === 0 && this.#requests?.isIdle !== false) this.close('DRAIN')
   }
 
-  #isOpen (): boolean {
+  isOpen (): boolean {
     return this.#state === 'open' || this.#state === 'draining'
   }
 

@@ -48,6 +48,11 @@ export class FeedFrames {
   end (turnId: string, end: TurnEnd, seq: number, joined?: string): string {
     const { finishReason, usage, error, content = joined } = end
     const agentId = this.#agentId
+    // Most are so. Not spread: V8 makes a shape of its own for each object that goes on from a spread one.
+    if (error === undefined && usage === undefined) {
+      const type = content === undefined ? 'stream' : 'message'
+      return encode({ type, agentId, content: content ?? '', done: true, id: turnId, sessionId: this.#sessionId, seq, finishReason })
+    }
     const tracked = { ...this.#tracked(turnId, seq), finishReason, ...(usage === undefined ? {} : { usage }) }
     if (error !== undefined) return encode(errorFrame(error.code, { agentId, text: error.text, done: true, ...tracked }))
     if (content === undefined) return encode({ type: 'stream', agentId, content: '', done: true, ...tracked })
@@ -57,11 +62,13 @@ export class FeedFrames {
   ack (
     id: string, { status, position, epoch, seq, content }: Pick<ServerFrameOf<'ack'>, 'status' | 'position' | 'epoch' | 'seq' | 'content'>
   ): ServerFrameOf<'ack'> {
+    const [agentId, sessionId] = [this.#agentId, this.#sessionId]
+    if (position === undefined && content === undefined) return { type: 'ack', id, agentId, sessionId, status, epoch, seq }
     return {
       type: 'ack',
       id,
-      agentId: this.#agentId,
-      sessionId: this.#sessionId,
+      agentId,
+      sessionId,
       status,
       ...(position === undefined ? {} : { position }),
       epoch,

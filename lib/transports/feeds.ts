@@ -4,37 +4,27 @@ import { bodyHash } from '../protocol/body-hash.js'
 import type { ChatFrame, ClientFrameOf } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
-import type { ServerFrame } from '../protocol/server-frames.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import type { Chat, Engine, StartedOnce } from '../turns/engine.js'
-import { newTurnId } from '../turns/turn-id.js'
+import { newSerialId } from '../uuid.js'
+import type { Asker, OtherRequests } from './asker.js'
 import { Feed } from './feed.js'
-import type { Identity } from './identity.js'
-import type { FrameOutlet } from './outbox.js'
 import type { SharedFrames } from './shared-frames.js'
 
 export interface FeedsTools {
   engine: Engine
-  identity: Identity
-  outbox: FrameOutlet
-  /** A tracked chat is one however often it is sent. @default true */
-  isOnce?: boolean | undefined
   /** What several readers of a session are told. */
   sharedFrames?: SharedFrames | undefined
-  /** Whether the connection may have one more unanswered chat. */
-  hasRoom: () => boolean
-  /** Whole sessions that the connection may follow. */
-  maxSubscriptions: number
-  /** What is told to wait that is one too many. */
-  retryAfterMs: number
-  reply: (frame: ServerFrame | string) => void
-  /** Makes an answer that may be large: when the client has taken enough of those before. Rejects as the task does. */
-  large: (task: () => Promise<void>) => Promise<void>
-  /** One request more, or one less, is without an answer. */
-  onRequest: (change: 1 | -1) => void
-  onFailure: (err: unknown, text: string) => void
+  limits: {
+    /** Whole sessions that the connection may follow. */
+    maxSubscriptions: number
+    /** What is told to wait that is one too many. */
+    retryAfterMs: number
+  }
 }
 
+type FeedsAsker = Pick<Asker, 'identity' | 'outbox' | 'hasOwnIds' | 'reply' | 'onRequest' | 'onFailure'>
+type Others = Pick<OtherRequests, 'hasRoom' | 'large'>
 type TrackedChat = ChatFrame & { id: string }
 
 /** Feeds that have ended, whose places a connection remembers. */
@@ -42,6 +32,8 @@ const MAX_LEFT = 256
 
 /** The sessions that one connection follows, each by one feed, and the chats whose turns are told there. */
 export class Feeds {
+  readonly #asker: FeedsAsker
+  readonly #others: Others
   readonly #tools: FeedsTools
   readonly #feedByKey = new Map<string, Feed>()
   /** Sessions that are followed whole, or will be as soon as what was asked is done, as text; each by the last that asked for it. */
@@ -57,7 +49,9 @@ export class Feeds {
   /** Chats that may be accepted any moment. */
   #offered = 0
 
-  constructor (tools: FeedsTools) {
+  constructor (asker: FeedsAsker, others: Others, tools: FeedsTools) {
+    this.#asker = asker
+    this.#others = others
     this.#tools = tools
   }
 
@@ -88,8 +82,8 @@ export class Feeds {
     this.#asked.add(asked)
     this.#ask(key, frame.id, (feed) => {
       const { id, message, metadata } = frame
-      const hash = this.#tools.isOnce === false ? undefined : bodyHash(metadata === undefined ? { message } : { message, metadata })
-      const chat = { ...this.#chatOf(frame, key, id), bodyHash: hash }
+      const hash = this.#asker.hasOwnIds === true ? undefined : bodyHash(metadata === undefined ? { message } : { message, metadata })
+      const chat = this.#chatOf(frame, key, id, hash)
       // Where more has happened meanwhile than is still kept, the feed goes on behind that, and says so.
       let acceptedAt: Position | undefined
       const onAccepted = (position: Position): void => { if (!feed.isOpen) acceptedAt = position }
@@ -104,15 +98,15 @@ export class Feeds {
     if (started.accepted && !feed.isOpen) {
       // Over, and its session dropped, before it could be followed.
       feed.dropOwn(id)
-      return this.#tools.large(() => this.#tellAgain(frame, chat, feed, undefined))
+      return this.#others.large(() => this.#tellAgain(frame, chat, feed, undefined))
     }
     if (started.accepted) {
       const { position } = started
       const { epoch, seq } = acceptedAt ?? feed.position
       const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
-      return this.#tools.reply(feed.frames.ack(id, ack))
+      return this.#asker.reply(feed.frames.ack(id, ack))
     }
-    if (started.code === undefined) return this.#tools.large(() => this.#tellAgain(frame, chat, feed, started.ended))
+    if (started.code === undefined) return this.#others.large(() => this.#tellAgain(frame, chat, feed, started.ended))
     this.#refuse(id, started.code, started)
   }
 
@@ -123,7 +117,7 @@ export class Feeds {
   plainChat (frame: ChatFrame, key: SessionKey, plain: PlainWays): void {
     this.#ask(key, undefined, async (feed) => {
       if (!feed.isWhole) return plain.start()
-      const started = await this.#start(this.#chatOf(frame, key, newTurnId()), feed, frame.stream !== false)
+      const started = await this.#start(this.#chatOf(frame, key, newSerialId()), feed, frame.stream !== false)
       if (!started.accepted && started.code !== undefined) plain.refuse(started.code, extraOf(started))
     })
   }
@@ -131,18 +125,18 @@ export class Feeds {
   subscribe (frame: ClientFrameOf<'subscribe'>, key: SessionKey): void {
     const { epoch, after, id } = frame
     const text = sessionKeyText(key)
-    const isOneTooMany = !this.#subscriptions.has(text) && this.#subscriptions.size >= this.#tools.maxSubscriptions
+    const isOneTooMany = !this.#subscriptions.has(text) && this.#subscriptions.size >= this.#tools.limits.maxSubscriptions
     if (isOneTooMany) return this.#refuse(id, 'RATE_LIMITED', this.#wait())
     const subscription = {}
     this.#subscriptions.set(text, subscription)
     this.#ask(key, id, async (feed) => {
       try {
-        await this.#tools.large(async () => {
+        await this.#others.large(async () => {
           const asked = epoch === undefined || after === undefined ? undefined : { epoch, seq: after }
           const position = asked !== undefined && this.#hasTold(key, asked) ? undefined : asked
           const subscribed = await feed.subscribe(position, id)
           if (subscribed === undefined) this.#refuse(id, 'RATE_LIMITED', this.#wait())
-          else this.#tools.reply(subscribed)
+          else this.#asker.reply(subscribed)
         })
       } finally {
         // What was asked since counts.
@@ -157,7 +151,7 @@ export class Feeds {
     this.#subscriptions.delete(sessionKeyText(key))
     this.#ask(key, frame.id, async (feed) => {
       feed.unsubscribe()
-      this.#tools.reply({ type: 'unsubscribed', ...(frame.id === undefined ? {} : { id: frame.id }), agentId, sessionId })
+      this.#asker.reply({ type: 'unsubscribed', ...(frame.id === undefined ? {} : { id: frame.id }), agentId, sessionId })
     })
   }
 
@@ -173,7 +167,7 @@ export class Feeds {
     for (const [text, feed] of this.#feedByKey) {
       if (feed.isWhole || !feed.isIdle) continue
       this.#feedByKey.delete(text)
-      this.#tools.outbox.remove(feed)
+      this.#asker.outbox.remove(feed)
       if (feed.isOpen) this.#leave(text, feed.position)
       feed.close()
     }
@@ -215,8 +209,8 @@ export class Feeds {
   #start (
     chat: Chat, feed: Feed, isStreamed: boolean, onAccepted?: (position: Position) => void, onSettled?: () => void
   ): Awaitable<StartedOnce> {
-    const { engine, hasRoom } = this.#tools
-    if (!hasRoom()) {
+    const { engine } = this.#tools
+    if (!this.#others.hasRoom()) {
       const refused = { accepted: false, code: 'RATE_LIMITED', ...this.#wait() } as const
       return engine.known(chat).then((known) => known ?? refused).finally(onSettled)
     }
@@ -243,7 +237,7 @@ export class Feeds {
 
   /** A chat that was sent before: `ack` with its text so far, and what follows that, or how it ended. */
   async #tellAgain ({ id, stream }: TrackedChat, chat: Chat, feed: Feed, known: EndedTurn | undefined): Promise<void> {
-    const { engine, reply } = this.#tools
+    const { engine } = this.#tools
     await feed.join()
     const view = this.#isClosed || !feed.isOpen ? undefined : feed.view(id) ?? await this.#viewAnew(feed, id, known)
     // It may have run when it was asked for, and be over and forgotten when its turn to be told has come.
@@ -251,7 +245,7 @@ export class Feeds {
     if (this.#isClosed) return
     if (view !== undefined && view.end === undefined) {
       this.#addOwn(feed, id, stream !== false)
-      return reply(feed.frames.ack(id, { status: 'duplicate', ...feed.position, content: view.text }))
+      return this.#asker.reply(feed.frames.ack(id, { status: 'duplicate', ...feed.position, content: view.text }))
     }
     // Where there is no room to read a session, nothing runs in it.
     const position = feed.isOpen ? feed.position : ended && this.#placeOf(feed.key, ended)
@@ -263,8 +257,8 @@ export class Feeds {
     const { text, end } = told
     const { epoch, seq } = position
     const content = text === undefined ? {} : { content: text }
-    reply(feed.frames.ack(id, { status: 'duplicate', epoch, seq, ...content }))
-    reply(feed.frames.end(id, end, seq, stream === false ? text : undefined))
+    this.#asker.reply(feed.frames.ack(id, { status: 'duplicate', epoch, seq, ...content }))
+    this.#asker.reply(feed.frames.end(id, end, seq, stream === false ? text : undefined))
   }
 
   /** Where the feed's place is too far back to say what the reader knows of a turn, it goes on from now on. */
@@ -272,25 +266,26 @@ export class Feeds {
     const { epoch, seq } = feed.position
     if (ended !== undefined && (ended.epoch !== epoch || ended.seq <= seq)) return undefined
     const subscribed = await feed.catchUp()
-    if (subscribed !== undefined) this.#tools.reply(subscribed)
+    if (subscribed !== undefined) this.#asker.reply(subscribed)
     return feed.view(id)
   }
 
   /** Asks something of a session, after what was asked before. */
   #ask (key: SessionKey, id: string | undefined, task: (feed: Feed) => Awaitable<void>): void {
-    const { onRequest, onFailure } = this.#tools
+    const asker = this.#asker
     const feed = this.#feed(key)
     const failed = (err: unknown): void => {
-      onFailure(err, 'what a client asked of a session could not be done')
+      asker.onFailure(err, 'what a client asked of a session could not be done')
       this.#refuse(id, 'STORE_UNAVAILABLE', this.#wait())
     }
     const work = (): Awaitable<void> => this.#isClosed ? undefined : task(feed)
-    onRequest(1)
-    feed.run(() => andFinally(() => attempt(work, failed), () => { onRequest(-1) }))
+    asker.onRequest(1)
+    feed.run(() => andFinally(() => attempt(work, failed), () => { asker.onRequest(-1) }))
   }
 
   #feed (key: SessionKey): Feed {
-    const { engine, outbox, sharedFrames, onFailure } = this.#tools
+    const { engine, sharedFrames } = this.#tools
+    const { outbox } = this.#asker
     const text = sessionKeyText(key)
     let feed = this.#feedByKey.get(text)
     if (feed === undefined) {
@@ -299,7 +294,7 @@ export class Feeds {
         wake: (isUrgent, isMuch) => { outbox.wake(isUrgent, isMuch) },
         shared: sharedFrames?.open(key),
         onTurnDone: () => { this.#turns-- },
-        onFailure
+        onFailure: (err, text) => { this.#asker.onFailure(err, text) }
       })
       this.#feedByKey.set(text, feed)
       outbox.add(feed)
@@ -312,17 +307,17 @@ export class Feeds {
     feed.addOwn(turnId, isStreamed)
   }
 
-  #chatOf ({ message, metadata, onBusy }: ChatFrame, key: SessionKey, turnId: string): Chat {
-    const { context } = this.#tools.identity
-    return { key, isNamed: true, turnId, message, metadata, context, onBusy, isForReaders: true }
+  #chatOf ({ message, metadata, onBusy }: ChatFrame, key: SessionKey, turnId: string, bodyHash?: string): Chat {
+    const { context } = this.#asker.identity
+    return { key, isNamed: true, turnId, message, metadata, context, onBusy, bodyHash, isForReaders: true }
   }
 
   #refuse (id: string | undefined, code: ErrorCode, why: ErrorExtra = {}): void {
-    this.#tools.reply(errorFrame(code, { ...extraOf(why), ...(id === undefined ? {} : { id }) }))
+    this.#asker.reply(errorFrame(code, { ...extraOf(why), ...(id === undefined ? {} : { id }) }))
   }
 
   #wait (): { retryAfterMs: number } {
-    return { retryAfterMs: this.#tools.retryAfterMs }
+    return { retryAfterMs: this.#tools.limits.retryAfterMs }
   }
 }
 

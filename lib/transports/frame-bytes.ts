@@ -106,7 +106,8 @@ export class FramesTaken {
 export class FrameBatch {
   /** Bytes that {@link take} would hand out. */
   size = 0
-  #taken = new FramesTaken()
+  /** Chunks that are closed and have not been taken. */
+  #taken: FramesTaken | undefined
   #slab = openSlab(SLAB_BYTES)
   /** Where what has not been taken begins, and where it ends. */
   #start = 0
@@ -149,15 +150,15 @@ export class FrameBatch {
       last.end += length
       return
     }
-    this.#closeChunk()
+    this.#closeChunk(this.#taken ??= new FramesTaken())
     this.#borrowed = { from: buffer, start: byteOffset, end: byteOffset + length }
   }
 
   /** What was written since the last call. */
   take (): FramesTaken {
-    this.#closeChunk()
-    const taken = this.#taken
-    this.#taken = new FramesTaken()
+    const taken = this.#taken ?? new FramesTaken()
+    this.#taken = undefined
+    this.#closeChunk(taken)
     this.size = 0
     return taken
   }
@@ -174,7 +175,7 @@ export class FrameBatch {
 
   /** Room for a frame of at most `most` bytes of payload, of which `least` are certain. */
   #begin (most: number, least: number): { start: number, header: number } {
-    if (this.#borrowed !== undefined) this.#closeChunk()
+    if (this.#borrowed !== undefined) this.#closeChunk(this.#taken ??= new FramesTaken())
     if (this.#at + LONGEST_HEADER + most > this.#slab.bytes.length) this.#openSlab(LONGEST_HEADER + most)
     return { start: this.#at, header: headerBytes(least) }
   }
@@ -191,22 +192,22 @@ export class FrameBatch {
   }
 
   #openSlab (size: number): void {
-    this.#closeChunk()
+    this.#closeChunk(this.#taken ??= new FramesTaken())
     this.#slab.isOpen = false
     this.#slab.release()
     this.#slab = openSlab(size)
     this.#start = this.#at = 0
   }
 
-  #closeChunk (): void {
+  #closeChunk (taken: FramesTaken): void {
     const borrowed = this.#borrowed
     if (borrowed !== undefined) {
       this.#borrowed = undefined
-      this.#taken.add(Buffer.from(borrowed.from, borrowed.start, borrowed.end - borrowed.start))
+      taken.add(Buffer.from(borrowed.from, borrowed.start, borrowed.end - borrowed.start))
     }
     if (this.#at === this.#start) return
     const slab = this.#slab
-    this.#taken.add(slab.bytes.subarray(this.#start, this.#at), slab)
+    taken.add(slab.bytes.subarray(this.#start, this.#at), slab)
     this.#start = this.#at
     if (slab.bytes.length - this.#at >= LEAST_ROOM) return
     slab.isOpen = false

@@ -12,14 +12,20 @@ import { within } from '../turns/within.js'
 export type Authorize = (frame: ClientFrame | HostFrame, owner: string) => Awaitable<boolean>
 
 export interface FrameGateTools {
-  owner: string
   authorize: Authorize | undefined
-  authorizeTimeoutMs: number
+  limits: { authorizeTimeoutMs: number }
   clock: Clock
-  onVerdict: (frame: ClientFrame | HostFrame, isAllowed: boolean) => void
-  onFailure: (frame: ClientFrame | HostFrame, err: unknown) => void
+}
+
+/** Whose frames they are, and what becomes of them. */
+export interface Gated {
+  readonly owner: string
+  /** The frame as the host is asked about it. */
+  asked (frame: ClientFrame | HostFrame): ClientFrame | HostFrame
+  onVerdict (frame: ClientFrame | HostFrame, isAllowed: boolean): void
+  onNoVerdict (frame: ClientFrame | HostFrame, err: unknown): void
   /** One frame more, or one less, waits for a verdict. */
-  onRequest: (change: 1 | -1) => void
+  onRequest (change: 1 | -1): void
 }
 
 /**
@@ -27,25 +33,29 @@ export interface FrameGateTools {
  * which they came.
  */
 export class FrameGate {
+  readonly #gated: Gated
   readonly #tools: FrameGateTools
   #last: Promise<void> | undefined
 
-  constructor (tools: FrameGateTools) {
+  constructor (gated: Gated, tools: FrameGateTools) {
+    this.#gated = gated
     this.#tools = tools
   }
 
   pass (frame: ClientFrame | HostFrame): void {
-    const { authorize, owner, onVerdict, onFailure } = this.#tools
-    if (authorize === undefined) return onVerdict(frame, true)
-    if (this.#last !== undefined) return this.#wait(this.#last.then(() => this.#decide(frame, callLater(() => authorize(frame, owner)))))
+    const { authorize } = this.#tools
+    if (authorize === undefined) return this.#gated.onVerdict(frame, true)
+    // Which turn a `cancel` means is known when those before it are answered.
+    const ask = (): Awaitable<boolean> => authorize(this.#gated.asked(frame), this.#gated.owner)
+    if (this.#last !== undefined) return this.#wait(this.#last.then(() => this.#decide(frame, callLater(ask))))
     let verdict: Awaitable<boolean>
     try {
-      verdict = authorize(frame, owner)
+      verdict = ask()
     } catch (err) {
-      return onFailure(frame, err)
+      return this.#gated.onNoVerdict(frame, err)
     }
     if (isPromiseLike(verdict)) this.#wait(this.#decide(frame, verdict))
-    else onVerdict(frame, isYes(verdict))
+    else this.#gated.onVerdict(frame, isYes(verdict))
   }
 
   /** Runs a task, which must not throw, once all frames before it have their verdicts: at once where none is waited for. */
@@ -55,24 +65,23 @@ export class FrameGate {
   }
 
   #wait (last: Promise<void>): void {
-    const { onRequest } = this.#tools
-    onRequest(1)
+    this.#gated.onRequest(1)
     this.#last = last
     void last.then(() => {
       if (this.#last === last) this.#last = undefined
-      onRequest(-1)
+      this.#gated.onRequest(-1)
     })
   }
 
   async #decide (frame: ClientFrame | HostFrame, verdict: PromiseLike<boolean>): Promise<void> {
-    const { onVerdict, onFailure, clock, authorizeTimeoutMs } = this.#tools
+    const { clock, limits: { authorizeTimeoutMs } } = this.#tools
     let isAllowed: boolean
     try {
       isAllowed = isYes(await within(clock, authorizeTimeoutMs, '`authorize`', verdict))
     } catch (err) {
-      return onFailure(frame, err)
+      return this.#gated.onNoVerdict(frame, err)
     }
-    onVerdict(frame, isAllowed)
+    this.#gated.onVerdict(frame, isAllowed)
   }
 }
 

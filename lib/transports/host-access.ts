@@ -5,7 +5,7 @@ import type { ChatFrame, ClientFrame } from '../protocol/client-frames.js'
 import type { Decoded } from '../protocol/decode.js'
 import { DEFAULT_AGENT_ID, type BusyPolicy } from '../protocol/names.js'
 import type { ServerFrame } from '../protocol/server-frames.js'
-import type { SessionKey } from '../protocol/session-key.js'
+import { sessionKey, type SessionKey } from '../protocol/session-key.js'
 import type { Engine } from '../turns/engine.js'
 import { newUuid } from '../uuid.js'
 import { ChannelError } from './channel-error.js'
@@ -151,7 +151,7 @@ export class HostAccess {
   #key ({ owner, agentId = DEFAULT_AGENT_ID, sessionId }: SessionRef): SessionKey {
     if (typeof owner !== 'string' || owner === '') throw invalid('/owner', 'expected a string that is not empty')
     this.#read({ type: 'subscribe', agentId, sessionId })
-    return { owner, agentId, sessionId }
+    return sessionKey(owner, agentId, sessionId)
   }
 
   /** What the host says has the same limits as what clients say. */

@@ -9,21 +9,19 @@ import type { RestTools } from './rest-tools.js'
  * @throws Refusal
  */
 export async function askPermission (
-  frame: ClientFrame, { owner }: Identity, { authorize, limits: { authorizeTimeoutMs }, clock, log }: RestTools
+  frame: ClientFrame, { owner }: Identity, tools: RestTools
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const gate = new FrameGate({
       owner,
-      authorize,
-      authorizeTimeoutMs,
-      clock,
+      asked: () => frame,
       onVerdict: (_frame, isAllowed) => { if (isAllowed) resolve(); else reject(new Refusal('FORBIDDEN')) },
-      onFailure: (_frame, err) => {
-        log.error({ err, owner }, 'the host could not decide on a request (`authorize`)')
+      onNoVerdict: (_frame, err) => {
+        tools.log.error({ err, owner }, 'the host could not decide on a request (`authorize`)')
         reject(new Refusal('INTERNAL'))
       },
       onRequest: () => {}
-    })
+    }, tools)
     gate.pass(frame)
   })
 }

@@ -2,36 +2,31 @@ import { andThen, attempt, type Awaitable } from '../awaitable.js'
 import type { ChatFrame } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
-import type { SessionKey } from '../protocol/session-key.js'
+import { sessionKey, type SessionKey } from '../protocol/session-key.js'
 import type { Wake } from '../journal/journal.js'
 import type { Chat, Engine, Started } from '../turns/engine.js'
-import { newTurnId } from '../turns/turn-id.js'
-import { newUuid } from '../uuid.js'
-import type { Identity } from './identity.js'
-import type { FrameOutlet } from './outbox.js'
+import { newSerialId } from '../uuid.js'
+import type { Asker, OtherRequests } from './asker.js'
 import { PlainAnswer } from './plain-answer.js'
 import { PlainLane } from './plain-lane.js'
 
 export interface PlainChatTools {
   engine: Engine
-  identity: Identity
-  outbox: FrameOutlet
-  /** Whether the connection may have one more unanswered chat. */
-  hasRoom: () => boolean
-  /** Agents with which the connection may have a session of its own. */
-  maxOwnSessions: number
-  /** Runs a task, which must not throw, after what the connection has asked of that named session before. */
-  inOrder: (key: SessionKey, task: () => Awaitable<void>) => void
-  /** What a chat is told to wait that is one too many. */
-  retryAfterMs: number
-  /** One request more, or one less, is without an answer. */
-  onRequest: (change: 1 | -1) => void
-  /** A failure of ours. */
-  onFailure: (err: unknown, text: string) => void
+  limits: {
+    /** Agents with which the connection may have a session of its own. */
+    maxOwnSessions: number
+    /** What a chat is told to wait that is one too many. */
+    retryAfterMs: number
+  }
 }
+
+type PlainAsker = Pick<Asker, 'identity' | 'outbox' | 'onRequest' | 'onFailure'>
+type Others = Pick<OtherRequests, 'hasRoom' | 'inOrder'>
 
 /** The plain chats of one connection: starts their turns, and answers those of one agent one after the other. */
 export class PlainChats {
+  readonly #asker: PlainAsker
+  readonly #others: Others
   readonly #tools: PlainChatTools
   // Lists, which are smaller than maps: most talk to one agent.
   #lanes: readonly PlainLane[] = NONE
@@ -43,10 +38,13 @@ export class PlainChats {
   readonly #wake: Wake
   #isClosed = false
 
-  constructor (tools: PlainChatTools) {
+  constructor (asker: PlainAsker, others: Others, tools: PlainChatTools) {
+    this.#asker = asker
+    this.#others = others
     this.#tools = tools
+    const { outbox } = asker
     // Bound, it leads to the outbox directly; a closure would have its variables in one more object.
-    this.#wake = tools.outbox.wake.bind(tools.outbox)
+    this.#wake = outbox.wake.bind(outbox)
   }
 
   /** Chats that have not been answered to their end. */
@@ -66,27 +64,27 @@ export class PlainChats {
 
   /**
    * @param named the session that it goes to; without it, the connection's own
-   * @param inOrder runs what it is given after what was asked of the session before
+   * @param isNext it begins at once, and not after what was asked of the session before
    */
-  start (frame: ChatFrame, agentId: string, named?: SessionKey, inOrder = this.#tools.inOrder): void {
-    const { identity: { context }, hasRoom, onRequest, retryAfterMs } = this.#tools
-    if (!hasRoom()) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
+  start (frame: ChatFrame, agentId: string, named?: SessionKey, isNext = named === undefined): void {
+    const { retryAfterMs } = this.#tools.limits
+    if (!this.#others.hasRoom()) return this.refuse(agentId, 'RATE_LIMITED', { retryAfterMs })
     const chat = {
       key: named ?? this.#ownSession(agentId),
       isNamed: named !== undefined,
-      turnId: newTurnId(),
+      turnId: newSerialId(),
       message: frame.message,
       metadata: frame.metadata,
-      context,
+      context: this.#asker.identity.context,
       onBusy: frame.onBusy,
       isForReaders: true
     }
     // Its place in the order of answers is taken now: the engine may answer later.
     const answer = new PlainAnswer(agentId, frame.stream !== false)
     this.#lane(agentId).add(answer)
-    onRequest(1)
-    if (chat.isNamed) inOrder(chat.key, () => this.#begin(chat, answer))
-    else void this.#begin(chat, answer)
+    this.#asker.onRequest(1)
+    if (isNext) void this.#begin(chat, answer)
+    else this.#others.inOrder(chat.key, () => this.#begin(chat, answer))
   }
 
   /** Never rejects. */
@@ -100,16 +98,16 @@ export class PlainChats {
   /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */
   refuse (agentId: string, code: ErrorCode, extra: ErrorExtra): void {
     const answer = new PlainAnswer(agentId, true)
-    this.#tools.onRequest(1)
+    this.#asker.onRequest(1)
     this.#answerRefused(agentId, answer, code, extra)
     this.#lane(agentId).add(answer)
-    this.#tools.outbox.wake()
+    this.#asker.outbox.wake()
   }
 
   /** Called after frames were sent: what has been answered needs no lane. One stays: most talk to one agent. */
   settle (): void {
     if (this.#lanes.length < 2 || this.#lanes.every(({ length }) => length > 0)) return
-    for (const lane of this.#lanes) if (lane.length === 0) this.#tools.outbox.remove(lane)
+    for (const lane of this.#lanes) if (lane.length === 0) this.#asker.outbox.remove(lane)
     this.#lanes = this.#lanes.filter(({ length }) => length > 0)
   }
 
@@ -127,7 +125,7 @@ export class PlainChats {
 
   #endOwnSession (key: SessionKey): void {
     this.#tools.engine.endUnnamed(key).catch((err: unknown) => {
-      this.#tools.onFailure(err, 'the session of a connection could not be ended')
+      this.#asker.onFailure(err, 'the session of a connection could not be ended')
     })
   }
 
@@ -139,24 +137,23 @@ export class PlainChats {
       if (details !== undefined) extra.details = details
       return this.#answerRefused(agentId, answer, code, extra)
     }
-    this.#tools.onRequest(-1)
+    this.#asker.onRequest(-1)
     answer.follow(started.follower)
-    this.#tools.outbox.wake()
+    this.#asker.outbox.wake()
   }
 
   #onNotStarted (err: unknown, agentId: string, answer: PlainAnswer): void {
-    this.#tools.onFailure(err, 'a chat could not be started')
+    this.#asker.onFailure(err, 'a chat could not be started')
     this.#answerRefused(agentId, answer, 'INTERNAL', {})
   }
 
   #answerRefused (agentId: string, answer: PlainAnswer, code: ErrorCode, extra: ErrorExtra): void {
-    const { hasRoom, onRequest } = this.#tools
     // It may wait long behind a running answer: as long as there are few, the client is heard meanwhile.
-    if (hasRoom()) onRequest(-1)
-    else answer.onTold = () => { onRequest(-1) }
+    if (this.#others.hasRoom()) this.#asker.onRequest(-1)
+    else answer.onTold = () => { this.#asker.onRequest(-1) }
     if (this.#isClosed) return
     answer.refuse(errorFrame(code, { ...extra, agentId, done: true }))
-    this.#tools.outbox.wake()
+    this.#asker.outbox.wake()
   }
 
   #lane (agentId: string): PlainLane {
@@ -165,7 +162,7 @@ export class PlainChats {
     const lane = new PlainLane(agentId)
     // Not spread, which would make room for seventeen.
     this.#lanes = this.#lanes.concat(lane)
-    this.#tools.outbox.add(lane)
+    this.#asker.outbox.add(lane)
     return lane
   }
 
@@ -177,14 +174,14 @@ export class PlainChats {
     const found = this.ownSession(agentId)
     if (found !== undefined) return found
     this.#endOldestOwnSession()
-    const key = { owner: this.#tools.identity.owner, agentId, sessionId: newUuid('connection-') }
+    const key = sessionKey(this.#asker.identity.owner, agentId, newSerialId('connection-'))
     this.#ownSessions = this.#ownSessions.concat(key)
     return key
   }
 
   /** A client may name any number of agents; the session that it began first makes room, one that is silent before others. */
   #endOldestOwnSession (): void {
-    if (this.#ownSessions.length < this.#tools.maxOwnSessions) return
+    if (this.#ownSessions.length < this.#tools.limits.maxOwnSessions) return
     const isSilent = ({ agentId }: SessionKey): boolean => (this.#laneOf(agentId)?.length ?? 0) === 0
     const oldest = this.#ownSessions.find(isSilent) ?? this.#ownSessions[0]
     if (oldest === undefined) return

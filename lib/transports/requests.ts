@@ -1,25 +1,23 @@
 import type { FastifyBaseLogger } from 'fastify'
 
+import type { Awaitable } from '../awaitable.js'
 import type { Clock } from '../clock.js'
 import type { ChatFrame, ClientFrame, ClientFrameOf } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
 import type { HostFrame } from '../protocol/host-frame.js'
 import { DEFAULT_AGENT_ID } from '../protocol/names.js'
-import type { ServerFrame } from '../protocol/server-frames.js'
-import type { SessionKey } from '../protocol/session-key.js'
+import { sessionKey, type SessionKey } from '../protocol/session-key.js'
 import type { Engine } from '../turns/engine.js'
 import { within } from '../turns/within.js'
+import type { Asker, OtherRequests } from './asker.js'
 import { ChannelError } from './channel-error.js'
-import { Feeds, type FeedsTools } from './feeds.js'
-import { FrameGate, type Authorize } from './frame-gate.js'
+import { Feeds } from './feeds.js'
+import { FrameGate, type Authorize, type Gated } from './frame-gate.js'
 import { historyPage } from './history-page.js'
 import type { FrameSender, HostTypes } from './host-types.js'
-import type { Identity } from './identity.js'
-import type { FrameOutlet } from './outbox.js'
 import { PlainChats } from './plain-chats.js'
 import type { SharedFrames } from './shared-frames.js'
-import type { ConnectionFacts } from './websocket-route.js'
 
 export interface RequestsLimits {
   maxOwnSessions: number
@@ -43,31 +41,15 @@ export interface RequestsTools {
   log: FastifyBaseLogger
 }
 
-/** The connection whose frames these are. */
-export interface Asker {
-  readonly id: string
-  readonly identity: Identity
-  readonly facts: Pick<ConnectionFacts, 'agentId' | 'sessionId'>
-  readonly outbox: FrameOutlet
-  /** Its chats' ids are no client's: nobody sends them again. */
-  readonly hasOwnIds?: boolean | undefined
-  isOpen: () => boolean
-  reply: (frame: ServerFrame | string) => void
-  /** Settles when the peer has taken enough of its replies for one more that may be large; `undefined` when it has. */
-  room: () => Promise<void> | undefined
-  /** One request more, or one less, is without an answer. */
-  onRequest: (change: 1 | -1) => void
-  onFailure: (err: unknown, text: string) => void
-}
-
 /** Without a `limit` a page of history has so many messages. */
 const HISTORY_PAGE = 50
 
 /** What the frames of one connection ask for: each goes to what answers it, once the host has allowed it. */
-export class Requests {
+export class Requests implements Gated, OtherRequests {
   readonly #tools: RequestsTools
   readonly #asker: Asker
-  readonly #gate: FrameGate
+  /** Where the host is asked about frames. */
+  readonly #gate: FrameGate | undefined
   readonly #chats: PlainChats
   // Made when they are needed: many clients do nothing but chat without a session.
   #feeds: Feeds | undefined
@@ -83,44 +65,30 @@ export class Requests {
   constructor (asker: Asker, tools: RequestsTools) {
     this.#tools = tools
     this.#asker = asker
-    const { limits, authorize, clock } = tools
-    const { identity, onRequest, onFailure } = asker
-    this.#gate = new FrameGate({
-      owner: identity.owner,
-      // Which turn a `cancel` means is known when those before it are answered.
-      authorize: authorize && ((frame, owner) => authorize(this.#meantBy(frame), owner)),
-      authorizeTimeoutMs: limits.authorizeTimeoutMs,
-      clock,
-      onVerdict: (frame, isAllowed) => { this.#onVerdict(frame, isAllowed) },
-      onFailure: (frame, err) => {
-        onFailure(err, 'the host could not decide on a frame (`authorize`)')
-        if (asker.isOpen()) this.#refuse(frame, 'INTERNAL')
-      },
-      onRequest
-    })
-    this.#chats = new PlainChats({
-      ...this.#shared(),
-      maxOwnSessions: limits.maxOwnSessions,
-      inOrder: (key, task) => { this.#openFeeds().inOrder(key, task) }
-    })
+    if (tools.authorize !== undefined) this.#gate = new FrameGate(this, tools)
+    this.#chats = new PlainChats(asker, this, tools)
   }
+
+  get owner (): string { return this.#asker.identity.owner }
 
   /** Nothing that the connection follows runs. */
   get isIdle (): boolean { return this.#chats.isIdle && this.#feeds?.isIdle !== false }
 
   take (frame: ClientFrame): void {
     this.isBeyondPlain ||= frame.type !== 'chat' || frame.id !== undefined
-    this.#gate.pass(this.#addressed(frame))
+    this.#pass(this.#addressed(frame))
   }
 
   takeHostFrame (frame: HostFrame): void {
     this.isBeyondPlain = true
-    this.#gate.pass(frame)
+    this.#pass(frame)
   }
 
   /** The sender of plain chats counts ends: a refusal must not overtake the chats over which the host still thinks. */
   refuseInOrder (frame: FrameHead, code: ErrorCode, extra: ErrorExtra): void {
-    this.#gate.queue(() => { if (this.#asker.isOpen()) this.#refuse(frame, code, extra) })
+    const refuse = (): void => { if (this.#asker.isOpen()) this.#refuse(frame, code, extra) }
+    if (this.#gate === undefined) refuse()
+    else this.#gate.queue(refuse)
   }
 
   /** Called after frames were sent. */
@@ -139,23 +107,33 @@ export class Requests {
     this.#chats.endOwnSessions()
   }
 
-  /** What answers chats of either kind needs. */
-  #shared (): Pick<FeedsTools, 'engine' | 'identity' | 'outbox' | 'hasRoom' | 'retryAfterMs' | 'onRequest' | 'onFailure'> {
-    const { engine, limits: { maxTurnsPerConnection, retryAfterMs } } = this.#tools
-    const { identity, outbox, onRequest, onFailure } = this.#asker
-    const hasRoom = (): boolean => this.#chats.unanswered + (this.#feeds?.turns ?? 0) < maxTurnsPerConnection
-    return { engine, identity, outbox, hasRoom, retryAfterMs, onRequest, onFailure }
+  #pass (frame: ClientFrame | HostFrame): void {
+    if (this.#gate === undefined) this.onVerdict(frame, true)
+    else this.#gate.pass(frame)
   }
 
   #openFeeds (): Feeds {
-    const { sharedFrames, limits: { maxSubscriptions } } = this.#tools
-    const { hasOwnIds, reply } = this.#asker
-    const large: FeedsTools['large'] = (task) => this.#large(task)
-    const isOnce = hasOwnIds !== true
-    return this.#feeds ??= new Feeds({ ...this.#shared(), isOnce, sharedFrames, maxSubscriptions, reply, large })
+    return this.#feeds ??= new Feeds(this.#asker, this, this.#tools)
   }
 
-  #onVerdict (frame: ClientFrame | HostFrame, isAllowed: boolean): void {
+  hasRoom (): boolean {
+    return this.#chats.unanswered + (this.#feeds?.turns ?? 0) < this.#tools.limits.maxTurnsPerConnection
+  }
+
+  inOrder (key: SessionKey, task: () => Awaitable<void>): void {
+    this.#openFeeds().inOrder(key, task)
+  }
+
+  onRequest (change: 1 | -1): void {
+    this.#asker.onRequest(change)
+  }
+
+  onNoVerdict (frame: ClientFrame | HostFrame, err: unknown): void {
+    this.#asker.onFailure(err, 'the host could not decide on a frame (`authorize`)')
+    if (this.#asker.isOpen()) this.#refuse(frame, 'INTERNAL')
+  }
+
+  onVerdict (frame: ClientFrame | HostFrame, isAllowed: boolean): void {
     if (!this.#asker.isOpen()) return
     if (!isAllowed) return this.#refuse(frame, 'FORBIDDEN')
     if (this.#tools.hostTypes.handlerOf(frame.type) !== undefined) this.#answerByHost(frame)
@@ -187,39 +165,39 @@ export class Requests {
     if (this.#feeds?.followsAll(key) !== true) return this.#chats.start(frame, agentId, key)
     this.#feeds.plainChat(frame, key, {
       // In its place: what came after it waits for this.
-      start: () => { this.#chats.start(frame, agentId, key, (_, task) => { void task() }) },
+      start: () => { this.#chats.start(frame, agentId, key, true) },
       refuse: (code, extra) => { this.#chats.refuse(agentId, code, extra) }
     })
   }
 
   #cancel (frame: ClientFrameOf<'cancel'>): void {
     const { engine } = this.#tools
-    const { outbox, onRequest, onFailure, isOpen, reply } = this.#asker
+    const asker = this.#asker
     const { key, isNamed } = this.#meant(frame)
     const cancel = async (): Promise<void> => {
       // The ends of what is cancelled come after the answer.
-      outbox.hold()
+      asker.outbox.hold()
       try {
         const turns = key === undefined ? [] : await engine.cancel(key, isNamed, frame.turnId)
-        if (!isOpen()) return
+        if (!asker.isOpen()) return
         if (key === undefined || turns.length === 0) return this.#refuse(frame, 'TURN_NOT_FOUND')
         const { agentId, sessionId } = key
-        reply({ type: 'cancelled', ...idOf(frame), agentId, ...(isNamed ? { sessionId } : {}), turns })
+        asker.reply({ type: 'cancelled', ...idOf(frame), agentId, ...(isNamed ? { sessionId } : {}), turns })
       } catch (err) {
-        onFailure(err, 'turns could not be cancelled')
-        if (isOpen()) this.#refuse(frame, 'STORE_UNAVAILABLE')
+        asker.onFailure(err, 'turns could not be cancelled')
+        if (asker.isOpen()) this.#refuse(frame, 'STORE_UNAVAILABLE')
       } finally {
-        outbox.release()
-        onRequest(-1)
+        asker.outbox.release()
+        asker.onRequest(-1)
       }
     }
-    onRequest(1)
-    if (key !== undefined && isNamed) this.#openFeeds().inOrder(key, cancel)
+    asker.onRequest(1)
+    if (key !== undefined && isNamed) this.inOrder(key, cancel)
     else void cancel()
   }
 
-  /** A frame as the host is asked about it: with the agent and session of the turn that it is to cancel. */
-  #meantBy (frame: ClientFrame | HostFrame): ClientFrame | HostFrame {
+  /** With the agent and session of the turn that it is to cancel. */
+  asked (frame: ClientFrame | HostFrame): ClientFrame | HostFrame {
     if (frame.type !== 'cancel') return frame
     const cancel = frame as ClientFrameOf<'cancel'>
     const { key, isNamed } = this.#meant(cancel)
@@ -236,11 +214,11 @@ export class Requests {
 
   #history (frame: ClientFrameOf<'history'>): void {
     this.#asker.onRequest(1)
-    void this.#large(() => this.#tellHistory(frame))
+    void this.large(() => this.#tellHistory(frame))
   }
 
   /** Each when the peer has taken enough of those before: a packet may ask for a thousand, of as many sessions. */
-  async #large (task: () => Promise<void>): Promise<void> {
+  async large (task: () => Promise<void>): Promise<void> {
     const done = Promise.resolve(this.#lastLarge).then(() => this.#asker.room()).then(task)
     this.#lastLarge = Promise.allSettled([done])
     await done
@@ -248,19 +226,19 @@ export class Requests {
 
   async #tellHistory (frame: ClientFrameOf<'history'>): Promise<void> {
     const { engine, limits } = this.#tools
-    const { onRequest, onFailure, isOpen, reply } = this.#asker
+    const asker = this.#asker
     const key = this.#key(frame.agentId, frame.sessionId)
     const { limit = HISTORY_PAGE, before } = frame
     try {
       const page = await historyPage(engine, key, before === undefined ? { limit } : { limit, before }, limits.maxHistoryPageBytes)
       const { agentId, sessionId } = key
       const more = page.before === undefined ? {} : { before: page.before }
-      if (isOpen()) reply({ type: 'history', ...idOf(frame), agentId, sessionId, messages: page.messages, ...more })
+      if (asker.isOpen()) asker.reply({ type: 'history', ...idOf(frame), agentId, sessionId, messages: page.messages, ...more })
     } catch (err) {
-      onFailure(err, 'the session store failed to tell a history')
-      if (isOpen()) this.#refuse(frame, 'STORE_UNAVAILABLE')
+      asker.onFailure(err, 'the session store failed to tell a history')
+      if (asker.isOpen()) this.#refuse(frame, 'STORE_UNAVAILABLE')
     } finally {
-      onRequest(-1)
+      asker.onRequest(-1)
     }
   }
 
@@ -273,25 +251,25 @@ export class Requests {
 
   async #handle (frame: HostFrame): Promise<void> {
     const { clock, limits } = this.#tools
-    const { onFailure, onRequest, isOpen, reply } = this.#asker
+    const asker = this.#asker
     const controller = new AbortController()
-    onRequest(1)
+    asker.onRequest(1)
     const answer = this.#callHandler(frame, controller)
     try {
       const data = await within(clock, limits.handlerTimeoutMs, `the handler of ${frame.type}`, answer)
-      if (!isOpen() || (data === undefined && frame.id === undefined)) return
+      if (!asker.isOpen() || (data === undefined && frame.id === undefined)) return
       const json = JSON.stringify({ type: frame.type, ...idOf(frame), data })
       if (Buffer.byteLength(json) > limits.maxEventBytes) throw new RangeError(`more than ${limits.maxEventBytes} bytes (maxEventBytes)`)
-      reply(json)
+      asker.reply(json)
     } catch (err) {
       controller.abort(err)
-      if (!(err instanceof ChannelError)) onFailure(err, 'a handler of the host failed')
+      if (!(err instanceof ChannelError)) asker.onFailure(err, 'a handler of the host failed')
       const { code, retryAfterMs, details } = err instanceof ChannelError ? err : new ChannelError('INTERNAL')
       const extra = { ...(retryAfterMs === undefined ? {} : { retryAfterMs }), ...(details === undefined ? {} : { details }) }
-      if (isOpen()) this.#refuse(frame, code, extra)
+      if (asker.isOpen()) this.#refuse(frame, code, extra)
     } finally {
       // It counts until it is done, also after its time: what it goes on doing is not bounded otherwise.
-      const done = (): void => { onRequest(-1) }
+      const done = (): void => { asker.onRequest(-1) }
       answer.then(done, done)
     }
   }
@@ -330,7 +308,7 @@ export class Requests {
     const id = this.#agentId(agentId)
     const last = this.#lastKey
     if (last !== undefined && last.sessionId === sessionId && last.agentId === id) return last
-    return this.#lastKey = { owner: this.#asker.identity.owner, agentId: id, sessionId }
+    return this.#lastKey = sessionKey(this.#asker.identity.owner, id, sessionId)
   }
 
   #agentId (named: string | undefined): string {

@@ -261,16 +261,14 @@ function connection (opened: ReturnType<typeof open>) {
     wake () {}
   }
   const feeds = new Feeds({
-    engine: opened.bench.engine,
     identity: { owner: KEY.owner },
     outbox: outbox as unknown as Outbox,
-    hasRoom: () => true,
-    large: (task) => task(),
-    maxSubscriptions: 10,
-    retryAfterMs: 1_000,
     reply (frame) { replies.push(typeof frame === 'string' ? JSON.parse(frame) : frame) },
     onRequest (change) { requests += change },
     onFailure (err, text) { failures.push([String(err), text]) }
+  }, { hasRoom: () => true, large: (task) => task() }, {
+    engine: opened.bench.engine,
+    limits: { maxSubscriptions: 10, retryAfterMs: 1_000 }
   })
   const ask = async (task: () => void): Promise<unknown[]> => {
     task()
