@@ -5,6 +5,11 @@ export interface RingLimits {
   maxBytes: number
 }
 
+export interface RingOwner {
+  /** An entry that is no text is gone. */
+  onForgotten (entry: Entry): void
+}
+
 /**
  * Rough cost of an entry beside the characters of its strings, in bytes: what holds it. Measured on Node 20: 45 for text
  * in a ring that is full, up to twice that where it is not, 110–120 for others.
@@ -19,6 +24,17 @@ export class EntryRing {
   first = 1
   /** Sum of all sizes ever written. */
   through = 0
+  /** Sum of the sizes of all that was forgotten. */
+  #forgotten = 0
+  // An entry that is the only one lies here: where a reader forgets what it has read, there is no other.
+  #isLone = false
+  #loneText: string | undefined
+  #loneRest: Field
+  #loneAt = 0
+  /** The first text of the turn whose text was written last, and that turn. */
+  #headSeq = 0
+  #headTurnId: string | undefined
+  readonly #limits: RingLimits
   /**
    * What is held, FIELDS items for each entry, next to each other: what is far apart takes its time to come from memory. Of
    * an entry of text, which most are, there is no object: it would live for as long as the ring holds it, and be copied
@@ -27,20 +43,13 @@ export class EntryRing {
   #fields: Field[] = []
   /** For so many entries: some power of two, since a division for each entry would be felt. */
   #slots = 0
-  readonly #limits: RingLimits
-  /** Sum of the sizes of all that was forgotten. */
-  #forgotten = 0
-  /** The first text of the turn whose text was written last, and that turn. */
-  #headSeq = 0
-  #headTurnId: string | undefined
   /** The turn of the text whose first was forgotten last. */
   #cutTurnId: string | undefined
-  readonly #onForgotten: (entry: Entry) => void
+  readonly #owner: RingOwner | undefined
 
-  /** @param onForgotten given each entry that goes and is no text */
-  constructor (limits: RingLimits, onForgotten: (entry: Entry) => void = () => {}) {
+  constructor (limits: RingLimits, owner?: RingOwner) {
     this.#limits = limits
-    this.#onForgotten = onForgotten
+    this.#owner = owner
   }
 
   get size (): number {
@@ -54,9 +63,8 @@ export class EntryRing {
   /** One of text is made anew each time. */
   entryAt (seq: number): Entry | undefined {
     if (!this.holds(seq)) return undefined
-    const place = this.#placeOf(seq)
-    const content = this.#fields[place + TEXT]
-    const rest = this.#fields[place + REST]
+    const content = this.#field(seq, TEXT)
+    const rest = this.#field(seq, REST)
     if (typeof content === 'string') return { kind: 'text', content, turnId: this.#turnIdOf(rest), seq }
     return typeof rest === 'object' ? rest : undefined
   }
@@ -67,10 +75,9 @@ export class EntryRing {
 
   /** Size of an entry that is held. */
   sizeAt (seq: number): number {
-    const place = this.#placeOf(seq)
-    const content = this.#fields[place + TEXT]
+    const content = this.#field(seq, TEXT)
     if (typeof content === 'string') return textSize(content)
-    const rest = this.#fields[place + REST]
+    const rest = this.#field(seq, REST)
     return typeof rest === 'object' ? sizeOf(rest) : 0
   }
 
@@ -94,28 +101,22 @@ export class EntryRing {
   textFrom (seq: number, turnId: string): number {
     let units = 0
     for (let each = Math.max(seq, this.first); each <= this.top; each++) {
-      const place = this.#placeOf(each)
-      const content = this.#fields[place + TEXT]
-      if (typeof content === 'string' && this.#turnIdOf(this.#fields[place + REST]) === turnId) units += content.length
+      const content = this.#field(each, TEXT)
+      if (typeof content === 'string' && this.#turnIdOf(this.#field(each, REST)) === turnId) units += content.length
     }
     return units
   }
 
   /** @param at in milliseconds; kept in whole ones */
   push (entry: NewEntry, turnId: string | undefined, seq: number, at: number): void {
-    if (this.size === this.#slots || this.size >= this.#limits.maxEntries) this.#makeRoom()
-    this.top = seq
-    const fields = this.#fields
-    const place = this.#placeOf(seq)
+    if (this.size >= this.#limits.maxEntries) this.#trimOne()
     if (entry.kind === 'text') {
       this.through += textSize(entry.content)
-      fields[place + TEXT] = entry.content
-      fields[place + REST] = this.#isOfHead(turnId) ? this.#headSeq : this.#newHead(turnId, seq)
+      this.#keep(seq, entry.content, this.#isOfHead(turnId) ? this.#headSeq : this.#newHead(turnId, seq), Math.floor(at))
     } else {
       this.through += sizeOf(entry)
-      fields[place + REST] = numbered(entry, turnId, seq)
+      this.#keep(seq, undefined, numbered(entry, turnId, seq), Math.floor(at))
     }
-    fields[place + AT] = Math.floor(at)
     while (this.size > 1 && this.bytes > this.#limits.maxBytes) this.#trimOne()
   }
 
@@ -134,11 +135,51 @@ export class EntryRing {
     while (this.first <= seq && this.size > 0) this.#trimOne()
   }
 
+  #keep (seq: number, text: string | undefined, rest: Field, at: number): void {
+    if (this.size === 0) {
+      this.#isLone = true
+      this.#loneText = text
+      this.#loneRest = rest
+      this.#loneAt = at
+    } else {
+      if (this.#isLone) this.#joinLone()
+      if (this.size === this.#slots) this.#grow()
+      this.#put(seq, text, rest, at)
+    }
+    this.top = seq
+  }
+
+  #put (seq: number, text: string | undefined, rest: Field, at: number): void {
+    const place = this.#placeOf(seq)
+    this.#fields[place + TEXT] = text
+    this.#fields[place + REST] = rest
+    this.#fields[place + AT] = at
+  }
+
+  /** It is no longer the only one. */
+  #joinLone (): void {
+    if (this.#slots === 0) this.#grow()
+    this.#put(this.first, this.#loneText, this.#loneRest, this.#loneAt)
+    this.#clearLone()
+  }
+
+  #clearLone (): void {
+    this.#isLone = false
+    this.#loneText = this.#loneRest = undefined
+  }
+
+  /** Of an entry that is held. */
+  #field (seq: number, field: typeof TEXT | typeof REST): Field {
+    if (!this.#isLone) return this.#fields[this.#placeOf(seq) + field]
+    return field === TEXT ? this.#loneText : this.#loneRest
+  }
+
   #placeOf (seq: number): number {
     return (seq & (this.#slots - 1)) * FIELDS
   }
 
   #atOfFirst (): number {
+    if (this.#isLone) return this.#loneAt
     const at = this.#fields[this.#placeOf(this.first) + AT]
     return typeof at === 'number' ? at : NaN
   }
@@ -157,13 +198,12 @@ export class EntryRing {
   #turnIdOf (rest: Field): string | undefined {
     if (typeof rest !== 'number') return typeof rest === 'string' ? rest : undefined
     if (rest < this.first) return this.#cutTurnId
-    const head = this.#fields[this.#placeOf(rest) + REST]
+    const head = this.#field(rest, REST)
     return typeof head === 'string' ? head : undefined
   }
 
-  #makeRoom (): void {
-    if (this.size >= this.#limits.maxEntries) return this.#trimOne()
-    const slots = Math.max(8, this.#slots * 2)
+  #grow (): void {
+    const slots = Math.max(LEAST_SLOTS, this.#slots * 2)
     const fields = new Array<Field>(slots * FIELDS)
     for (let seq = this.first; seq <= this.top; seq++) {
       const from = this.#placeOf(seq)
@@ -175,14 +215,13 @@ export class EntryRing {
   }
 
   #trimOne (): void {
-    const place = this.#placeOf(this.first)
     this.#forgotten += this.sizeAt(this.first)
-    const isText = this.#fields[place + TEXT] !== undefined
-    const rest = this.#fields[place + REST]
-    if (isText && typeof rest !== 'number') this.#cutTurnId = this.#turnIdOf(rest)
+    const rest = this.#field(this.first, REST)
+    if (typeof rest !== 'number' && this.#field(this.first, TEXT) !== undefined) this.#cutTurnId = this.#turnIdOf(rest)
+    if (this.#isLone) this.#clearLone()
+    else this.#put(this.first, undefined, undefined, 0)
     this.first++
-    this.#fields[place + TEXT] = this.#fields[place + REST] = undefined
-    if (typeof rest === 'object') this.#onForgotten(rest)
+    if (typeof rest === 'object') this.#owner?.onForgotten(rest)
   }
 }
 
@@ -196,6 +235,7 @@ const REST = 1
 /** When it was written. Whole numbers, which below 2^31 lie in the array itself. */
 const AT = 2
 const FIELDS = 3
+const LEAST_SLOTS = 4
 
 type Field = string | number | OtherEntry | undefined
 

@@ -101,9 +101,10 @@ class MemoryJournal implements Journal {
     const log = this.#open(key)
     const isInterrupt = terms.onBusy === 'interrupt'
     const ahead = log.queue.length + (log.running === undefined ? 0 : 1)
-    const displaced = isInterrupt ? log.queue.splice(0) : []
+    const displaced = isInterrupt ? log.queue : []
+    if (displaced.length > 0) log.queue = []
     for (const turn of displaced) this.#writeEnd(turn, terms.displacedEnd)
-    log.queue.push(new MemoryTurn(chat, log))
+    log.enqueue(new MemoryTurn(chat, log))
     if (chat.bodyHash !== undefined) this.#claims.add(log.text, key, chat.turnId, chat.bodyHash)
     this.#touch(log)
     const offer: Offer = {
@@ -130,7 +131,7 @@ class MemoryJournal implements Journal {
   take (key: SessionKey, onStop: () => boolean): Run | undefined {
     const log = this.#logs.find(key)
     if (log === undefined || log.running !== undefined) return undefined
-    const turn = log.queue.shift()
+    const turn = log.dequeue()
     if (turn === undefined) return undefined
     log.running = turn
     turn.isRunning = true
@@ -193,7 +194,7 @@ class MemoryJournal implements Journal {
     if (log === undefined) return []
     const isMeant = (turn: MemoryTurn): boolean => turnId === undefined || turn.turnId === turnId
     const stopped = log.queue.filter(isMeant)
-    for (const turn of stopped) log.queue.splice(log.queue.indexOf(turn), 1)
+    if (stopped.length > 0) log.queue = log.queue.filter((turn) => !isMeant(turn))
     for (const turn of stopped) this.#writeEnd(turn, end)
     this.#touch(log)
     const { running } = log

@@ -1,7 +1,7 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Ordered } from '../touch-order.js'
-import { newUuid } from '../uuid.js'
-import { EntryRing, type RingLimits } from './entry-ring.js'
+import { newSerialId, newUuid } from '../uuid.js'
+import { EntryRing, type RingLimits, type RingOwner } from './entry-ring.js'
 import type { Entry, JournalStats, OpenTurn } from './journal.js'
 import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
 
@@ -11,7 +11,7 @@ export interface SessionLogLimits extends RingLimits {
 }
 
 /** What a memory journal knows of one session: its entries, who waits, who runs, and who reads. */
-export class SessionLog implements TurnLog, Ordered<SessionLog> {
+export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   // What every piece touches stands together.
   readonly ring: EntryRing
   #cursors: Set<SessionReader> | undefined
@@ -20,7 +20,8 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   /** The key as text. */
   readonly text: string
   readonly epoch: string
-  readonly queue: MemoryTurn[] = []
+  /** What waits. A new list at each change: one that grows by `push` would make room for seventeen. */
+  queue: readonly MemoryTurn[] = NOTHING
   running: MemoryTurn | undefined
   /** The last entry that the ring has forgotten, text not counted: before it nothing can be told. */
   forgottenSeq = 0
@@ -36,13 +37,14 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
   #endedById: Map<string, MemoryTurn> | undefined
   #endedUnits = 0
 
-  constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch = newUuid()) {
+  constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch?: string) {
     this.key = key
     this.text = text
-    this.epoch = epoch
+    // Of a session that nobody joins nobody is told.
+    this.epoch = epoch ?? (limits.forgetsRead ? newSerialId() : newUuid())
     this.#maxEndedUnits = limits.maxBytes / 2
     this.#forgetsRead = limits.forgetsRead
-    this.ring = new EntryRing(limits, (entry) => { this.#onForgotten(entry) })
+    this.ring = new EntryRing(limits, this)
   }
 
   /** Readers of the session; those of one turn are at the turn. */
@@ -82,10 +84,23 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
     return count
   }
 
+  enqueue (turn: MemoryTurn): void {
+    this.queue = this.queue.concat(turn)
+  }
+
+  /** The first chat that waits, which waits no longer. */
+  dequeue (): MemoryTurn | undefined {
+    const [first] = this.queue
+    if (first !== undefined) this.#unqueueAt(0)
+    return first
+  }
+
   /** Takes a chat that waits out of the queue. */
   unqueue (turnId: string): MemoryTurn | undefined {
     const index = this.#indexOf(turnId)
-    return index < 0 ? undefined : this.queue.splice(index, 1)[0]
+    const turn = this.queue[index]
+    if (turn !== undefined) this.#unqueueAt(index)
+    return turn
   }
 
   /** Turns that run or wait, in their order. */
@@ -123,11 +138,15 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
     if (this.#forgetsRead && this.#cursors === undefined) this.ring.trimThrough(seq)
   }
 
+  #unqueueAt (index: number): void {
+    this.queue = this.queue.length === 1 ? NOTHING : this.queue.toSpliced(index, 1)
+  }
+
   #indexOf (turnId: string): number {
     return this.queue.findIndex((turn) => turn.turnId === turnId)
   }
 
-  #onForgotten ({ seq, kind, turnId }: Entry): void {
+  onForgotten ({ seq, kind, turnId }: Entry): void {
     this.forgottenSeq = seq
     const turn = turnId === undefined ? undefined : this.find(turnId)
     if (turn === undefined) return
@@ -139,6 +158,8 @@ export class SessionLog implements TurnLog, Ordered<SessionLog> {
     if (this.#endedById?.delete(turn.turnId) === true) this.#endedUnits -= turn.units
   }
 }
+
+const NOTHING: readonly never[] = []
 
 /** Most sessions of a service have no reader of their own. */
 const NOBODY: ReadonlySet<SessionReader> = new Set()

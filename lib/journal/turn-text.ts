@@ -10,8 +10,8 @@ const LOOSE_UNITS = 128
  * collections, and fill the old generation.
  */
 const LOOSE_TIMES = 3
-/** The room that is made for bytes at first. */
-const LEAST_BYTES = 512
+/** The room that is made for bytes at first, in a block that others share: one of its own would cost more than what is in it. */
+const SHARED_BYTES = 512
 
 /**
  * The whole text of one turn, kept in blocks of bytes outside the heap. Pieces that were kept would outlive the young
@@ -56,8 +56,8 @@ export class TurnText {
 
   /** Nothing more is appended. */
   close (): void {
-    // A short one is smaller as a string.
-    if (this.#packedBytes > 0 && this.length < LOOSE_UNITS) {
+    // A short one is smaller as a string, and what is kept for long must not hold what others have shared with it.
+    if (this.#packedBytes > 0 && this.#open.length <= SHARED_BYTES) {
       this.#loose = this.#openText()
       this.#open = EMPTY
       this.#packedBytes = 0
@@ -90,7 +90,9 @@ export class TurnText {
   #pack (): void {
     const needed = this.#packedBytes + MAX_UNIT_BYTES * this.#loose.length
     if (needed > this.#open.length) {
-      const open = Buffer.allocUnsafeSlow(Math.max(needed, LEAST_BYTES, this.#open.length + (this.#open.length >> 1)))
+      const open = needed <= SHARED_BYTES
+        ? Buffer.allocUnsafe(SHARED_BYTES)
+        : Buffer.allocUnsafeSlow(Math.max(needed, this.#open.length + (this.#open.length >> 1)))
       this.#open.copy(open, 0, 0, this.#packedBytes)
       this.#open = open
     }

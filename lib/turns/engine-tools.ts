@@ -6,7 +6,7 @@ import type { Journal } from '../journal/journal.js'
 import type { BusyPolicy, DisconnectPolicy } from '../protocol/names.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import type { LiveTurnLimits } from './live-turns.js'
-import type { TurnLimits } from './run-turn.js'
+import type { TurnLimits } from './turn-tools.js'
 
 export interface EngineLimits extends TurnLimits, LiveTurnLimits {
   onBusy: BusyPolicy

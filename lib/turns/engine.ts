@@ -151,7 +151,7 @@ export class Engine {
     const { journal, store } = this.#sessions.home(isNamed)
     const session = this.#sessions.find(key, isNamed)
     for (const { offering } of session?.waiting.all() ?? []) await offering
-    await session?.running?.run.ended.waited()
+    await session?.running?.ended()
     // Whoever reads it, and not too slowly, is told the ends first.
     if (isNamed) await new Promise((resolve) => { setImmediate(resolve) })
     await journal.forget(key)
@@ -294,7 +294,7 @@ export class Engine {
     const { key, turnId, isNamed } = turn.chat
     const made = (cursor: TurnCursor | undefined): TurnFollower => {
       if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
-      const follower = new TurnFollower(cursor, turnId, wake, () => { turn.follower = undefined })
+      const follower = new TurnFollower(cursor, turnId, wake, turn)
       this.#sessions.follow(turn, follower)
       return follower
     }

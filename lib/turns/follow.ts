@@ -1,6 +1,10 @@
 import type { Entry, TurnCursor, TurnEnd, Wake } from '../journal/journal.js'
 import { MERGE_UNITS } from '../journal/turn-text.js'
 
+interface FollowerPlace {
+  follower: TurnFollower | undefined
+}
+
 /**
  * One reader of one turn: a cursor, not a queue. It holds at most one entry, however far behind it is.
  */
@@ -13,13 +17,14 @@ export class TurnFollower {
   #unwrittenEnd: TurnEnd | undefined
   readonly #turnId: string
   readonly #wake: Wake
-  readonly #onClose: () => void
+  readonly #place: FollowerPlace | undefined
 
-  constructor (cursor: TurnCursor, turnId: string, wake: Wake, onClose = (): void => {}) {
+  /** @param place where it is known, for as long as it is open */
+  constructor (cursor: TurnCursor, turnId: string, wake: Wake, place?: FollowerPlace) {
     this.#cursor = cursor
     this.#turnId = turnId
     this.#wake = wake
-    this.#onClose = onClose
+    this.#place = place
   }
 
   /**
@@ -58,7 +63,7 @@ export class TurnFollower {
 
   close (): void {
     this.#cursor.close()
-    this.#onClose()
+    if (this.#place !== undefined) this.#place.follower = undefined
   }
 
   #take (): Entry | 'lost' | undefined {

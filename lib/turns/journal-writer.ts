@@ -24,17 +24,16 @@ export class JournalWriter {
   hasFailed = false
   readonly #journal: WritableJournal
   readonly #run: Run
-  #appending: readonly NewEntry[] = NONE
-  readonly #onFailure: (err: Error) => void
+  readonly #owner: JournalWriterOwner
   /** How many whole messages are known to be written. */
   messages = 0
   /** It has failed because another node has the right to write. */
   isFenced = false
 
-  constructor (journal: WritableJournal, run: Run, onFailure: (err: Error) => void) {
+  constructor (journal: WritableJournal, run: Run, owner: JournalWriterOwner) {
     this.#journal = journal
     this.#run = run
-    this.#onFailure = onFailure
+    this.#owner = owner
   }
 
   get isFull (): boolean {
@@ -51,11 +50,12 @@ export class JournalWriter {
 
   /** Appends what has gathered, now or behind what is in flight. */
   flush (): void {
-    if (this.#inFlight !== undefined || this.#gathered === undefined) return
+    const entries = this.#gathered
+    if (this.#inFlight !== undefined || entries === undefined) return
     try {
-      const written = this.#append(this.#gathered)
-      if (isPromiseLike(written)) this.#inFlight = this.#commit(written)
-      else if (written) this.#noteWritten()
+      const written = this.#append(entries)
+      if (isPromiseLike(written)) this.#inFlight = this.#commit(entries, written)
+      else if (written) this.#noteWritten(entries)
       else this.#fence()
     } catch (err) {
       this.#fail(toError(err))
@@ -74,19 +74,18 @@ export class JournalWriter {
   }
 
   #append (entries: readonly NewEntry[]): Awaitable<boolean> {
-    this.#appending = entries
     this.#gathered = undefined
     this.#gatheredUnits = 0
     return this.#journal.append(this.#run, ++this.#batch, entries)
   }
 
-  async #commit (first: Awaitable<boolean>): Promise<void> {
+  async #commit (first: readonly NewEntry[], firstWritten: Awaitable<boolean>): Promise<void> {
     try {
-      let written = await first
-      if (written) this.#noteWritten()
-      while (written && this.#gathered !== undefined) {
-        written = await this.#append(this.#gathered)
-        if (written) this.#noteWritten()
+      let written = await firstWritten
+      if (written) this.#noteWritten(first)
+      for (let entries = this.#gathered; written && entries !== undefined; entries = this.#gathered) {
+        written = await this.#append(entries)
+        if (written) this.#noteWritten(entries)
       }
       this.#inFlight = undefined
       if (!written) this.#fence()
@@ -96,9 +95,8 @@ export class JournalWriter {
     }
   }
 
-  #noteWritten (): void {
-    for (const { kind } of this.#appending) if (kind === 'message') this.messages++
-    this.#appending = NONE
+  #noteWritten (entries: readonly NewEntry[]): void {
+    for (const { kind } of entries) if (kind === 'message') this.messages++
   }
 
   #fence (): void {
@@ -111,11 +109,14 @@ export class JournalWriter {
     this.hasFailed = true
     this.#gathered = undefined
     this.#gatheredUnits = 0
-    this.#onFailure(err)
+    this.#owner.onJournalFailure(err)
   }
 }
 
-const NONE: readonly NewEntry[] = []
+/** Who is told that the journal takes nothing more. */
+export interface JournalWriterOwner {
+  onJournalFailure (err: Error): void
+}
 
 /** What of a journal writes; that of several nodes is said to be. */
 export type WritableJournal = Pick<Journal, 'append'> & { readonly isShared?: boolean }

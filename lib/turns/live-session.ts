@@ -5,9 +5,10 @@ import type { Fault } from '../protocol/schema-check.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import type { TurnFollower } from './follow.js'
-import type { TurnRun, TurnTools } from './run-turn.js'
+import type { TurnRun } from './run-turn.js'
 import type { Stopper } from './stopper.js'
 import type { TimedJournal } from './timed-journal.js'
+import type { TurnTools } from './turn-tools.js'
 import type { WaitingTurns } from './waiting-turns.js'
 
 /** A chat, as a transport hands it over. */
@@ -113,6 +114,8 @@ export interface RunRight {
 export interface RunningTurn {
   readonly turn: LiveTurn
   readonly run: TurnRun
+  /** Settles when it has its end. */
+  ended (): Promise<void>
 }
 
 /** All turns of a session that this node knows, the running one first. */
@@ -127,11 +130,10 @@ export function adoptedChat (key: SessionKey, { turnId, message, metadata, conte
 
 /** A chat as the journal keeps it. */
 export function storedChat (chat: Chat, acceptedAt: number): StoredChat {
-  const { turnId, message, metadata, context, bodyHash } = chat
-  const stored: StoredChat = { turnId, message, acceptedAt }
+  const { turnId, message, metadata, context, bodyHash, isForReaders } = chat
+  const stored: StoredChat = isForReaders === true ? { turnId, message, acceptedAt, isForReaders } : { turnId, message, acceptedAt }
   if (metadata !== undefined) stored.metadata = metadata
   if (context !== undefined) stored.context = context
   if (bodyHash !== undefined) stored.bodyHash = bodyHash
-  if (chat.isForReaders === true) stored.isForReaders = true
   return stored
 }

@@ -26,8 +26,8 @@ export class RunPace {
   readonly #run: Run
   readonly #writer: JournalWriter
   readonly #tools: PaceTools
-  #sliceStart = 0
-  #loopTurn = 0
+  #sliceStart: number
+  #loopTurn: number
   #waiting: { since: number, release: () => void } | undefined
   /** The readers have kept the run waiting for as long as they may. */
   #runsFree = false
@@ -37,10 +37,12 @@ export class RunPace {
     this.#run = run
     this.#writer = writer
     this.#tools = tools
+    this.#sliceStart = tools.clock.now()
+    this.#loopTurn = loopTurn()
   }
 
   /** The parts that are taken from now on take from the time of all others. */
-  startSlice (): void {
+  #startSlice (): void {
     this.#sliceStart = this.#tools.clock.now()
     this.#loopTurn = loopTurn()
   }
@@ -76,7 +78,7 @@ export class RunPace {
   #isSliceOver (parts: number): boolean {
     if (!isLookDue(parts)) return false
     // Where the loop has turned its executor has waited, and the others had their time.
-    if (loopTurn() !== this.#loopTurn) this.startSlice()
+    if (loopTurn() !== this.#loopTurn) this.#startSlice()
     return this.#tools.clock.now() - this.#sliceStart >= SLICE_MS
   }
 
@@ -97,6 +99,6 @@ export class RunPace {
   /** Lets the rest of the process run. */
   async #breathe (): Promise<void> {
     await new Promise((resolve) => { setImmediate(resolve) })
-    this.startSlice()
+    this.#startSlice()
   }
 }

@@ -1,90 +1,68 @@
-import type { FastifyBaseLogger } from 'fastify'
-
 import { openAnswer, toPart, type PartIterator } from '../agent/answer.js'
 import type { Answer, Executor, FinishPart, Part } from '../agent/executor.js'
 import { inParts } from '../agent/full-stream.js'
 import { isPromiseLike, type Awaitable } from '../awaitable.js'
-import type { Clock } from '../clock.js'
-import type { Journal, Run, TurnEnd } from '../journal/journal.js'
-import type { SessionStore } from '../sessions/session-store.js'
+import type { Run, TurnEnd } from '../journal/journal.js'
+import type { SessionKey } from '../protocol/session-key.js'
+import type { MessagePage, PageRequest, SessionStore } from '../sessions/session-store.js'
 import { AnswerRecord } from './answer-record.js'
 import { ExecutorTurn } from './executor-turn.js'
-import { JournalWriter, type WritableJournal } from './journal-writer.js'
-import { Moment } from './moment.js'
+import { JournalWriter, type JournalWriterOwner } from './journal-writer.js'
 import { isLookDue, RunPace } from './run-pace.js'
 import { failedEnd, finishedEnd, thrownEnd } from './turn-end.js'
-import { TurnEnding } from './turn-ending.js'
+import { TurnEnding, type TurnEndingOwner } from './turn-ending.js'
 import { TurnHistory } from './turn-history.js'
+import type { TurnRunOwner, TurnTools } from './turn-tools.js'
 import { transition, type TurnState } from './turn.js'
 import { toError } from './within.js'
-
-export interface TurnLimits {
-  firstPartTimeoutMs: number
-  idleTimeoutMs: number
-  turnTimeoutMs: number
-  storeTimeoutMs: number
-  journalTimeoutMs: number
-  slowConsumerTimeoutMs: number
-  maxAnswerBytes: number
-  maxEventBytes: number
-}
-
-export interface TurnTools {
-  journal: WritableJournal & Pick<Journal, 'pace'>
-  store: SessionStore
-  limits: TurnLimits
-  clock: Clock
-  log: FastifyBaseLogger
-}
 
 /**
  * Runs one executor, from the question to the end: reads its parts, writes them to the journal, ends exactly once. Where
  * executor, store and journal answer at once, so is all of it done at once.
  */
-export class TurnRun {
+export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<SessionStore, 'messages'> {
   // What every part touches stands together: of many turns nothing is in the processor's cache.
   #state: TurnState = 'starting'
   #parts = 0
   readonly #record: AnswerRecord
   readonly #writer: JournalWriter
-  readonly #pace: RunPace
+  /** Made where parts come at once, or at the first look: a lone piece needs none. */
+  #pace: RunPace | undefined
   readonly #tools: TurnTools
   #iterator: PartIterator | undefined
-  /** Its terminal entry is written. */
-  readonly ended = new Moment()
   /** The executor has nothing more to do. */
-  readonly returned = new Moment()
+  hasReturned = false
   readonly run: Run
   /** How it ended, if the journal could not be told. */
   unwrittenEnd: TurnEnd | undefined
   readonly #executor: Executor
-  readonly #history: TurnHistory
   readonly #turn: ExecutorTurn
-  readonly #ending: TurnEnding
+  readonly #owner: TurnRunOwner
   readonly #startedAt: number
   #questionKept: Awaitable<void> = undefined
   #finish: FinishPart | undefined
-  // What the watchdog saw last.
+  // What the watchdog saw last. All times are whole numbers, which need no memory of their own.
   #partsSeen = 0
   #progressAt: number
 
-  constructor (run: Run, executor: Executor, tools: TurnTools) {
+  constructor (run: Run, executor: Executor, tools: TurnTools, owner: TurnRunOwner) {
     this.run = run
     this.#executor = executor
     this.#tools = tools
-    this.#history = new TurnHistory(run, tools)
-    this.#turn = new ExecutorTurn(run.key, run.chat, this.#history, tools.log)
+    this.#owner = owner
+    this.#turn = new ExecutorTurn(run.key, run.chat, this, tools.log)
     this.#record = new AnswerRecord(run, tools.limits.maxAnswerBytes)
-    this.#writer = new JournalWriter(tools.journal, run, (err) => { this.#journalFailed(err) })
-    this.#ending = new TurnEnding(this.#record, this.#writer, this.#history, (err, text) => { this.#log('error', err, text) })
-    this.#pace = new RunPace(run, this.#writer, tools)
-    this.#startedAt = this.#progressAt = tools.clock.now()
+    this.#writer = new JournalWriter(tools.journal, run, this)
+    this.#startedAt = this.#progressAt = Math.floor(tools.clock.now())
   }
+
+  /** Its end is written, or could not be. */
+  get hasEnded (): boolean { return this.#state === 'ended' }
 
   /** To be called once, before {@link start}. */
   keepQuestion (): void {
     try {
-      this.#questionKept = this.#history.keepQuestion()
+      this.#questionKept = this.#history().keepQuestion()
     } catch (err) {
       this.#storeFailed(err)
     }
@@ -92,9 +70,13 @@ export class TurnRun {
 
   /** Asks the executor when the question is kept, unless the turn was stopped. */
   start (): void {
-    const done = isPromiseLike(this.#questionKept) ? this.#askLater(this.#questionKept) : this.#ask()
-    if (done === undefined) this.returned.come()
-    else void done.then(() => { this.returned.come() })
+    if (isPromiseLike(this.#questionKept)) void this.#askLater(this.#questionKept)
+    else this.#ask()
+  }
+
+  /** What was said in the session before. */
+  messages (key: SessionKey, page: PageRequest): Promise<MessagePage> {
+    return this.#history().messages(key, page)
   }
 
   /**
@@ -106,12 +88,15 @@ export class TurnRun {
     if (!this.#advance('stop')) return false
     if (reason !== undefined) this.#turn.abort(reason)
     this.#closeIterator()
-    this.#pace.release()
+    this.#pace?.release()
     this.#end(end)
     return true
   }
 
-  /** The stall watchdog's look at the turn; one timer looks at all turns. */
+  /**
+   * The stall watchdog's look at the turn; one timer looks at all turns.
+   * @param now in whole milliseconds
+   */
   watch (now: number): void {
     if (this.#state !== 'starting' && this.#state !== 'streaming') return
     const { limits } = this.#tools
@@ -120,11 +105,9 @@ export class TurnRun {
       this.#progressAt = now
     }
     if (now - this.#startedAt >= limits.turnTimeoutMs) return this.#timeOut('the whole turn', limits.turnTimeoutMs)
-    if (this.#pace.watch(now)) return
-    const [limit, what] = this.#parts === 0
-      ? [limits.firstPartTimeoutMs, 'the first part']
-      : [limits.idleTimeoutMs, 'the next part']
-    if (now - this.#progressAt >= limit) this.#timeOut(what, limit)
+    if (this.#pace?.watch(now) === true) return
+    const limit = this.#parts === 0 ? limits.firstPartTimeoutMs : limits.idleTimeoutMs
+    if (now - this.#progressAt >= limit) this.#timeOut(this.#parts === 0 ? 'the first part' : 'the next part', limit)
   }
 
   async #askLater (questionKept: PromiseLike<void>): Promise<void> {
@@ -133,35 +116,34 @@ export class TurnRun {
     } catch (err) {
       this.#storeFailed(err)
     }
-    await this.#ask()
+    this.#ask()
   }
 
-  /** `undefined` when all that the executor has to say was there at once. Never rejects. */
-  #ask (): Promise<void> | undefined {
-    if (this.#state !== 'starting') return undefined
+  #ask (): void {
+    if (this.#state !== 'starting') return this.#returned()
     try {
       const answer = this.#executor(this.#turn)
-      return isPromiseLike(answer) ? this.#takeLater(answer) : this.#takeAnswer(answer)
+      if (isPromiseLike(answer)) void this.#takeLater(answer)
+      else this.#takeAnswer(answer)
     } catch (err) {
       this.#fail(err)
-      return undefined
     }
   }
 
   async #takeLater (answer: PromiseLike<Answer>): Promise<void> {
     try {
-      await this.#takeAnswer(await answer)
+      this.#takeAnswer(await answer)
     } catch (err) {
       this.#fail(err)
     }
   }
 
   /** @throws whatever the executor does */
-  #takeAnswer (answer: Answer): Promise<void> | undefined {
+  #takeAnswer (answer: Answer): void {
     const opened = openAnswer(inParts(answer, this.#turn))
     if (opened.kind === 'parts') return this.#takeParts(opened.iterator)
     this.#takeWhole(opened.content)
-    return undefined
+    this.#returned()
   }
 
   #takeWhole (content: string): void {
@@ -174,17 +156,17 @@ export class TurnRun {
   }
 
   /** What is there at once is gathered for one append. */
-  #takeParts (iterator: PartIterator): Promise<void> | undefined {
+  #takeParts (iterator: PartIterator): void {
     this.#iterator = iterator
-    this.#pace.startSlice()
     if (!this.#isOpen()) this.#closeIterator()
     while (this.#isOpen()) {
       const step = iterator.next()
-      if (isPromiseLike(step)) return this.#takePartsLater(iterator, step)
+      if (isPromiseLike(step)) return void this.#takePartsLater(iterator, step)
+      this.#openPace()
       this.#takeStep(step)
-      if (this.#isToPause()) return this.#takePartsLater(iterator)
+      if (this.#isToPause()) return void this.#takePartsLater(iterator)
     }
-    return undefined
+    this.#returned()
   }
 
   async #takePartsLater (iterator: PartIterator, first?: PromiseLike<IteratorResult<unknown>>): Promise<void> {
@@ -200,6 +182,7 @@ export class TurnRun {
         }
         if (this.#isToPause()) await this.#pause()
       }
+      this.#returned()
     } catch (err) {
       this.#fail(err)
     }
@@ -214,19 +197,24 @@ export class TurnRun {
   }
 
   #isToPause (): boolean {
-    return this.#isOpen() && (this.#writer.isFull || (isLookDue(this.#parts) && this.#pace.isDue(this.#parts)))
+    return this.#isOpen() && (this.#writer.isFull || (isLookDue(this.#parts) && this.#openPace().isDue(this.#parts)))
+  }
+
+  #openPace (): RunPace {
+    return this.#pace ??= new RunPace(this.run, this.#writer, this.#tools)
   }
 
   async #pause (): Promise<void> {
     this.#writer.flush()
-    await this.#pace.pause(this.#parts)
-    this.#progressAt = this.#tools.clock.now()
+    await this.#openPace().pause(this.#parts)
+    this.#progressAt = Math.floor(this.#tools.clock.now())
   }
 
   #partsEnded (): void {
     // It has come to its end by itself: there is nothing to close.
     this.#iterator = undefined
     if (this.#parts === 0) this.#log('warn', undefined, 'the executor yielded nothing')
+    this.#returned()
     this.stop(finishedEnd(this.#finish))
   }
 
@@ -272,7 +260,7 @@ export class TurnRun {
   }
 
   #end (end: TurnEnd): void {
-    const ending = this.#ending.write(end)
+    const ending = new TurnEnding(this.#record, this.#writer, this.#history(), this).write(end)
     if (isPromiseLike(ending)) void ending.then((unwrittenEnd) => { this.#ended(unwrittenEnd) })
     else this.#ended(ending)
   }
@@ -280,11 +268,20 @@ export class TurnRun {
   #ended (unwrittenEnd: TurnEnd | undefined): void {
     this.unwrittenEnd = unwrittenEnd
     this.#advance('end-written')
-    this.ended.come()
+    this.#owner.onEnded()
   }
+
+  #returned (): void {
+    if (this.hasReturned) return
+    this.hasReturned = true
+    this.#owner.onReturned()
+  }
+
+  #history (): TurnHistory { return new TurnHistory(this.run, this.#tools) }
 
   #fail (thrown: unknown): void {
     const err = toError(thrown)
+    this.#returned()
     this.#closeIterator()
     if (!this.#isOpen()) return this.#log('debug', err, 'an executor failed after its turn was stopped')
     try {
@@ -315,9 +312,13 @@ export class TurnRun {
     this.#log('error', err, 'the session store failed to keep a question')
   }
 
-  #journalFailed (err: Error): void {
+  onJournalFailure (err: Error): void {
     this.stop(failedEnd('STORE_UNAVAILABLE'), err)
     this.#log('error', err, 'the journal does not take any more of a turn')
+  }
+
+  onFailure (err: unknown, text: string): void {
+    this.#log('error', err, text)
   }
 
   #isOpen (): boolean { return this.#state === 'starting' || this.#state === 'streaming' }

@@ -6,7 +6,7 @@ import { AbandonedTurns } from './abandoned-turns.js'
 import type { EngineTools } from './engine-tools.js'
 import { adoptedChat, storedChat, type LiveSession, type LiveTurn, type RunRight } from './live-session.js'
 import { stopRetry, type LiveSessions } from './live-sessions.js'
-import { TurnRun } from './run-turn.js'
+import { SessionTurn, type SessionTurnOwner } from './session-turn.js'
 import { Stopper } from './stopper.js'
 import { ABORTED, failedEnd } from './turn-end.js'
 
@@ -16,16 +16,16 @@ const WATCH_MS = 250
 const RETRY_MS = 1_000
 
 /** Runs each session's turns, one after another. */
-export class SessionRunner {
+export class SessionRunner implements SessionTurnOwner {
   readonly #tools: EngineTools
   readonly #sessions: LiveSessions
-  readonly #runs = new Set<TurnRun>()
+  readonly #runs = new Set<SessionTurn>()
   readonly #abandoned: AbandonedTurns
   /** Turns that run, or after which something is still to do. */
   #unsettled = 0
   #onSettled: Array<() => void> = []
-  /** Cuts short the wait for executors that have not returned. */
-  readonly #graces = new Set<() => void>()
+  /** Turns that have ended, and whose sessions wait for their executors; each with what stops its timer. */
+  readonly #graces = new Map<SessionTurn, () => void>()
   #stopWatch: (() => void) | undefined
   #isDraining = false
   /** Whatever still comes to run is stopped at once. */
@@ -108,13 +108,13 @@ export class SessionRunner {
   /** From now on no turn is taken, and a turn that has ended does not wait for its executor. */
   drain (): void {
     this.#isDraining = true
-    for (const cut of this.#graces) cut()
+    for (const running of this.#graces.keys()) this.#endGrace(running)
   }
 
   /** Stops all that runs, or is about to. */
   stop (end: TurnEnd, reason: Error): void {
     this.#overtime = { end, reason }
-    for (const run of this.#runs) run.stop(end, reason)
+    for (const { run } of this.#runs) run.stop(end, reason)
   }
 
   /** Settles when every turn that ran has its end, and its session is free. */
@@ -127,13 +127,22 @@ export class SessionRunner {
     try {
       const stopper = new Stopper()
       const taken = session.home.journal.take(session.key, () => stopper.stop())
-      if (!isPromiseLike(taken)) return this.#onTaken(session, taken, stopper)
-      return Promise.resolve(taken).then(
-        (run) => this.#onTaken(session, run, stopper) ?? false,
-        (err: unknown) => this.#onNotTaken(session, first, err))
+      return isPromiseLike(taken) ? this.#takeLater(taken, session, first, stopper) : this.#onTaken(session, taken, stopper)
     } catch (err) {
       return this.#onNotTaken(session, first, err)
     }
+  }
+
+  async #takeLater (
+    taken: PromiseLike<Run | undefined>, session: LiveSession, first: LiveTurn | undefined, stopper: Stopper
+  ): Promise<boolean> {
+    let run: Run | undefined
+    try {
+      run = await taken
+    } catch (err) {
+      return await this.#onNotTaken(session, first, err)
+    }
+    return await this.#onTaken(session, run, stopper) ?? false
   }
 
   async #finishTaking (session: LiveSession, first: LiveTurn | undefined, taking: Promise<boolean>): Promise<void> {
@@ -193,43 +202,50 @@ export class SessionRunner {
   }
 
   #run (session: LiveSession, turn: LiveTurn, run: Run, stopper: Stopper): void {
-    const { agents, clock } = this.#tools
-    const turnRun = new TurnRun(run, agents.find(session.key.agentId) ?? unknownAgent, session.home.tools)
-    session.running = { turn, run: turnRun }
-    this.#runs.add(turnRun)
+    const running = new SessionTurn(session, turn, run, this.#tools.agents.find(session.key.agentId) ?? unknownAgent, this)
+    session.running = running
+    this.#runs.add(running)
     this.#unsettled++
-    turnRun.keepQuestion()
-    if (this.#overtime !== undefined) turnRun.stop(this.#overtime.end, this.#overtime.reason)
-    stopper.attach(turnRun)
-    turnRun.start()
-    turnRun.ended.whenCome(() => { this.#onEnded(session, turn, turnRun) })
+    running.run.keepQuestion()
+    if (this.#overtime !== undefined) running.run.stop(this.#overtime.end, this.#overtime.reason)
+    stopper.attach(running.run)
+    running.start()
     // Most often there is nothing to watch: a turn that answers at once is over.
-    if (this.#runs.size > 0) this.#stopWatch ??= clock.every(WATCH_MS, () => { this.#watch() })
+    if (this.#runs.size > 0) this.#watchRuns()
   }
 
   /** After a turn's end: waits for its executor, but not for ever, and lets the next one run. */
-  #onEnded (session: LiveSession, turn: LiveTurn, run: TurnRun): void {
+  onEnded (running: SessionTurn): void {
+    const { turn, run } = running
     if (run.unwrittenEnd !== undefined) this.#sessions.endUnwritten(turn, run.unwrittenEnd)
-    run.returned.whenCome(() => { this.#sessions.leave(turn) })
-    if (run.returned.hasCome || this.#isDraining) this.#free(session, turn, run)
-    else this.#freeLater(session, turn, run)
+    if (run.hasReturned) this.#sessions.leave(turn)
+    if (run.hasReturned || this.#isDraining) this.#free(running)
+    else this.#freeLater(running)
+  }
+
+  onReturned (running: SessionTurn): void {
+    this.#sessions.leave(running.turn)
+    this.#endGrace(running)
   }
 
   /** When the executor is done, or after `cancelGraceMs`; a drain, which starts no other, does not wait for it. */
-  #freeLater (session: LiveSession, turn: LiveTurn, run: TurnRun): void {
+  #freeLater (running: SessionTurn): void {
     const { clock, limits } = this.#tools
-    const free = (): void => {
-      stop()
-      if (this.#graces.delete(free)) this.#free(session, turn, run)
-    }
-    const stop = clock.after(limits.cancelGraceMs, free)
-    this.#graces.add(free)
-    run.returned.whenCome(free)
+    this.#graces.set(running, clock.after(limits.cancelGraceMs, () => { this.#endGrace(running) }))
+  }
+
+  #endGrace (running: SessionTurn): void {
+    const stopTimer = this.#graces.get(running)
+    if (stopTimer === undefined) return
+    stopTimer()
+    this.#graces.delete(running)
+    this.#free(running)
   }
 
   /** Gives the right to run back. */
-  #free (session: LiveSession, turn: LiveTurn, run: TurnRun): void {
-    this.#runs.delete(run)
+  #free (running: SessionTurn): void {
+    const { session, turn, run } = running
+    this.#runs.delete(running)
     if (this.#runs.size === 0) {
       this.#stopWatch?.()
       this.#stopWatch = undefined
@@ -262,9 +278,13 @@ export class SessionRunner {
     if (--this.#unsettled === 0) for (const settle of this.#onSettled.splice(0)) settle()
   }
 
+  #watchRuns (): void {
+    this.#stopWatch ??= this.#tools.clock.every(WATCH_MS, () => { this.#watch() })
+  }
+
   #watch (): void {
-    const now = this.#tools.clock.now()
-    for (const run of this.#runs) run.watch(now)
+    const now = Math.floor(this.#tools.clock.now())
+    for (const { run } of this.#runs) run.watch(now)
     this.#abandoned.look(now)
   }
 

@@ -5,18 +5,23 @@ import type { JournalWriter } from './journal-writer.js'
 import { failedEnd } from './turn-end.js'
 import type { TurnHistory } from './turn-history.js'
 
+export interface TurnEndingOwner {
+  /** A failure of ours or of the store. */
+  onFailure (err: unknown, text: string): void
+}
+
 /** Keeps the answer of a turn, then writes its end: an end is never seen without its answer. */
 export class TurnEnding {
   readonly #record: AnswerRecord
   readonly #writer: JournalWriter
   readonly #history: TurnHistory
-  readonly #onFailure: (err: unknown, text: string) => void
+  readonly #owner: TurnEndingOwner
 
-  constructor (record: AnswerRecord, writer: JournalWriter, history: TurnHistory, onFailure: (err: unknown, text: string) => void) {
+  constructor (record: AnswerRecord, writer: JournalWriter, history: TurnHistory, owner: TurnEndingOwner) {
     this.#record = record
     this.#writer = writer
     this.#history = history
-    this.#onFailure = onFailure
+    this.#owner = owner
   }
 
   /**
@@ -51,7 +56,7 @@ export class TurnEnding {
   }
 
   #notKept (err: unknown, decided: TurnEnd): TurnEnd {
-    this.#onFailure(err, 'the session store failed to keep an answer')
+    this.#owner.onFailure(err, 'the session store failed to keep an answer')
     return isWellEnded(decided) ? failedEnd('STORE_UNAVAILABLE') : decided
   }
 
@@ -67,7 +72,7 @@ export class TurnEnding {
   }
 
   #failed (err: unknown): TurnEnd {
-    this.#onFailure(err, 'a turn could not be ended')
+    this.#owner.onFailure(err, 'a turn could not be ended')
     return failedEnd('INTERNAL')
   }
 }

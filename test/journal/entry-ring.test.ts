@@ -124,8 +124,8 @@ await t.test('a ring', async (t) => {
 
   await t.test('tells of what it forgets, but not of text', async (t) => {
     const forgotten: number[] = []
-    for (const onForgotten of [({ seq }: Entry): void => { forgotten.push(seq) }, undefined]) {
-      const ring = new EntryRing({ maxEntries: 3, maxBytes: 1e6 }, onForgotten)
+    for (const owner of [{ onForgotten ({ seq }: Entry): void { forgotten.push(seq) } }, undefined]) {
+      const ring = new EntryRing({ maxEntries: 3, maxBytes: 1e6 }, owner)
       const end: NewEntry = { kind: 'end', end: { finishReason: 'stop' } }
       for (const entry of [{ kind: 'event', name: 'x', json: '1' }, text('a'), { kind: 'message', content: 'M' }, end, text('b')] as const) push(ring, entry)
       t.equal(ring.first, 3)

@@ -145,7 +145,7 @@ await t.test('a text of pieces is bytes, outside the heap, long before a block o
 
 await t.test('a short text is bytes where it comes bit by bit, and a string where it comes at once', async (t) => {
   // Strings that wait for some of their kind live through two collections, and fill the old generation.
-  for (const [batches, least, most] of [[1, 0, 20_000], [3, 0, 20_000], [4, 1_000 * 512, 1_000 * 600]] as const) {
+  for (const [batches, least, most] of [[1, 0, 20_000], [3, 0, 20_000], [4, 1_000 * 480, 1_000 * 600]] as const) {
     const before = await heldBytes()
     const texts = Array.from({ length: 1_000 }, () => new TurnText())
     for (let seq = 1; seq <= batches; seq++) {

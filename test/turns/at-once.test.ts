@@ -5,7 +5,6 @@ import type { Journal, JournalNews } from '../../lib/journal/journal.js'
 import { memoryJournal, unsharedJournal } from '../../lib/journal/memory-journal.js'
 import { unsharedSessionStore } from '../../lib/sessions/memory-session-store.js'
 import { TouchOrder, type Ordered } from '../../lib/touch-order.js'
-import { Moment } from '../../lib/turns/moment.js'
 import { hasSurrogates, utf8Length } from '../../lib/turns/utf8-length.js'
 import { WaitingTurns } from '../../lib/turns/waiting-turns.js'
 import { deferred } from '../helpers/deferred.js'
@@ -141,18 +140,6 @@ t.test('texts are measured as UTF-8, short ones and long ones', (t) => {
   }
   t.ok(hasSurrogates('\ud83d'))
   t.end()
-})
-
-t.test('a moment is told once to whoever asked before, and at once to whoever asks after', async (t) => {
-  const moment = new Moment()
-  const told: string[] = []
-  for (const who of ['before', 'too', 'third']) moment.whenCome(() => { told.push(who) })
-  t.notOk(moment.hasCome)
-  moment.come()
-  moment.come()
-  moment.whenCome(() => { told.push('after') })
-  await moment.waited()
-  t.strictSame([told, moment.hasCome], [['before', 'too', 'third', 'after'], true])
 })
 
 t.test('what may come at once or later goes on in the same way', async (t) => {

@@ -11,7 +11,7 @@ import { CHAT, KEY } from './one-chat.js'
 await t.test('a writer', async (t) => {
   await t.test('writes at once where the journal answers at once', async (t) => {
     const { run, journal } = await taken(memoryJournal())
-    const writer = new JournalWriter(journal, run, fail)
+    const writer = new JournalWriter(journal, run, { onJournalFailure: fail })
     writeOne(writer, text('a'))
     t.equal(writer.settle(), undefined)
     t.equal(run.text.toString(), 'a')
@@ -21,7 +21,7 @@ await t.test('a writer', async (t) => {
   await t.test('gathers for the next append while one is in flight', async (t) => {
     const journal = new SlowJournal()
     const { run } = await taken(journal)
-    const writer = new JournalWriter(journal, run, fail)
+    const writer = new JournalWriter(journal, run, { onJournalFailure: fail })
     writeOne(writer, text('a'))
     for (const content of ['b', 'c', 'd']) writeOne(writer, text(content))
     const gate = deferred()
@@ -39,7 +39,7 @@ await t.test('a writer', async (t) => {
   await t.test('writes in one append what came at once', async (t) => {
     const journal = new SlowJournal()
     const { run } = await taken(journal)
-    const writer = new JournalWriter(journal, run, fail)
+    const writer = new JournalWriter(journal, run, { onJournalFailure: fail })
     for (const content of ['a', 'b', 'c']) writer.add(text(content))
     t.equal(run.text.toString(), '')
     await writer.settle()
@@ -57,7 +57,7 @@ await t.test('a writer', async (t) => {
       [{ kind: 'event', name: 'x', json: 'x'.repeat(32 * 1024) }, 2],
       [{ kind: 'event', name: 'x', json: '1' }, 1_024]
     ] satisfies Array<[NewEntry, number]>) {
-      const writer = new JournalWriter(journal, run, fail)
+      const writer = new JournalWriter(journal, run, { onJournalFailure: fail })
       writeOne(writer, entry)
       t.notOk(writer.isFull)
       for (let gathered = 0; gathered < count; gathered++) writeOne(writer, entry)
@@ -79,9 +79,11 @@ await t.test('a writer', async (t) => {
       let appends = 0
       const append: Journal['append'] = () => { appends++; return answer() }
       const failures: Error[] = []
-      const writer: JournalWriter = new JournalWriter({ ...journal, append }, run, (err) => {
-        failures.push(err)
-        writeOne(writer, text('from inside'))
+      const writer: JournalWriter = new JournalWriter({ ...journal, append }, run, {
+        onJournalFailure (err) {
+          failures.push(err)
+          writeOne(writer, text('from inside'))
+        }
       })
       writeOne(writer, text('a'))
       writeOne(writer, text('b'))
@@ -99,7 +101,7 @@ await t.test('a writer', async (t) => {
     const journal = new SlowJournal()
     const { run } = await taken(journal)
     const failures: Error[] = []
-    const writer = new JournalWriter(journal, run, (err) => { failures.push(err) })
+    const writer = new JournalWriter(journal, run, { onJournalFailure (err) { failures.push(err) } })
     journal.before = (_, count): undefined => { if (count === 2) throw new Error('no disk') }
     for (const content of ['a', 'b', 'c']) writeOne(writer, text(content))
     await writer.settled()

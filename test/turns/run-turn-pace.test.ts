@@ -149,7 +149,6 @@ await t.test('readers that follow without a turn of the event loop', async (t) =
     const pace = new RunPace({} as Run, { isFull: false } as JournalWriter, { journal, clock, limits: LIMITS })
     let hasTurned = false
     const turned = tick().then(() => { hasTurned = true })
-    pace.startSlice()
     clock.advance(6)
     await pace.pause(128)
     t.notOk(hasTurned)
@@ -164,7 +163,6 @@ await t.test('a run whose executor has waited for the event loop', async (t) => 
   await t.test('is given a slice anew, at the next look', async (t) => {
     const clock = new ManualClock()
     const pace = new RunPace({} as Run, { isFull: false } as JournalWriter, { journal: { pace: () => undefined }, clock, limits: LIMITS })
-    pace.startSlice()
     clock.advance(6)
     t.notOk(pace.isDue(8))
     await ticks(2)

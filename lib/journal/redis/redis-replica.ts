@@ -104,7 +104,7 @@ export class RedisReplica {
     switch (body.kind) {
       case 'started': return this.#start(body.chat)
       case 'queued':
-        this.log.queue.push(new MemoryTurn(body.chat, this.log))
+        this.log.enqueue(new MemoryTurn(body.chat, this.log))
         return
       case 'retracted': {
         const turn = this.log.unqueue(body.turnId)
@@ -178,11 +178,12 @@ export class RedisReplica {
   /** These wait, and no others. */
   #wait (chats: readonly StoredChat[]): void {
     const { log } = this
-    const known = new Map(log.queue.splice(0).map((turn) => [turn.turnId, turn]))
-    for (const chat of chats) {
-      log.queue.push(known.get(chat.turnId) ?? new MemoryTurn(chat, log))
+    const known = new Map(log.queue.map((turn) => [turn.turnId, turn]))
+    log.queue = chats.map((chat) => {
+      const turn = known.get(chat.turnId) ?? new MemoryTurn(chat, log)
       known.delete(chat.turnId)
-    }
+      return turn
+    })
     for (const turn of known.values()) this.#forgetTurn(turn)
   }
 

@@ -1,0 +1,57 @@
+import type { Executor } from '../agent/executor.js'
+import type { Run } from '../journal/journal.js'
+import type { LiveSession, LiveTurn, RunningTurn } from './live-session.js'
+import { TurnRun } from './run-turn.js'
+import type { TurnRunOwner } from './turn-tools.js'
+
+export interface SessionTurnOwner {
+  /** It has its end; its executor may still be at work. */
+  onEnded (turn: SessionTurn): void
+  /** Its executor is done as well, which was still at work when it had its end. */
+  onReturned (turn: SessionTurn): void
+}
+
+/** The turn that has the right to run in its session. */
+export class SessionTurn implements RunningTurn, TurnRunOwner {
+  readonly session: LiveSession
+  readonly turn: LiveTurn
+  readonly run: TurnRun
+  readonly #owner: SessionTurnOwner
+  /** Who waits for its end. */
+  #waiting: Array<() => void> | undefined
+  #hasStarted = false
+  #isToldOfEnd = false
+
+  constructor (session: LiveSession, turn: LiveTurn, run: Run, executor: Executor, owner: SessionTurnOwner) {
+    this.session = session
+    this.turn = turn
+    this.#owner = owner
+    this.run = new TurnRun(run, executor, session.home.tools, this)
+  }
+
+  /** Lets it run, as far as it does at once. Its end is not told before that: the next turn would run inside of this one. */
+  start (): void {
+    this.run.start()
+    if (this.run.hasEnded) this.#tellEnd()
+    this.#hasStarted = true
+  }
+
+  onEnded (): void {
+    if (this.#hasStarted) this.#tellEnd()
+  }
+
+  /** Settles when it has its end. */
+  async ended (): Promise<void> {
+    if (!this.run.hasEnded) await new Promise<void>((resolve) => { (this.#waiting ??= []).push(resolve) })
+  }
+
+  onReturned (): void {
+    if (this.#isToldOfEnd) this.#owner.onReturned(this)
+  }
+
+  #tellEnd (): void {
+    this.#isToldOfEnd = true
+    this.#owner.onEnded(this)
+    for (const tell of this.#waiting ?? []) tell()
+  }
+}
