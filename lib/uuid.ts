@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto'
 
 /** All but the last twelve digits of a UUID: tells what is made in this process from what is made in every other. */
-const process = randomUUID().slice(0, -12)
+const PROCESS = randomUUID().slice(0, -12)
 let count = 0
 
 /**
- * An id that nothing else has, and that can be guessed. It looks like a UUID, and costs less: a random one for each turn would
- * cost more than the rest of what a chat is made of.
+ * An id that nothing else has, for what is no secret: it can be guessed. It looks like a UUID, and costs less: a random one for
+ * each turn would cost more than the rest of what a chat is made of.
  */
-export function newSerialId (prefix = ''): string {
-  return prefix + process + (count++).toString(16).padStart(12, '0')
+export function newSerialId (): string {
+  return PROCESS + (count++).toString(16).padStart(12, '0')
 }
 
 /**

@@ -125,18 +125,18 @@ export class EntryRing {
     const since = Math.floor(at)
     if (this.size > 0 && this.#atOfFirst() >= since) return
     while (this.size > 0 && this.#atOfFirst() < since) this.#trimOne()
-    if (this.size > 0 || this.#slots === 0) return
-    this.#fields = []
-    this.#slots = 0
+    if (this.size === 0 && this.#slots > 0) this.#dropFields()
   }
 
   /** Forgets entries up to and including that one. */
   trimThrough (seq: number): void {
     while (this.first <= seq && this.size > 0) this.#trimOne()
+    if (this.size === 0 && this.#slots > KEPT_SLOTS) this.#dropFields()
   }
 
   #keep (seq: number, text: string | undefined, rest: Field, at: number): void {
     if (this.size === 0) {
+      this.first = seq
       this.#isLone = true
       this.#loneText = text
       this.#loneRest = rest
@@ -202,6 +202,11 @@ export class EntryRing {
     return typeof head === 'string' ? head : undefined
   }
 
+  #dropFields (): void {
+    this.#fields = []
+    this.#slots = 0
+  }
+
   #grow (): void {
     const slots = Math.max(LEAST_SLOTS, this.#slots * 2)
     const fields = new Array<Field>(slots * FIELDS)
@@ -236,6 +241,8 @@ const REST = 1
 const AT = 2
 const FIELDS = 3
 const LEAST_SLOTS = 4
+/** A reader that is a little behind now and then does not have them made anew each time. */
+const KEPT_SLOTS = 32
 
 type Field = string | number | OtherEntry | undefined
 

@@ -10,7 +10,10 @@ const LOOSE_UNITS = 128
  * collections, and fill the old generation.
  */
 const LOOSE_TIMES = 3
-/** The room that is made for bytes at first, in a block that others share: one of its own would cost more than what is in it. */
+/**
+ * The room that is made for bytes at first, in a block of Node's pool that others share: one of its own costs more than what is
+ * in it. A turn that is all that is left there holds 8 KiB.
+ */
 const SHARED_BYTES = 512
 
 /**
@@ -105,7 +108,10 @@ export class TurnText {
     const from = this.length - this.#openLength
     this.#pack()
     this.#blocks ??= []
-    this.#blocks.push({ utf8: Buffer.from(this.#packed()), from, to: this.length, seq: this.#openSeq })
+    // No part of a block that others share, which it would hold.
+    const utf8 = Buffer.allocUnsafeSlow(this.#packedBytes)
+    this.#open.copy(utf8, 0, 0, this.#packedBytes)
+    this.#blocks.push({ utf8, from, to: this.length, seq: this.#openSeq })
     this.#open = EMPTY
     this.#packedBytes = 0
     this.#openLength = 0

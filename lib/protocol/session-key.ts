@@ -22,7 +22,7 @@ class KnownKey implements SessionKey {
   }
 
   static textOf (key: SessionKey): string {
-    return #text in key ? key.#text ??= textOf(key) : textOf(key)
+    return #text in key ? key.#text ??= joined(key) : joined(key)
   }
 }
 
@@ -42,6 +42,6 @@ export function parseSessionKeyText (text: string): SessionKey {
   return sessionKey(owner, agentId, sessionId)
 }
 
-function textOf ({ owner, agentId, sessionId }: SessionKey): string {
+function joined ({ owner, agentId, sessionId }: SessionKey): string {
   return JSON.stringify([owner, agentId, sessionId])
 }

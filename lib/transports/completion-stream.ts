@@ -117,7 +117,7 @@ export class CompletionStream implements Telling, FrameSource, OutboxEvents {
   onReplyWritten (): void {}
 
   /** The turn has failed, or what it yielded could not be told. */
-  onFailed (err: unknown): void {
+  onSourceFailed (err: unknown): void {
     if (err instanceof Refusal) return this.#fail(err)
     this.#tools.log.error({ err, owner: this.owner }, 'an answer could not be told')
     this.#fail(new Refusal('INTERNAL'))

@@ -4,7 +4,7 @@ import { ERROR_CODES } from '../protocol/codes.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import { sessionKey, type SessionKey } from '../protocol/session-key.js'
 import type { TurnFollower } from '../turns/follow.js'
-import { newSerialId } from '../uuid.js'
+import { newUuid } from '../uuid.js'
 import { FailedTurn, WrongField } from './completion-errors.js'
 import { historyOf } from './completion-request.js'
 import type { GivenMessage } from './completion-schemas.js'
@@ -39,7 +39,7 @@ export class CompletionTurn {
     this.#tools = tools
     const { agentId, sessionId } = ask.chat
     this.#isNamed = sessionId !== undefined
-    this.#key = sessionKey(identity.owner, agentId, sessionId ?? newSerialId('completion-'))
+    this.#key = sessionKey(identity.owner, agentId, sessionId ?? `completion-${newUuid()}`)
   }
 
   /**

@@ -153,7 +153,7 @@ export class Connection implements Asker, OutboxEvents, FrameHandler {
     this.#log('error', err, text)
   }
 
-  onFailed (err: unknown): void {
+  onSourceFailed (err: unknown): void {
     this.#log('error', err, 'a connection could not be told what it follows')
     this.close('INTERNAL')
   }

@@ -12,7 +12,6 @@ import { within } from '../turns/within.js'
 export type Authorize = (frame: ClientFrame | HostFrame, owner: string) => Awaitable<boolean>
 
 export interface FrameGateTools {
-  authorize: Authorize | undefined
   limits: { authorizeTimeoutMs: number }
   clock: Clock
 }
@@ -33,20 +32,20 @@ export interface Gated {
  * which they came.
  */
 export class FrameGate {
+  readonly #authorize: Authorize
   readonly #gated: Gated
   readonly #tools: FrameGateTools
   #last: Promise<void> | undefined
 
-  constructor (gated: Gated, tools: FrameGateTools) {
+  constructor (authorize: Authorize, gated: Gated, tools: FrameGateTools) {
+    this.#authorize = authorize
     this.#gated = gated
     this.#tools = tools
   }
 
   pass (frame: ClientFrame | HostFrame): void {
-    const { authorize } = this.#tools
-    if (authorize === undefined) return this.#gated.onVerdict(frame, true)
     // Which turn a `cancel` means is known when those before it are answered.
-    const ask = (): Awaitable<boolean> => authorize(this.#gated.asked(frame), this.#gated.owner)
+    const ask = (): Awaitable<boolean> => this.#authorize(this.#gated.asked(frame), this.#gated.owner)
     if (this.#last !== undefined) return this.#wait(this.#last.then(() => this.#decide(frame, callLater(ask))))
     let verdict: Awaitable<boolean>
     try {

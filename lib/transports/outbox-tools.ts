@@ -16,7 +16,7 @@ export interface OutboxEvents {
   /** The system has taken a reply. */
   onReplyWritten(): void
   /** A source has failed. */
-  onFailed(err: unknown): void
+  onSourceFailed(err: unknown): void
   /** A source cannot tell what comes next. */
   onLost(): void
 }

@@ -261,7 +261,7 @@ export class Outbox {
     } catch (err) {
       // What came before it is told.
       this.#writeBatch()
-      this.#events.onFailed(err)
+      this.#events.onSourceFailed(err)
     }
   }
 

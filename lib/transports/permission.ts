@@ -11,8 +11,10 @@ import type { RestTools } from './rest-tools.js'
 export async function askPermission (
   frame: ClientFrame, { owner }: Identity, tools: RestTools
 ): Promise<void> {
+  const { authorize } = tools
+  if (authorize === undefined) return
   await new Promise<void>((resolve, reject) => {
-    const gate = new FrameGate({
+    const gate = new FrameGate(authorize, {
       owner,
       asked: () => frame,
       onVerdict: (_frame, isAllowed) => { if (isAllowed) resolve(); else reject(new Refusal('FORBIDDEN')) },

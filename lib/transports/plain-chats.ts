@@ -20,7 +20,7 @@ export interface PlainChatTools {
   }
 }
 
-type PlainAsker = Pick<Asker, 'identity' | 'outbox' | 'onRequest' | 'onFailure'>
+type PlainAsker = Pick<Asker, 'id' | 'identity' | 'outbox' | 'onRequest' | 'onFailure'>
 type Others = Pick<OtherRequests, 'hasRoom' | 'inOrder'>
 
 /** The plain chats of one connection: starts their turns, and answers those of one agent one after the other. */
@@ -32,9 +32,11 @@ export class PlainChats {
   #lanes: readonly PlainLane[] = NONE
   /**
    * Sessions of chats that name none, one for each agent, in the order in which they began. Nobody can name them, since
-   * nobody is told.
+   * nobody is told. Executors see their names, and may keep something under them: no other client must guess them, and so they
+   * have the connection's id, which is random.
    */
   #ownSessions: readonly SessionKey[] = NONE
+  #sessionsMade = 0
   readonly #wake: Wake
   #isClosed = false
 
@@ -174,7 +176,8 @@ export class PlainChats {
     const found = this.ownSession(agentId)
     if (found !== undefined) return found
     this.#endOldestOwnSession()
-    const key = sessionKey(this.#asker.identity.owner, agentId, newSerialId('connection-'))
+    const { id, identity } = this.#asker
+    const key = sessionKey(identity.owner, agentId, `connection-${id}.${this.#sessionsMade++}`)
     this.#ownSessions = this.#ownSessions.concat(key)
     return key
   }

@@ -120,7 +120,7 @@ export class Reading implements OutboxEvents {
   /** A client that says one frame is not kept from saying more. */
   onReplyWritten (): void {}
 
-  onFailed (err: unknown): void {
+  onSourceFailed (err: unknown): void {
     this.#log('error', err, 'a request could not be told what it follows')
     this.#teller.fail('INTERNAL')
   }

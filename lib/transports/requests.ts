@@ -65,7 +65,7 @@ export class Requests implements Gated, OtherRequests {
   constructor (asker: Asker, tools: RequestsTools) {
     this.#tools = tools
     this.#asker = asker
-    if (tools.authorize !== undefined) this.#gate = new FrameGate(this, tools)
+    if (tools.authorize !== undefined) this.#gate = new FrameGate(tools.authorize, this, tools)
     this.#chats = new PlainChats(asker, this, tools)
   }
 

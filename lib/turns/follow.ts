@@ -1,10 +1,6 @@
 import type { Entry, TurnCursor, TurnEnd, Wake } from '../journal/journal.js'
 import { MERGE_UNITS } from '../journal/turn-text.js'
 
-interface FollowerPlace {
-  follower: TurnFollower | undefined
-}
-
 /**
  * One reader of one turn: a cursor, not a queue. It holds at most one entry, however far behind it is.
  */
@@ -79,4 +75,9 @@ export class TurnFollower {
     this.#hasEnd = entry !== undefined && entry !== 'lost' && entry.kind === 'end'
     return entry
   }
+}
+
+/** Whoever knows the follower. */
+interface FollowerPlace {
+  follower: TurnFollower | undefined
 }

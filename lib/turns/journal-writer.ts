@@ -79,7 +79,7 @@ export class JournalWriter {
     return this.#journal.append(this.#run, ++this.#batch, entries)
   }
 
-  async #commit (first: readonly NewEntry[], firstWritten: Awaitable<boolean>): Promise<void> {
+  async #commit (first: readonly NewEntry[], firstWritten: PromiseLike<boolean>): Promise<void> {
     try {
       let written = await firstWritten
       if (written) this.#noteWritten(first)

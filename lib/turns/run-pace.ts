@@ -33,12 +33,16 @@ export class RunPace {
   #runsFree = false
   #isOver = false
 
-  constructor (run: Run, writer: JournalWriter, tools: PaceTools) {
+  /**
+   * @param since when its parts began to come, or a little before
+   * @param inTurn the turn of the event loop in which they did
+   */
+  constructor (run: Run, writer: JournalWriter, tools: PaceTools, since = tools.clock.now(), inTurn = loopTurn()) {
     this.#run = run
     this.#writer = writer
     this.#tools = tools
-    this.#sliceStart = tools.clock.now()
-    this.#loopTurn = loopTurn()
+    this.#sliceStart = since
+    this.#loopTurn = inTurn
   }
 
   /** The parts that are taken from now on take from the time of all others. */

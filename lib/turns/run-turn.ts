@@ -8,6 +8,7 @@ import type { MessagePage, PageRequest, SessionStore } from '../sessions/session
 import { AnswerRecord } from './answer-record.js'
 import { ExecutorTurn } from './executor-turn.js'
 import { JournalWriter, type JournalWriterOwner } from './journal-writer.js'
+import { loopTurn } from './loop-turns.js'
 import { isLookDue, RunPace } from './run-pace.js'
 import { failedEnd, finishedEnd, thrownEnd } from './turn-end.js'
 import { TurnEnding, type TurnEndingOwner } from './turn-ending.js'
@@ -26,7 +27,7 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
   #parts = 0
   readonly #record: AnswerRecord
   readonly #writer: JournalWriter
-  /** Made where parts come at once, or at the first look: a lone piece needs none. */
+  /** Made at the first look: a few pieces need none. */
   #pace: RunPace | undefined
   readonly #tools: TurnTools
   #iterator: PartIterator | undefined
@@ -39,6 +40,8 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
   readonly #turn: ExecutorTurn
   readonly #owner: TurnRunOwner
   readonly #startedAt: number
+  /** The turn of the event loop in which its parts began. */
+  #askedIn = 0
   #questionKept: Awaitable<void> = undefined
   #finish: FinishPart | undefined
   // What the watchdog saw last. All times are whole numbers, which need no memory of their own.
@@ -62,7 +65,7 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
   /** To be called once, before {@link start}. */
   keepQuestion (): void {
     try {
-      this.#questionKept = this.#history().keepQuestion()
+      this.#questionKept = this.#openHistory().keepQuestion()
     } catch (err) {
       this.#storeFailed(err)
     }
@@ -76,7 +79,7 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
 
   /** What was said in the session before. */
   messages (key: SessionKey, page: PageRequest): Promise<MessagePage> {
-    return this.#history().messages(key, page)
+    return this.#openHistory().messages(key, page)
   }
 
   /**
@@ -142,8 +145,8 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
   #takeAnswer (answer: Answer): void {
     const opened = openAnswer(inParts(answer, this.#turn))
     if (opened.kind === 'parts') return this.#takeParts(opened.iterator)
-    this.#takeWhole(opened.content)
     this.#returned()
+    this.#takeWhole(opened.content)
   }
 
   #takeWhole (content: string): void {
@@ -158,11 +161,11 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
   /** What is there at once is gathered for one append. */
   #takeParts (iterator: PartIterator): void {
     this.#iterator = iterator
+    this.#askedIn = loopTurn()
     if (!this.#isOpen()) this.#closeIterator()
     while (this.#isOpen()) {
       const step = iterator.next()
       if (isPromiseLike(step)) return void this.#takePartsLater(iterator, step)
-      this.#openPace()
       this.#takeStep(step)
       if (this.#isToPause()) return void this.#takePartsLater(iterator)
     }
@@ -200,9 +203,7 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
     return this.#isOpen() && (this.#writer.isFull || (isLookDue(this.#parts) && this.#openPace().isDue(this.#parts)))
   }
 
-  #openPace (): RunPace {
-    return this.#pace ??= new RunPace(this.run, this.#writer, this.#tools)
-  }
+  #openPace (): RunPace { return this.#pace ??= new RunPace(this.run, this.#writer, this.#tools, this.#startedAt, this.#askedIn) }
 
   async #pause (): Promise<void> {
     this.#writer.flush()
@@ -260,7 +261,7 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
   }
 
   #end (end: TurnEnd): void {
-    const ending = new TurnEnding(this.#record, this.#writer, this.#history(), this).write(end)
+    const ending = new TurnEnding(this.#record, this.#writer, this.#openHistory(), this).write(end)
     if (isPromiseLike(ending)) void ending.then((unwrittenEnd) => { this.#ended(unwrittenEnd) })
     else this.#ended(ending)
   }
@@ -277,17 +278,18 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
     this.#owner.onReturned()
   }
 
-  #history (): TurnHistory { return new TurnHistory(this.run, this.#tools) }
+  #openHistory (): TurnHistory { return new TurnHistory(this.run, this.#tools) }
 
   #fail (thrown: unknown): void {
     const err = toError(thrown)
-    this.#returned()
     this.#closeIterator()
+    this.#returned()
     if (!this.#isOpen()) return this.#log('debug', err, 'an executor failed after its turn was stopped')
     try {
       const { end, level, text } = thrownEnd(err)
-      this.stop(end, err)
+      // Before the end: with it the session's next turn may begin.
       this.#log(level, err, text)
+      this.stop(end, err)
     } catch (fault) {
       // Whatever was thrown, its turn has an end.
       this.#log('error', fault, 'a turn could not be run')
@@ -317,9 +319,7 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
     this.#log('error', err, 'the journal does not take any more of a turn')
   }
 
-  onFailure (err: unknown, text: string): void {
-    this.#log('error', err, text)
-  }
+  onFailure (err: unknown, text: string): void { this.#log('error', err, text) }
 
   #isOpen (): boolean { return this.#state === 'starting' || this.#state === 'streaming' }
 

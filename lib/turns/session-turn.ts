@@ -29,7 +29,7 @@ export class SessionTurn implements RunningTurn, TurnRunOwner {
     this.run = new TurnRun(run, executor, session.home.tools, this)
   }
 
-  /** Lets it run, as far as it does at once. Its end is not told before that: the next turn would run inside of this one. */
+  /** Lets it run, as far as it does at once. Its end is told behind that: turns that answer at once do not run in each other. */
   start (): void {
     this.run.start()
     if (this.run.hasEnded) this.#tellEnd()

@@ -40,6 +40,46 @@ await t.test('a ring', async (t) => {
     for (const [index, [entry, turnId]] of written.entries()) t.strictSame(ring.entryAt(index + 1), { ...entry, turnId, seq: index + 1 })
   })
 
+  await t.test('holds what a list of all that was written holds, whether one entry is left or many', async (t) => {
+    const random = new Random(11)
+    for (let round = 0; round < 200; round++) {
+      const maxEntries = 1 + random.below(12)
+      const ring = new EntryRing({ maxEntries, maxBytes: 1e6 })
+      const written: Array<{ content: string | undefined, turnId: string, size: number }> = []
+      for (let seq = 1; seq <= 80; seq++) {
+        const [content, turnId] = [random.perMille(800) ? 'x'.repeat(random.below(9)) : undefined, random.pick(['a', 'b'])]
+        ring.push(content === undefined ? { kind: 'event', name: 'x', json: '' } : text(content), turnId, seq, seq)
+        written.push({ content, turnId, size: OVERHEAD + 2 * (content?.length ?? 0) })
+        if (random.perMille(400)) ring.trimThrough(seq - random.below(3))
+        const held = written.slice(ring.first - 1)
+        assert.ok(held.length <= maxEntries)
+        assert.equal(ring.size, held.length)
+        assert.equal(ring.bytes, held.reduce((sum, { size }) => sum + size, 0))
+        let through = ring.through - ring.bytes
+        for (const [index, { content, turnId, size }] of held.entries()) {
+          const at = ring.first + index
+          const entry = ring.entryAt(at)
+          assert.strictEqual(entry?.kind === 'text' ? entry.content : undefined, content)
+          assert.equal(entry?.turnId, turnId)
+          assert.equal(ring.sizeAt(at), size)
+          assert.equal(ring.throughAt(at), through += size)
+          const rest = held.slice(index).filter((each) => each.turnId === turnId)
+          assert.equal(ring.textFrom(at, turnId), rest.reduce((sum, { content }) => sum + (content?.length ?? 0), 0))
+        }
+      }
+    }
+    t.pass()
+  })
+
+  await t.test('has no room left where a reader was far behind and has read all', async (t) => {
+    const ring = new EntryRing({ maxEntries: 1_024, maxBytes: 1e9 })
+    for (let seq = 1; seq <= 1_000; seq++) push(ring, text('old'))
+    ring.trimThrough(1_000)
+    push(ring, text('new'))
+    push(ring, text('newer'))
+    t.strictSame([ring.first, ring.top, contents(ring)], [1_001, 1_002, ['new', 'newer']])
+  })
+
   await t.test('knows the turn of each text, however many were forgotten', async (t) => {
     const random = new Random(7)
     for (let round = 0; round < 200; round++) {

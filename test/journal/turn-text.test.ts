@@ -155,11 +155,22 @@ await t.test('a short text is bytes where it comes bit by bit, and a string wher
       }
     }
     const held = process.memoryUsage().arrayBuffers - before
+    // A block that others share is counted where its first part is used, and one may have been begun before.
     t.ok(held >= least && held <= most, `${held} bytes for ${batches}`)
     for (const turnText of texts) turnText.close()
     t.ok(texts.every((turnText) => turnText.toString() === 'five.'.repeat(batches)))
     t.ok(await heldBytes() - before <= 20_000, 'one that has ended is a string')
   }
+})
+
+await t.test('one of more than a hundred characters holds no part of a shared block once it has ended', async (t) => {
+  const before = await heldBytes()
+  const texts = Array.from({ length: 500 }, () => new TurnText())
+  for (let seq = 1; seq <= 4; seq++) for (const turnText of texts) { turnText.append('z'.repeat(40), seq); turnText.pack(seq === 1) }
+  t.ok(process.memoryUsage().arrayBuffers - before >= 500 * 480)
+  for (const turnText of texts) turnText.close()
+  t.ok(await heldBytes() - before <= 20_000)
+  t.ok(texts.every((turnText) => turnText.toString() === 'z'.repeat(160)))
 })
 
 await t.test('a turn in memory packs what it is written', async (t) => {

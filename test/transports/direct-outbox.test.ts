@@ -70,7 +70,7 @@ function makeOutbox (highWaterBytes = 1_000, coalesceMs?: number) {
     onPumped () { events.pumped++ },
     onReplyWritten () { events.replies++ },
     onLost () { events.lost++ },
-    onFailed (err) { events.failures.push(err) }
+    onSourceFailed (err) { events.failures.push(err) }
   }, coalesceMs === undefined ? undefined : new Coalescer(coalesceMs))
   return { socket, events, outbox }
 }

@@ -58,7 +58,7 @@ function makeOutbox (highWaterBytes = 100) {
     onPumped () { events.pumped++ },
     onReplyWritten () { events.replies++ },
     onLost () { events.lost++ },
-    onFailed (err) { events.failures.push(err) }
+    onSourceFailed (err) { events.failures.push(err) }
   })
   return { socket, clock, events, outbox }
 }
