@@ -74,3 +74,20 @@ t.test('every frame type is answered for another owner\'s session as for one tha
   for (let ends = 0; ends < 2; ends++) t.match(await ada.next('stream'), { done: true, finishReason: 'aborted' })
   await ada.close()
 })
+
+t.test('nobody can guess what an executor sees as the session of another connection', async (t) => {
+  // It may keep something under that name, and a client may name any session.
+  const { connect } = await serve(t, { agentExecutor: ({ sessionId }) => sessionId })
+  const names: string[] = []
+  for (let count = 0; count < 10; count++) {
+    const client = await connect()
+    for (const message of ['first', 'second']) {
+      client.send({ type: 'chat', message })
+      names.push((await client.next('message')).content)
+    }
+    await client.close()
+  }
+  for (const name of names) t.match(name, /^connection-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.0$/)
+  // What is counted on has its beginning in common.
+  t.equal(new Set(names.map((name) => name.slice(0, 'connection-01234567'.length))).size, 10)
+})
