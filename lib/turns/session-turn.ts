@@ -20,7 +20,6 @@ export class SessionTurn implements RunningTurn, TurnRunOwner {
   /** Who waits for its end. */
   #waiting: Array<() => void> | undefined
   #hasStarted = false
-  #isToldOfEnd = false
 
   constructor (session: LiveSession, turn: LiveTurn, run: Run, executor: Executor, owner: SessionTurnOwner) {
     this.session = session
@@ -32,8 +31,8 @@ export class SessionTurn implements RunningTurn, TurnRunOwner {
   /** Lets it run, as far as it does at once. Its end is told behind that: turns that answer at once do not run in each other. */
   start (): void {
     this.run.start()
-    if (this.run.hasEnded) this.#tellEnd()
     this.#hasStarted = true
+    if (this.run.hasEnded) this.#tellEnd()
   }
 
   onEnded (): void {
@@ -46,11 +45,11 @@ export class SessionTurn implements RunningTurn, TurnRunOwner {
   }
 
   onReturned (): void {
-    if (this.#isToldOfEnd) this.#owner.onReturned(this)
+    // Before its end is told, that says so too.
+    if (this.#hasStarted && this.run.hasEnded) this.#owner.onReturned(this)
   }
 
   #tellEnd (): void {
-    this.#isToldOfEnd = true
     this.#owner.onEnded(this)
     for (const tell of this.#waiting ?? []) tell()
   }
