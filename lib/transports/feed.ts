@@ -44,8 +44,8 @@ export class Feed implements FrameSource {
   /** Told unasked, also before what the reader has asked is answered. */
   #renewal: string | typeof LOST | undefined
   #onRenewalTold: () => void = () => {}
-  /** Told unasked, before anything else. */
-  #next: string | typeof LOST | undefined
+  /** What a task has missed of its own turn: told unasked, behind what the task has answered. */
+  #missed: string | undefined
 
   constructor (key: SessionKey, tools: FeedTools) {
     this.key = key
@@ -60,7 +60,7 @@ export class Feed implements FrameSource {
   get isOpen (): boolean { return this.#follower !== undefined }
 
   /** There is nothing that it still has to tell, or is asked for. */
-  get isIdle (): boolean { return this.#last === undefined && this.#open.size === 0 && this.own.size === 0 && this.#next === undefined }
+  get isIdle (): boolean { return this.#last === undefined && this.#open.size === 0 && this.own.size === 0 }
 
   get position (): Position {
     if (this.#follower === undefined) throw new Error('a feed has no position before it is open')
@@ -83,7 +83,6 @@ export class Feed implements FrameSource {
   next (isBehind: boolean, batch?: FrameBatch): ReturnType<FrameSource['next']> {
     if (this.#renewal !== undefined) return this.#takeRenewal()
     if (this.#last !== undefined) return undefined
-    if (this.#next !== undefined) return this.#takeNext()
     for (;;) {
       const entry = this.#follower?.next(isBehind)
       if (entry === undefined) return undefined
@@ -99,7 +98,7 @@ export class Feed implements FrameSource {
     return andThen(this.#follow({ turns: this.own, position }), (followed) => {
       // No room: nothing runs in the session, not even a turn that was taken a moment ago.
       if (followed === undefined) return
-      if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#next = this.#snapshot(followed)
+      if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#missed = this.#snapshot(followed)
     })
   }
 
@@ -155,7 +154,21 @@ export class Feed implements FrameSource {
   }
 
   #attempt (task: () => Awaitable<void>): Awaitable<void> {
-    return attempt(task, (err) => { this.#tools.onFailure(err, 'what a client asked of a session could not be done') })
+    const done = attempt(task, (err) => { this.#tools.onFailure(err, 'what a client asked of a session could not be done') })
+    return andThen(done, () => this.#tellMissed())
+  }
+
+  #tellMissed (): Awaitable<void> {
+    if (this.#missed === undefined) return
+    this.#renewal = this.#missed
+    this.#missed = undefined
+    return this.#renewalTold()
+  }
+
+  /** What is asked meanwhile is answered from the new place: not before the reader knows of it. */
+  #renewalTold (): Awaitable<void> {
+    this.#tools.wake()
+    if (!this.#isClosed) return new Promise((resolve) => { this.#onRenewalTold = resolve })
   }
 
   #wait (last: PromiseLike<void>): void {
@@ -204,9 +217,7 @@ export class Feed implements FrameSource {
     if (!isPromiseLike(followed)) return this.#renewed(followed)
     this.run(async () => {
       this.#renewal = await followed.then((found) => this.#renewed(found), (err: unknown) => this.#lose(err))
-      this.#tools.wake()
-      // What was asked meanwhile is answered from the new place: not before the reader knows of it.
-      if (!this.#isClosed) await new Promise<void>((resolve) => { this.#onRenewalTold = resolve })
+      await this.#renewalTold()
     })
     return undefined
   }
@@ -235,12 +246,6 @@ export class Feed implements FrameSource {
   /** A reader of its own turns would wait for the ends of others. */
   #meant (turns: OpenTurn[]): OpenTurn[] {
     return this.#isWhole ? turns : turns.filter(({ chat }) => this.own.has(chat.turnId))
-  }
-
-  #takeNext (): string | typeof LOST | undefined {
-    const next = this.#next
-    this.#next = undefined
-    return next
   }
 
   #write (entry: Entry, batch: FrameBatch): string | typeof LOST | typeof WRITTEN | undefined {

@@ -11,7 +11,7 @@ import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
 import { KEY, TurnBench, ticks } from '../helpers/turn-bench.js'
-import { ack, end, failedEnd, piece, refused, running, subscribed, turnStarted, whole, wholeEnd } from './expected.js'
+import { ack, end, failedEnd, piece, refused, running, subscribed, turnStarted, waiting, whole, wholeEnd } from './expected.js'
 import { Stage } from './stage.js'
 
 const PLACE = { sessionId: KEY.sessionId }
@@ -118,7 +118,7 @@ t.test('a feed of its own turns only is told the same way', async (t) => {
   stage.act('a').say(...pieces)
   await start('a')
   feed.addOwn('a', true)
-  await feed.join({ epoch: 'another', seq: 7 })
+  feed.run(() => feed.join({ epoch: 'another', seq: 7 }))
   const { epoch } = feed.position
   t.strictSame(readAll(feed), [{ ...subscribed(epoch, 21, false, [running('a', pieces.join(''))]), ...PLACE }], 'its position was none')
   stage.act('a').say({ type: 'event', name: 'e', data: 0 }, ...pieces).end()
@@ -276,7 +276,7 @@ function connection (opened: ReturnType<typeof open>) {
     return replies.splice(0)
   }
   const chat = (id: string, more: object = {}) => ask(() => { feeds.chat({ type: 'chat', id, message: id, ...more }, KEY) })
-  return { feeds, sources, chat, ask, failures, told: () => sources.flatMap((source) => readAll(source)) }
+  return { feeds, replies, chat, ask, failures, told: () => sources.flatMap((source) => readAll(source)) }
 }
 
 t.test('a duplicate that a feed far behind has not come to is told from its place on, and what was lost there', async (t) => {
@@ -296,6 +296,31 @@ t.test('a duplicate that a feed far behind has not come to is told from its plac
   stage.act('b').end()
   await ticks()
   t.strictSame(told(), [end(24, ofTurn('b'))])
+  feeds.close()
+})
+
+t.test('what a chat has missed of its turn is told behind its ack, and before anything else that was asked for', async (t) => {
+  const journal = new SlowJournal({ maxEntries: 8 })
+  const opened = open({}, journal)
+  const { feeds, replies, told } = connection(opened)
+  let follow: () => void = () => {}
+  journal.before = (method, count) => method === 'follow' && count === 1 ? new Promise((resolve) => { follow = resolve }) : undefined
+  feeds.chat({ type: 'chat', id: 'a', message: 'a' }, KEY)
+  feeds.subscribe({ type: 'subscribe', id: 's', sessionId: KEY.sessionId }, KEY)
+  await eventually(() => journal.calls.follow === 1)
+  for (let i = 0; i < 20; i++) await opened.bench.engine.publish(KEY, 'news', `${i}`)
+  t.strictSame([replies, told()], [[], []])
+  follow()
+  await eventually(() => replies.length === 1)
+  const [{ epoch }] = replies as [{ epoch: string }]
+  t.strictSame(replies.splice(0), [{ ...ack('started', epoch, 0), ...PLACE }])
+  opened.stage.act('a').say('text').end()
+  await ticks(20)
+  t.strictSame(replies, [], 'an answer would be ahead of what the reader knows')
+  t.strictSame(told(), [{ ...subscribed(epoch, 20, false, [waiting('a', 'a')]), ...PLACE }])
+  await eventually(() => replies.length === 1)
+  t.strictSame(replies, [{ ...subscribed(epoch, 23, false), id: 's', ...PLACE }])
+  t.strictSame([told(), feeds.turns], [[], 0])
   feeds.close()
 })
 
