@@ -4,6 +4,7 @@ import { redisJournal } from '../../lib/journal/redis/redis-journal.js'
 import { RedisKeys } from '../../lib/journal/redis/redis-keys.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
+import { ticks } from '../helpers/turn-bench.js'
 import { S, STOP, PATIENCE_MS, open, begin, follow, all, nextOf, text, stateOf } from './journal-scene.js'
 import { Line } from './line.js'
 import { ioredisClient } from './redis-clients.js'
@@ -212,6 +213,32 @@ t.test('a subscription that is had too late is left, unless somebody wants it by
   for (const resolve of sent) resolve()
   await wanted
   t.equal(left.length, 1, 'it is wanted')
+})
+
+t.test('what was published behind a gap is told once Redis has told what is in it', async (t) => {
+  const place = new RedisKeys('gap:').session(S)
+  const published = (version: number): string => JSON.stringify([version, 'epoch', version, 1, 0, { e: [['v', 'news', `${version}`]] }])
+  const known = [0, 2, 2]
+  let reads = 0
+  const read = (): unknown => {
+    const version = known[reads++] ?? 3
+    const messages = Array.from({ length: version }, (_, index) => published(index + 1))
+    return ['epoch', `${version}`, `${version}`, reads === 1 ? 0 : 1, messages, [], [], '', []]
+  }
+  const subscriber = { async subscribe () {}, async unsubscribe () {}, isReady: () => true, close () {} }
+  const { clock, replicas } = openReplicas(t, { subscriber, read })
+  const replica = await replicas.open(place, false)
+  replicas.take(place.base, published(5))
+  replicas.take(place.base, published(4))
+  await eventually(() => reads === 3)
+  await ticks()
+  t.strictSame([reads, replica?.version], [3, 2], 'once for each that is behind the gap, and not again at once')
+  clock.advance(199)
+  await ticks()
+  t.equal(reads, 3)
+  clock.advance(1)
+  await eventually(() => replica?.version === 5)
+  t.equal(replica?.log.ring.top, 5)
 })
 
 /** A journal whose time the test makes, and how many sessions it listens to. */

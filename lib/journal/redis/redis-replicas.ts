@@ -224,11 +224,11 @@ export class RedisReplicas {
       entry.replica = new RedisReplica(place, snapshot, this.#tools.limits, () => this.#tools.clock.now())
     }
     const pending = entry.pending.splice(0).sort((one, other) => one.version - other.version)
-    for (const message of pending) {
+    for (const [index, message] of pending.entries()) {
       if (entry.replica?.log.epoch !== message.epoch) continue
       if (entry.replica.apply(message)) continue
       // Something between is missing still.
-      entry.pending.push(message)
+      entry.pending.push(...pending.slice(index))
       return void this.#tools.clock.after(RETRY_MS, () => { this.#resync(entry) })
     }
     this.#forgetIfGone(entry)
