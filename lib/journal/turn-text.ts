@@ -15,6 +15,8 @@ const LOOSE_TIMES = 3
  * in it. A turn that is all that is left there holds 8 KiB.
  */
 const SHARED_BYTES = 512
+/** More is made beside it and not in its place, half as much as there is: what was outgrown would be held until it is collected. */
+const MOST_ROOM_BYTES = 16_384
 
 /**
  * The whole text of one turn, kept in blocks of bytes outside the heap. Pieces that were kept would outlive the young
@@ -29,9 +31,12 @@ export class TurnText {
   #looseTimes = 0
   #openLength = 0
   #openSeq = 0
-  /** The block that is being filled: its first `#packedBytes` are text, and what follows is `#loose`. */
+  /** Where the block that is being filled goes on: its first `#filled` bytes are text, and what follows is `#loose`. */
   #open: Buffer = EMPTY
-  #packedBytes = 0
+  #filled = 0
+  /** What of that block is full, in order, and how many bytes that is. Each holds whole characters. */
+  #full: readonly Buffer[] = NONE
+  #fullBytes = 0
   #blocks: Block[] | undefined
 
   /** @param piece well-formed: half a character becomes U+FFFD */
@@ -60,10 +65,12 @@ export class TurnText {
   /** Nothing more is appended. */
   close (): void {
     // A short one is smaller as a string, and what is kept for long must not hold what others have shared with it.
-    if (this.#packedBytes > 0 && this.#open.length <= SHARED_BYTES) {
+    if (this.#fullBytes > 0) {
+      this.#seal()
+    } else if (this.#open.length <= SHARED_BYTES) {
       this.#loose = this.#openText()
       this.#open = EMPTY
-      this.#packedBytes = 0
+      this.#filled = 0
     }
     // A string that was joined is kept as its pieces, 32 bytes each, until somebody reads a character of it.
     this.#loose.charCodeAt(0)
@@ -91,38 +98,48 @@ export class TurnText {
   }
 
   #pack (): void {
-    const needed = this.#packedBytes + MAX_UNIT_BYTES * this.#loose.length
-    if (needed > this.#open.length) {
-      const open = needed <= SHARED_BYTES
-        ? Buffer.allocUnsafe(SHARED_BYTES)
-        : Buffer.allocUnsafeSlow(Math.max(needed, this.#open.length + (this.#open.length >> 1)))
-      this.#open.copy(open, 0, 0, this.#packedBytes)
-      this.#open = open
-    }
-    this.#packedBytes += this.#open.write(this.#loose, this.#packedBytes)
+    // Most often there is room whatever it is.
+    const isRoomy = this.#filled + MAX_UNIT_BYTES * this.#loose.length <= this.#open.length
+    if (!isRoomy) this.#makeRoom(Buffer.byteLength(this.#loose))
+    this.#filled += this.#open.write(this.#loose, this.#filled)
     this.#loose = ''
     this.#looseTimes = 0
+  }
+
+  #makeRoom (needed: number): void {
+    if (this.#filled + needed <= this.#open.length) return
+    if (this.#filled > 0) {
+      this.#full = this.#full.concat(this.#packed())
+      this.#fullBytes += this.#filled
+      this.#filled = 0
+    }
+    const room = Math.max(needed, SHARED_BYTES, Math.min(this.#fullBytes >> 1, MOST_ROOM_BYTES))
+    this.#open = room === SHARED_BYTES && this.#fullBytes === 0 ? Buffer.allocUnsafe(room) : Buffer.allocUnsafeSlow(room)
   }
 
   #seal (): void {
     const from = this.length - this.#openLength
     this.#pack()
     this.#blocks ??= []
-    // No part of a block that others share, which it would hold.
-    const utf8 = Buffer.allocUnsafeSlow(this.#packedBytes)
-    this.#open.copy(utf8, 0, 0, this.#packedBytes)
+    // A copy, without room that is left, and no part of a block that others share.
+    const utf8 = Buffer.allocUnsafeSlow(this.#fullBytes + this.#filled)
+    let at = 0
+    for (const full of this.#full) at += full.copy(utf8, at)
+    this.#open.copy(utf8, at, 0, this.#filled)
     this.#blocks.push({ utf8, from, to: this.length, seq: this.#openSeq })
     this.#open = EMPTY
-    this.#packedBytes = 0
-    this.#openLength = 0
+    this.#full = NONE
+    this.#filled = this.#fullBytes = this.#openLength = 0
   }
 
   #packed (): Buffer {
-    return this.#open.subarray(0, this.#packedBytes)
+    return this.#open.subarray(0, this.#filled)
   }
 
   #openText (): string {
-    return this.#packedBytes === 0 ? this.#loose : this.#packed().toString() + this.#loose
+    let text = ''
+    for (const full of this.#full) text += full.toString()
+    return this.#filled === 0 ? text + this.#loose : text + this.#packed().toString() + this.#loose
   }
 
   /** Index of the sealed block that holds offset `from`, or the number of blocks when the open one does. */
@@ -140,6 +157,7 @@ export class TurnText {
 }
 
 const EMPTY = Buffer.alloc(0)
+const NONE: readonly never[] = []
 /** In UTF-8. */
 const MAX_UNIT_BYTES = 3
 

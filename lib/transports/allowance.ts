@@ -27,15 +27,35 @@ export class Allowance {
   get isAbused (): boolean { return this.#left <= -this.#size }
 }
 
-/** What a connection may spend: of its own, and of what it shares with its owner's other connections. */
-export interface Allowances {
-  frames: readonly [own: Allowance, ...shared: Allowance[]]
-  errors: readonly [own: Allowance, ...shared: Allowance[]]
+/** How much may be spent: frames in a second, bad ones in a minute. */
+export interface AllowanceSizes {
+  frames: number
+  errors: number
 }
 
-/** Takes one of each; answers 0, or in how many milliseconds all have one again. */
-export function spend (allowances: readonly Allowance[], now: number): number {
-  let waitMs = 0
-  for (const allowance of allowances) waitMs = Math.max(waitMs, allowance.take(now))
-  return waitMs
+/** What a connection may spend: of its own, and of what it shares with its owner's other connections. */
+export class Allowances {
+  readonly frames: Allowance
+  // Made with the first bad frame: most clients send none.
+  #errors: Allowance | undefined
+  readonly #sizes: AllowanceSizes
+  readonly #shared: Allowances | undefined
+
+  constructor (sizes: AllowanceSizes, now: number, shared?: Allowances) {
+    this.#sizes = sizes
+    this.#shared = shared
+    this.frames = new Allowance(sizes.frames, 1_000, now)
+  }
+
+  /** Takes one frame of all; answers 0, or in how many milliseconds all have one again. */
+  takeFrame (now: number): number {
+    const waitMs = this.frames.take(now)
+    return this.#shared === undefined ? waitMs : Math.max(waitMs, this.#shared.takeFrame(now))
+  }
+
+  /** The same for a bad one. */
+  takeError (now: number): number {
+    const waitMs = (this.#errors ??= new Allowance(this.#sizes.errors, 60_000, now)).take(now)
+    return this.#shared === undefined ? waitMs : Math.max(waitMs, this.#shared.takeError(now))
+  }
 }

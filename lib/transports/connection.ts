@@ -8,7 +8,7 @@ import { SUBPROTOCOL } from '../protocol/names.js'
 import type { ServerFrame, ServerFrameOf } from '../protocol/server-frames.js'
 import { toError } from '../turns/within.js'
 import { newUuid } from '../uuid.js'
-import { spend, type Allowances } from './allowance.js'
+import type { Allowances } from './allowance.js'
 import type { Asker } from './asker.js'
 import type { Coalescer } from './coalescer.js'
 import { frameBytes } from './frame-bytes.js'
@@ -225,9 +225,9 @@ export class Connection implements Asker, OutboxEvents, FrameHandler {
     try {
       const decoded = isPing(data, isBinary) ? PONGED : readFrame(data, isBinary, this.#tools.decode)
       if ('close' in decoded) return this.#end(decoded.close)
-      const waitMs = spend(this.#allowances.frames, now)
+      const waitMs = this.#allowances.takeFrame(now)
       // What others of its owner have spent is refused, and no reason to close this one.
-      if (this.#allowances.frames[0].isAbused) return this.#end('TOO_MANY_FRAMES')
+      if (this.#allowances.frames.isAbused) return this.#end('TOO_MANY_FRAMES')
       if (!decoded.ok) this.#refuseBadFrame(decoded.refusal, now)
       else if (waitMs > 0) this.#refuseForRate(decoded, waitMs)
       else if ('hostFrame' in decoded) this.#openRequests().takeHostFrame(decoded.hostFrame)
@@ -251,7 +251,7 @@ export class Connection implements Asker, OutboxEvents, FrameHandler {
   }
 
   #refuseBadFrame ({ code, details, id, plainChat }: Refusal, now: number): void {
-    if (spend(this.#allowances.errors, now) > 0) return this.#end('BAD_FRAMES')
+    if (this.#allowances.takeError(now) > 0) return this.#end('BAD_FRAMES')
     const extra: ErrorExtra = {}
     if (details !== undefined) extra.details = details
     if (id !== undefined) extra.id = id

@@ -1,6 +1,6 @@
 import type { WebSocket } from 'ws'
 
-import { Allowance, type Allowances } from './allowance.js'
+import { Allowances, type AllowanceSizes } from './allowance.js'
 import { Coalescer } from './coalescer.js'
 import { Connection, type ConnectionLimits, type ConnectionTools } from './connection.js'
 import type { Identity } from './identity.js'
@@ -25,6 +25,8 @@ export interface ConnectionsLimits extends ConnectionLimits {
 export class Connections {
   readonly #tools: ConnectionTools
   readonly #limits: ConnectionsLimits
+  /** What each connection may spend of its own. */
+  readonly #sizes: AllowanceSizes
   readonly #open = new Set<Connection>()
   readonly #places = new Map<string, OwnerPlaces>()
   #reserved = 0
@@ -35,6 +37,7 @@ export class Connections {
 
   constructor (tools: Omit<ConnectionTools, 'limits' | 'onClosed' | 'coalescer' | 'slices' | 'sharedFrames'>, limits: ConnectionsLimits) {
     this.#limits = limits
+    this.#sizes = { frames: limits.maxFramesPerSecond, errors: limits.maxErrorsPerMinute }
     this.#tools = {
       ...tools,
       limits,
@@ -92,13 +95,8 @@ export class Connections {
   }
 
   accept (socket: WebSocket, identity: Identity, facts: ConnectionFacts): void {
-    const { maxFramesPerSecond, maxErrorsPerMinute } = this.#limits
     const { clock } = this.#tools
-    const owned = this.#placesOf(identity.owner)
-    const allowances: Allowances = {
-      frames: [new Allowance(maxFramesPerSecond, 1_000, clock.now()), ...owned.frames],
-      errors: [new Allowance(maxErrorsPerMinute, 60_000, clock.now()), ...owned.errors]
-    }
+    const allowances = new Allowances(this.#sizes, clock.now(), this.#placesOf(identity.owner).allowances)
     const connection = new Connection(socket, identity, facts, allowances, this.#tools)
     this.#open.add(connection)
     if (this.#stopWatch === undefined) {
@@ -166,25 +164,20 @@ export class Connections {
   #placesOf (owner: string): OwnerPlaces {
     let places = this.#places.get(owner)
     if (places === undefined) {
-      places = { connections: 0, ...this.#ownerAllowances(owner) }
+      places = { connections: 0, allowances: this.#ownerAllowances(owner) }
       this.#places.set(owner, places)
     }
     return places
   }
 
-  #ownerAllowances (owner: string): Pick<OwnerPlaces, 'frames' | 'errors'> {
-    if (owner === ANONYMOUS) return { frames: [], errors: [] }
+  #ownerAllowances (owner: string): Allowances | undefined {
+    if (owner === ANONYMOUS) return undefined
     const { maxFramesPerSecondPerOwner, maxErrorsPerMinutePerOwner } = this.#limits
-    const now = this.#tools.clock.now()
-    return {
-      frames: [new Allowance(maxFramesPerSecondPerOwner, 1_000, now)],
-      errors: [new Allowance(maxErrorsPerMinutePerOwner, 60_000, now)]
-    }
+    return new Allowances({ frames: maxFramesPerSecondPerOwner, errors: maxErrorsPerMinutePerOwner }, this.#tools.clock.now())
   }
 }
 
 interface OwnerPlaces {
   connections: number
-  frames: Allowance[]
-  errors: Allowance[]
+  allowances: Allowances | undefined
 }

@@ -174,8 +174,8 @@ function requireUpgrade (request: FastifyRequest, reply: FastifyReply): void {
 }
 
 function validateQuery (value: unknown): true | { error: Error } {
-  const fault = queryCheck.Errors(value).First()
-  return fault === undefined || { error: new Refusal('VALIDATION_FAILED', { hint: `query ${fault.path}` }) }
+  if (queryCheck.Check(value)) return true
+  return { error: new Refusal('VALIDATION_FAILED', { hint: `query ${queryCheck.Errors(value).First()?.path ?? ''}` }) }
 }
 
 function urlOf ({ prefix }: FastifyInstance, path: string): string {
