@@ -137,9 +137,8 @@ export class TurnText {
   }
 
   #openText (): string {
-    let text = ''
-    for (const full of this.#full) text += full.toString()
-    return this.#filled === 0 ? text + this.#loose : text + this.#packed().toString() + this.#loose
+    if (this.#fullBytes > 0) return Buffer.concat([...this.#full, this.#packed()]).toString() + this.#loose
+    return this.#filled === 0 ? this.#loose : this.#packed().toString() + this.#loose
   }
 
   /** Index of the sealed block that holds offset `from`, or the number of blocks when the open one does. */
