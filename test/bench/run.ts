@@ -1,6 +1,6 @@
 /**
  * The benchmark: `npm run bench [-- --rounds 7 --only burst,ping]`. Every target is a process of its own on one processor,
- * the load comes from another; the targets take turns, and what is compared are ratios within a round. Loopback only.
+ * the load comes from another; the targets take turns, each first in its round, and what is compared are ratios within one. Loopback only.
  */
 import process, { env } from 'node:process'
 import { parseArgs } from 'node:util'
@@ -19,11 +19,21 @@ const { values } = parseArgs({
 })
 
 const FULL: Scale = {
-  windowMs: 1_500, heartbeatMs: 2_000, connections: 50, paced: 1_000, idle: 10_000, subscribers: 200, followers: 500, pieces: 1_000
+  windowMs: 1_500,
+  heartbeatMs: 2_000,
+  connections: 50,
+  paced: 1_000,
+  rampMs: 1_000,
+  idle: 10_000,
+  subscribers: 200,
+  followers: 500,
+  pieces: 1_000
 }
 /** A target that does not answer ends the run. */
 const MAX_MEASURE_MS = 60_000
-const SMOKE: Scale = { windowMs: 40, heartbeatMs: 50, connections: 3, paced: 5, idle: 20, subscribers: 4, followers: 5, pieces: 20 }
+const SMOKE: Scale = {
+  windowMs: 40, heartbeatMs: 50, connections: 3, paced: 5, rampMs: 20, idle: 20, subscribers: 4, followers: 5, pieces: 20
+}
 
 if (!pinLoad()) console.log('The load and its targets share their processors: `taskset` is missing, or there is only one.')
 const only = values.only?.split(',')
@@ -45,19 +55,25 @@ async function run (workload: Workload, wished: number): Promise<void> {
       targets.set(name, target)
       await inTime(`the check of ${workload.name}, ${name}`, check?.(target))
     }
-    const measured = new Map<string, Measured[]>()
+    const measured = new Map<string, Measured[]>([...targets.keys()].map((name) => [name, []]))
     // The first round warms up.
     for (let round = values.smoke || workload.rounds === 1 ? 0 : -1; round < rounds; round++) {
-      for (const [name, target] of targets) {
+      for (const [name, target] of rotated([...targets], round + 1)) {
         if (env['BENCH_TRACE'] !== undefined) console.error(new Date().toISOString(), workload.name, name, round)
         const result = await inTime(`${workload.name}, ${name}`, workload.targets[name]?.measure(target))
-        if (result !== undefined && round >= 0) measured.set(name, [...measured.get(name) ?? [], result])
+        if (result !== undefined && round >= 0) measured.get(name)?.push(result)
       }
     }
     print(workload.name, rounds, measured)
   } finally {
     if (!values.smoke) for (const target of targets.values()) await target.stop()
   }
+}
+
+/** Each of them is first in some round: what came before is felt. */
+function rotated<T> (targets: T[], by: number): T[] {
+  const from = by % targets.length
+  return [...targets.slice(from), ...targets.slice(0, from)]
 }
 
 async function inTime<T> (what: string, work: Promise<T> | undefined): Promise<T | undefined> {

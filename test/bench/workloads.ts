@@ -1,3 +1,4 @@
+import { PACE_MS } from './agents.js'
 import { percentile } from './statistics.js'
 import { checkTurn, openMany, Speaker, type Asking, type Kind } from './speakers.js'
 import type { Target, TargetConfig } from './targets.js'
@@ -30,6 +31,8 @@ export interface Scale {
   heartbeatMs: number
   connections: number
   paced: number
+  /** Within which the paced chats begin, in milliseconds. */
+  rampMs: number
   idle: number
   subscribers: number
   followers: number
@@ -60,7 +63,9 @@ export function makeWorkloads (scale: Scale): Workload[] {
     burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
     burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
-    { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale) })) },
+    { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale, 200, scale.rampMs) })) },
+    // A load of its own: what a turn costs before its first piece, all at once, of a process that had nothing to do.
+    { name: 'paced-at-once', targets: everyone((config) => ({ config, measure: measurePaced(scale, 40, PACE_MS) })), rounds: 3 },
     {
       name: 'idle',
       targets: everyone((config) => ({ config: { ...config, heartbeatMs: scale.heartbeatMs }, measure: measureIdle(scale) }))
@@ -168,18 +173,18 @@ function measurePings (windowMs: number, connections: number): Scene['measure'] 
   }
 }
 
-function measurePaced ({ paced, pieces }: Scale): Scene['measure'] {
-  const asking: Asking = { agentId: 'paced', pieces: Math.min(200, pieces) }
+/** Chats that begin one after the other within some time, and then have a piece every 50 ms each. */
+function measurePaced ({ paced, pieces }: Scale, most: number, withinMs: number): Scene['measure'] {
+  const asking: Asking = { agentId: 'paced', pieces: Math.min(most, pieces) }
   return async (target) => {
     const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
     const before = await target.cpuMs()
     const spoken = Promise.all(speakers.map(async (speaker, i) => {
-      await elapse((i * 50) / paced)
+      await elapse((i * withinMs) / paced)
       await speaker.run(1)
     }))
     spoken.catch(() => {})
-    // All chats begin within 50 ms, which is a load of its own.
-    await elapse(asking.pieces * 50 / 10)
+    await elapse(withinMs + asking.pieces * PACE_MS / 10)
     const begun = speakers.map(({ delays }) => delays.length)
     await spoken
     const { cpuMs, rss } = await target.usage()
