@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import { SessionMap } from '../protocol/session-map.js'
 import { TouchOrder } from '../touch-order.js'
 import { SessionLog, type SessionLogLimits } from './session-log.js'
 
@@ -16,7 +17,7 @@ const MAX_LOOKS = 64
 export class SessionLogs {
   readonly #limits: SessionLogsLimits
   readonly #clock: Clock
-  readonly #logByText = new Map<string, SessionLog>()
+  readonly #logs = new SessionMap<SessionLog>()
   readonly #byUse = new TouchOrder<SessionLog>()
   /** Bytes of all sessions, as they were when each was touched last. */
   #bytes = 0
@@ -26,14 +27,14 @@ export class SessionLogs {
     this.#clock = clock
   }
 
-  get size (): number { return this.#logByText.size }
+  get size (): number { return this.#logs.size }
 
   all (): SessionLog[] {
-    return [...this.#logByText.values()]
+    return [...this.#logs.values()]
   }
 
   find (key: SessionKey): SessionLog | undefined {
-    return this.#logByText.get(sessionKeyText(key))
+    return this.#logs.get(key)
   }
 
   /** Whether there is room for the session, idle ones that could make some gone. */
@@ -48,7 +49,7 @@ export class SessionLogs {
     if (found !== undefined) return found
     this.#makeRoom()
     const log = new SessionLog(key, sessionKeyText(key), this.#limits)
-    this.#logByText.set(log.text, log)
+    this.#logs.set(log.text, log)
     this.#byUse.touch(log)
     return log
   }
@@ -60,7 +61,7 @@ export class SessionLogs {
   }
 
   drop (log: SessionLog): void {
-    this.#logByText.delete(log.text)
+    this.#logs.delete(log.text)
     this.#byUse.delete(log)
     this.#bytes -= log.countedBytes
   }
@@ -70,7 +71,7 @@ export class SessionLogs {
     const staleAt = now - this.#limits.maxAgeMs
     for (const log of this.#unusedSince(staleAt)) {
       // One that was touched may have pushed another out.
-      if (this.#logByText.get(log.text) !== log) continue
+      if (this.#logs.find(log.text) !== log) continue
       log.ring.trimOlderThan(staleAt)
       this.#count(log)
       if (log.isIdle) this.drop(log)

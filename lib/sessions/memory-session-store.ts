@@ -1,6 +1,7 @@
 import { boundsOf } from '../bounds.js'
 import { systemClock, type Clock } from '../clock.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import { SessionMap } from '../protocol/session-map.js'
 import { cursorOf, positionOf } from './cursor.js'
 import { emptySessionBytes, keptOf, MemorySession, type Kept, type Lengthened } from './memory-session.js'
 import type {
@@ -70,7 +71,7 @@ class MemoryStore implements MemorySessionStore {
   readonly #clock: Clock
   readonly #messagesAreNew: boolean
   readonly #tag = crypto.randomUUID()
-  readonly #entryByKey = new Map<string, Entry>()
+  readonly #entries = new SessionMap<Entry>()
   readonly #listByKey = new Map<string, SessionList>()
   readonly #byTouch = new TouchOrder<Entry>()
   #bytes = 0
@@ -89,7 +90,7 @@ class MemoryStore implements MemorySessionStore {
   }
 
   get size (): number {
-    return this.#entryByKey.size
+    return this.#entries.size
   }
 
   get bytes (): number {
@@ -143,7 +144,7 @@ class MemoryStore implements MemorySessionStore {
 
   close (): void {
     this.#closed = true
-    this.#entryByKey.clear()
+    this.#entries.clear()
     this.#listByKey.clear()
     this.#byTouch.clear()
     this.#bytes = 0
@@ -162,7 +163,7 @@ class MemoryStore implements MemorySessionStore {
 
   #find (key: SessionKey): Entry | undefined {
     const now = this.#enter()
-    const entry = this.#entryByKey.get(sessionKeyText(key))
+    const entry = this.#entries.get(key)
     if (entry !== undefined) this.#touch(entry, now)
     return entry
   }
@@ -186,7 +187,7 @@ class MemoryStore implements MemorySessionStore {
     const keyText = sessionKeyText(key)
     const session = new MemorySession(key, this.#newId(), this.#messagesAreNew)
     const entry: Entry = { keyText, session, list: this.#openList(key), touchedAt: 0, older: undefined, newer: undefined, rank: 0 }
-    this.#entryByKey.set(keyText, entry)
+    this.#entries.set(keyText, entry)
     this.#touch(entry, this.#clock.now())
     this.#bytes += session.bytes
     return entry
@@ -220,7 +221,7 @@ class MemoryStore implements MemorySessionStore {
 
   #forget (entry: Entry): void {
     const { keyText, session, list } = entry
-    this.#entryByKey.delete(keyText)
+    this.#entries.delete(keyText)
     this.#byTouch.delete(entry)
     this.#bytes -= session.bytes
     list.byMessage.delete(session)

@@ -8,6 +8,8 @@ import type { Ordered } from '../touch-order.js'
 // bytes a unit, which is what it takes unless all of it is Latin-1.
 const BYTES_PER_SESSION = 1_536
 const BYTES_PER_MESSAGE = 320
+/** Milliseconds since 1970 when this process began to keep messages, or a little before. */
+const START = Date.now()
 
 /** The messages of one session, by position: each one's is one above that of the message before it. */
 export class MemorySession implements Ordered<MemorySession> {
@@ -40,7 +42,8 @@ export class MemorySession implements Ordered<MemorySession> {
 
   /** When its newest message was written. */
   get updatedAt (): number {
-    return this.#messages.at(-1)?.at ?? 0
+    const newest = this.#messages.at(-1)
+    return newest === undefined ? 0 : START + newest.since
   }
 
   has (message: SessionMessage): boolean {
@@ -119,7 +122,9 @@ export class MemorySession implements Ordered<MemorySession> {
 }
 
 /** A message as it is kept. Metadata is text: what is handed out is new each time, and its size is known. */
-export interface Kept extends Omit<SessionMessage, 'metadata'> {
+export interface Kept extends Omit<SessionMessage, 'metadata' | 'at'> {
+  /** When it was written, in milliseconds since {@link START}: a whole number below 2^31 lies in the object itself. */
+  readonly since: number
   readonly metadataText: string | undefined
   readonly bytes: number
   /** The next message of its turn. */
@@ -135,7 +140,7 @@ export interface Lengthened {
 export function keptOf ({ role, content, turnId, at, complete, metadata }: SessionMessage): Kept {
   const metadataText = metadata && JSON.stringify(metadata)
   const units = content.length + turnId.length + (metadataText?.length ?? 0)
-  return { role, content, turnId, at, complete, metadataText, bytes: BYTES_PER_MESSAGE + 2 * units, next: undefined }
+  return { role, content, turnId, since: at - START, complete, metadataText, bytes: BYTES_PER_MESSAGE + 2 * units, next: undefined }
 }
 
 /** What a session costs before its first message. */
@@ -143,8 +148,8 @@ export function emptySessionBytes ({ owner, agentId, sessionId }: SessionKey): n
   return BYTES_PER_SESSION + 2 * (owner.length + agentId.length + 2 * sessionId.length)
 }
 
-function messageOf ({ role, content, turnId, at, complete, metadataText }: Kept): SessionMessage {
-  const message: SessionMessage = { role, content, turnId, at, complete }
+function messageOf ({ role, content, turnId, since, complete, metadataText }: Kept): SessionMessage {
+  const message: SessionMessage = { role, content, turnId, at: START + since, complete }
   // The text is what `keptOf` made of a metadata object.
   if (metadataText !== undefined) message.metadata = JSON.parse(metadataText) as Record<string, unknown>
   return message

@@ -1,0 +1,46 @@
+import t from 'tap'
+
+import { sessionKey, sessionKeyText } from '../../lib/protocol/session-key.js'
+import { SessionMap } from '../../lib/protocol/session-map.js'
+import { Random } from '../fuzz/random.js'
+
+t.test('what is asked for is what was set last, whatever was asked for before', (t) => {
+  const random = new Random(7)
+  const [map, model] = [new SessionMap<{ n: number }>(), new Map<string, { n: number }>()]
+  const keys = Array.from({ length: 5 }, (_, i) => sessionKey('o', 'a', `s${i}`))
+  for (let step = 0; step < 5_000; step++) {
+    // The same object, and another of the same session, as a host may name it.
+    const sessionId = `s${random.below(5)}`
+    const asked = keys.find((key) => key.sessionId === sessionId && random.perMille(500)) ?? { owner: 'o', agentId: 'a', sessionId }
+    const text = sessionKeyText(asked)
+    switch (random.below(8)) {
+      case 0:
+        model.set(text, { n: step })
+        map.set(text, model.get(text) ?? { n: -1 })
+        break
+      case 1:
+        map.delete(text)
+        model.delete(text)
+        break
+      case 2:
+        if (random.perMille(20)) { map.clear(); model.clear() }
+        break
+      default:
+        if (map.get(asked) !== model.get(text) || map.find(text) !== model.get(text)) t.fail(`step ${step}`)
+    }
+    if (map.size !== model.size) t.fail(`${map.size} instead of ${model.size}`)
+  }
+  t.strictSame([...map.values()], [...model.values()])
+  t.end()
+})
+
+t.test('a key that its host changes is another session', (t) => {
+  const map = new SessionMap<object>()
+  const key = { owner: 'o', agentId: 'a', sessionId: 'one' }
+  const value = {}
+  map.set(sessionKeyText(key), value)
+  t.equal(map.get(key), value)
+  key.sessionId = 'two'
+  t.equal(map.get(key), undefined)
+  t.end()
+})
