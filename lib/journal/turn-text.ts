@@ -15,7 +15,9 @@ const LOOSE_TIMES = 3
  * in it. A turn that is all that is left there holds 8 KiB.
  */
 const SHARED_BYTES = 512
-/** More is made beside it and not in its place, half as much as there is: what was outgrown would be held until it is collected. */
+/** The first room of its own takes in what was there. */
+const OWN_BYTES = 1_024
+/** More is made beside it, half as much as there is: a block that was outgrown would be held until it is collected. */
 const MOST_ROOM_BYTES = 16_384
 
 /**
@@ -65,9 +67,7 @@ export class TurnText {
   /** Nothing more is appended. */
   close (): void {
     // A short one is smaller as a string, and what is kept for long must not hold what others have shared with it.
-    if (this.#fullBytes > 0) {
-      this.#seal()
-    } else if (this.#open.length <= SHARED_BYTES) {
+    if (this.#open.length <= SHARED_BYTES && this.#fullBytes === 0) {
       this.#loose = this.#openText()
       this.#open = EMPTY
       this.#filled = 0
@@ -108,13 +108,17 @@ export class TurnText {
 
   #makeRoom (needed: number): void {
     if (this.#filled + needed <= this.#open.length) return
-    if (this.#filled > 0) {
-      this.#full = this.#full.concat(this.#packed())
-      this.#fullBytes += this.#filled
-      this.#filled = 0
-    }
-    const room = Math.max(needed, SHARED_BYTES, Math.min(this.#fullBytes >> 1, MOST_ROOM_BYTES))
-    this.#open = room === SHARED_BYTES && this.#fullBytes === 0 ? Buffer.allocUnsafe(room) : Buffer.allocUnsafeSlow(room)
+    if (this.#open.length <= SHARED_BYTES && this.#fullBytes === 0) return this.#makeFirstRoom(this.#filled + needed)
+    this.#full = this.#full.concat(this.#packed())
+    this.#fullBytes += this.#filled
+    this.#filled = 0
+    this.#open = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(this.#fullBytes >> 1, MOST_ROOM_BYTES)))
+  }
+
+  #makeFirstRoom (needed: number): void {
+    const open = needed <= SHARED_BYTES ? Buffer.allocUnsafe(SHARED_BYTES) : Buffer.allocUnsafeSlow(Math.max(needed, OWN_BYTES))
+    this.#open.copy(open, 0, 0, this.#filled)
+    this.#open = open
   }
 
   #seal (): void {

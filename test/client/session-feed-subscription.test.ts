@@ -52,6 +52,17 @@ t.test('a subscription', async (t) => {
     t.ok(bench.idle > 0)
   })
 
+  await t.test('goes on from an answer that is ahead of it, and says nothing of a gap', async (t) => {
+    const bench = new Bench()
+    const { news } = bench.follow({ seq: 4 })
+    bench.chat('own')
+    bench.ack('own', { seq: 6 })
+    bench.lose()
+    t.match(bench.comeBack().find(({ type }) => type === 'subscribe'), { epoch: 'e1', after: 6 })
+    await new Promise(setImmediate)
+    t.strictSame(news.map(({ type }) => type), ['turn'], 'and no gap')
+  })
+
   await t.test('goes on from its position; what was missed follows', async (t) => {
     const bench = new Bench()
     const { news } = bench.follow({ turns: [{ id: 'a', status: 'running', message: 'A?', content: 'On' }] })

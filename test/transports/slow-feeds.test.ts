@@ -374,6 +374,24 @@ t.test('what is asked once the connection has gone is not done', async (t) => {
   t.strictSame([failures, journal.openCursors], [[], 0])
 })
 
+t.test('what is to be told again when the connection goes is not', async (t) => {
+  const journal = new SlowJournal()
+  const opened = open({}, journal)
+  const { feeds, replies } = connection(opened)
+  opened.stage.act('a').say('x').end()
+  await opened.start('a')
+  await opened.bench.idle()
+  let follow: () => void = () => {}
+  journal.before = (method) => method === 'follow' ? new Promise((resolve) => { follow = resolve }) : undefined
+  feeds.chat({ type: 'chat', id: 'a', message: 'a' }, KEY)
+  await eventually(() => journal.calls.follow === 1)
+  feeds.close()
+  follow()
+  await eventually(() => journal.openCursors === 0)
+  await ticks()
+  t.strictSame(replies, [])
+})
+
 t.test('a failed turn of a feed that is read whole ends by its error', async (t) => {
   const opened = open()
   const { chat, told, feeds } = connection(opened)
