@@ -15,10 +15,13 @@ const LOOSE_TIMES = 3
  * in it. A turn that is all that is left there holds 8 KiB.
  */
 const SHARED_BYTES = 512
-/** The first room of its own takes in what was there. */
+/** A text that outgrows that is copied into a block of its own, of at least so many bytes. */
 const OWN_BYTES = 1_024
-/** More is made beside it, half as much as there is: a block that was outgrown would be held until it is collected. */
-const MOST_ROOM_BYTES = 16_384
+/**
+ * Further blocks stand beside that, each half as long as all before it, and no longer than this: what is outgrown and copied
+ * would be held until it is collected (measured with 1,000 turns of 4 KB: 9 MiB of buffers, and 5 without).
+ */
+const MOST_BYTES = 16_384
 
 /**
  * The whole text of one turn, kept in blocks of bytes outside the heap. Pieces that were kept would outlive the young
@@ -33,10 +36,10 @@ export class TurnText {
   #looseTimes = 0
   #openLength = 0
   #openSeq = 0
-  /** Where the block that is being filled goes on: its first `#filled` bytes are text, and what follows is `#loose`. */
+  /** The last block of what is not sealed yet: its first `#filled` bytes are text, and what follows is `#loose`. */
   #open: Buffer = EMPTY
   #filled = 0
-  /** What of that block is full, in order, and how many bytes that is. Each holds whole characters. */
+  /** The blocks before it, in order, and how many bytes they are. Each holds whole characters. */
   #full: readonly Buffer[] = NONE
   #fullBytes = 0
   #blocks: Block[] | undefined
@@ -66,7 +69,8 @@ export class TurnText {
 
   /** Nothing more is appended. */
   close (): void {
-    // A short one is smaller as a string, and what is kept for long must not hold what others have shared with it.
+    // A short one is smaller as a string, and what is kept for long must not hold what others have shared with it. A longer one
+    // keeps the room that is left, a quarter of it: most are forgotten soon, and a copy would be one more until then.
     if (this.#open.length <= SHARED_BYTES && this.#fullBytes === 0) {
       this.#loose = this.#openText()
       this.#open = EMPTY
@@ -112,7 +116,7 @@ export class TurnText {
     this.#full = this.#full.concat(this.#packed())
     this.#fullBytes += this.#filled
     this.#filled = 0
-    this.#open = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(this.#fullBytes >> 1, MOST_ROOM_BYTES)))
+    this.#open = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(this.#fullBytes >> 1, MOST_BYTES)))
   }
 
   #makeFirstRoom (needed: number): void {
@@ -122,18 +126,18 @@ export class TurnText {
   }
 
   #seal (): void {
-    const from = this.length - this.#openLength
-    this.#pack()
-    this.#blocks ??= []
-    // A copy, without room that is left, and no part of a block that others share.
-    const utf8 = Buffer.allocUnsafeSlow(this.#fullBytes + this.#filled)
+    // Without room that is left, and no part of a block that others share.
+    const utf8 = Buffer.allocUnsafeSlow(this.#fullBytes + this.#filled + Buffer.byteLength(this.#loose))
     let at = 0
     for (const full of this.#full) at += full.copy(utf8, at)
-    this.#open.copy(utf8, at, 0, this.#filled)
-    this.#blocks.push({ utf8, from, to: this.length, seq: this.#openSeq })
+    at += this.#open.copy(utf8, at, 0, this.#filled)
+    utf8.write(this.#loose, at)
+    this.#blocks ??= []
+    this.#blocks.push({ utf8, from: this.length - this.#openLength, to: this.length, seq: this.#openSeq })
     this.#open = EMPTY
     this.#full = NONE
-    this.#filled = this.#fullBytes = this.#openLength = 0
+    this.#loose = ''
+    this.#filled = this.#fullBytes = this.#openLength = this.#looseTimes = 0
   }
 
   #packed (): Buffer {

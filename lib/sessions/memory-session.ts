@@ -8,7 +8,7 @@ import type { Ordered } from '../touch-order.js'
 // bytes a unit, which is what it takes unless all of it is Latin-1.
 const BYTES_PER_SESSION = 1_536
 const BYTES_PER_MESSAGE = 320
-/** Milliseconds since 1970 when this process began to keep messages, or a little before. */
+/** The times of messages are counted from here: for 24 days such a number lies in the message itself, and is no object. */
 const START = Date.now()
 
 /** The messages of one session, by position: each one's is one above that of the message before it. */
@@ -123,7 +123,7 @@ export class MemorySession implements Ordered<MemorySession> {
 
 /** A message as it is kept. Metadata is text: what is handed out is new each time, and its size is known. */
 export interface Kept extends Omit<SessionMessage, 'metadata' | 'at'> {
-  /** When it was written, in milliseconds since {@link START}: a whole number below 2^31 lies in the object itself. */
+  /** When it was written, in milliseconds since {@link START}. */
   readonly since: number
   readonly metadataText: string | undefined
   readonly bytes: number

@@ -47,13 +47,13 @@ export class Allowances {
     this.frames = new Allowance(sizes.frames, 1_000, now)
   }
 
-  /** Takes one frame of all; answers 0, or in how many milliseconds all have one again. */
+  /** Takes one frame of its own, and of what is shared; answers 0, or in how many milliseconds there is one of both again. */
   takeFrame (now: number): number {
     const waitMs = this.frames.take(now)
     return this.#shared === undefined ? waitMs : Math.max(waitMs, this.#shared.takeFrame(now))
   }
 
-  /** The same for a bad one. */
+  /** The same for a bad frame. */
   takeError (now: number): number {
     const waitMs = (this.#errors ??= new Allowance(this.#sizes.errors, 60_000, now)).take(now)
     return this.#shared === undefined ? waitMs : Math.max(waitMs, this.#shared.takeError(now))

@@ -44,8 +44,6 @@ export class Feed implements FrameSource {
   /** Told unasked, also before what the reader has asked is answered. */
   #renewal: string | typeof LOST | undefined
   #onRenewalTold: () => void = () => {}
-  /** What a task has missed of its own turn: told unasked, behind what the task has answered. */
-  #missed: string | undefined
 
   constructor (key: SessionKey, tools: FeedTools) {
     this.key = key
@@ -92,13 +90,16 @@ export class Feed implements FrameSource {
     }
   }
 
-  /** Follows from a position, if it does not yet, or from now on, where there is room; for its own turns. */
-  join (position?: Position): Awaitable<void> {
-    if (this.#follower !== undefined) return
+  /**
+   * Follows from a position, if it does not yet, or from now on, where there is room; for its own turns.
+   * @returns what to tell before anything of the session, where it goes on behind the position
+   */
+  join (position?: Position): Awaitable<ServerFrameOf<'subscribed'> | undefined> {
+    if (this.#follower !== undefined) return undefined
     return andThen(this.#follow({ turns: this.own, position }), (followed) => {
       // No room: nothing runs in the session, not even a turn that was taken a moment ago.
-      if (followed === undefined) return
-      if (this.#adopt(followed) && position !== undefined && !followed.recovered) this.#missed = this.#snapshot(followed)
+      if (followed === undefined || !this.#adopt(followed) || position === undefined || followed.recovered) return undefined
+      return this.#missed(followed)
     })
   }
 
@@ -154,21 +155,7 @@ export class Feed implements FrameSource {
   }
 
   #attempt (task: () => Awaitable<void>): Awaitable<void> {
-    const done = attempt(task, (err) => { this.#tools.onFailure(err, 'what a client asked of a session could not be done') })
-    return andThen(done, () => this.#tellMissed())
-  }
-
-  #tellMissed (): Awaitable<void> {
-    if (this.#missed === undefined) return
-    this.#renewal = this.#missed
-    this.#missed = undefined
-    return this.#renewalTold()
-  }
-
-  /** What is asked meanwhile is answered from the new place: not before the reader knows of it. */
-  #renewalTold (): Awaitable<void> {
-    this.#tools.wake()
-    if (!this.#isClosed) return new Promise((resolve) => { this.#onRenewalTold = resolve })
+    return attempt(task, (err) => { this.#tools.onFailure(err, 'what a client asked of a session could not be done') })
   }
 
   #wait (last: PromiseLike<void>): void {
@@ -217,7 +204,11 @@ export class Feed implements FrameSource {
     if (!isPromiseLike(followed)) return this.#renewed(followed)
     this.run(async () => {
       this.#renewal = await followed.then((found) => this.#renewed(found), (err: unknown) => this.#lose(err))
-      await this.#renewalTold()
+      if (this.#isClosed) return
+      // What was asked meanwhile is answered from the new place: not before the reader knows of it.
+      const told = new Promise<void>((resolve) => { this.#onRenewalTold = resolve })
+      this.#tools.wake(true)
+      await told
     })
     return undefined
   }
@@ -236,11 +227,11 @@ export class Feed implements FrameSource {
 
   #renewed (followed: FollowedSession | undefined): string | typeof LOST {
     if (followed === undefined || !this.#adopt(followed)) return LOST
-    return this.#snapshot(followed)
+    return encode(this.#missed(followed))
   }
 
-  #snapshot ({ turns }: FollowedSession): string {
-    return encode(this.frames.subscribed(this.position, false, this.#meant(turns), undefined))
+  #missed ({ turns }: FollowedSession): ServerFrameOf<'subscribed'> {
+    return this.frames.subscribed(this.position, false, this.#meant(turns), undefined)
   }
 
   /** A reader of its own turns would wait for the ends of others. */

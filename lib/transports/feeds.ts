@@ -4,6 +4,7 @@ import { bodyHash } from '../protocol/body-hash.js'
 import type { ChatFrame, ClientFrameOf } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
+import type { ServerFrameOf } from '../protocol/server-frames.js'
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
 import type { Chat, Engine, StartedOnce } from '../turns/engine.js'
 import { newSerialId } from '../uuid.js'
@@ -84,15 +85,13 @@ export class Feeds {
       const { id, message, metadata } = frame
       const hash = this.#asker.hasOwnIds === true ? undefined : bodyHash(metadata === undefined ? { message } : { message, metadata })
       const chat = this.#chatOf(frame, key, id, hash)
-      // Where more has happened meanwhile than is still kept, the feed goes on behind that, and says so.
-      let acceptedAt: Position | undefined
-      const onAccepted = (position: Position): void => { if (!feed.isOpen) acceptedAt = position }
-      const started = this.#start(chat, feed, frame.stream !== false, onAccepted, () => { this.#asked.delete(asked) })
-      return andThen(started, (started) => this.#answer(frame, chat, feed, started, acceptedAt))
+      const opened: Opened = {}
+      const started = this.#start(chat, feed, frame.stream !== false, opened, () => { this.#asked.delete(asked) })
+      return andThen(started, (started) => this.#answer(frame, chat, feed, started, opened))
     })
   }
 
-  #answer (frame: TrackedChat, chat: Chat, feed: Feed, started: StartedOnce, acceptedAt: Position | undefined): Awaitable<void> {
+  #answer (frame: TrackedChat, chat: Chat, feed: Feed, started: StartedOnce, { at, missed }: Opened): Awaitable<void> {
     if (this.#isClosed) return
     const { id } = frame
     if (started.accepted && !feed.isOpen) {
@@ -102,9 +101,10 @@ export class Feeds {
     }
     if (started.accepted) {
       const { position } = started
-      const { epoch, seq } = acceptedAt ?? feed.position
+      const { epoch, seq } = at ?? feed.position
       const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
-      return this.#asker.reply(feed.frames.ack(id, ack))
+      this.#asker.reply(feed.frames.ack(id, ack))
+      return this.#tellMissed(missed)
     }
     if (started.code === undefined) return this.#others.large(() => this.#tellAgain(frame, chat, feed, started.ended))
     this.#refuse(id, started.code, started)
@@ -117,7 +117,8 @@ export class Feeds {
   plainChat (frame: ChatFrame, key: SessionKey, plain: PlainWays): void {
     this.#ask(key, undefined, async (feed) => {
       if (!feed.isWhole) return plain.start()
-      const started = await this.#start(this.#chatOf(frame, key, newSerialId()), feed, frame.stream !== false)
+      // It is open, and has missed nothing.
+      const started = await this.#start(this.#chatOf(frame, key, newSerialId()), feed, frame.stream !== false, {})
       if (!started.accepted && started.code !== undefined) plain.refuse(started.code, extraOf(started))
     })
   }
@@ -203,12 +204,10 @@ export class Feeds {
   }
 
   /**
-   * @param onAccepted called with the position from which the turn is told, before it is followed
+   * @param opened is told what comes of it where the feed is opened for this chat
    * @param onSettled called when it is known whether it was accepted
    */
-  #start (
-    chat: Chat, feed: Feed, isStreamed: boolean, onAccepted?: (position: Position) => void, onSettled?: () => void
-  ): Awaitable<StartedOnce> {
+  #start (chat: Chat, feed: Feed, isStreamed: boolean, opened: Opened, onSettled?: () => void): Awaitable<StartedOnce> {
     const { engine } = this.#tools
     if (!this.#others.hasRoom()) {
       const refused = { accepted: false, code: 'RATE_LIMITED', ...this.#wait() } as const
@@ -224,9 +223,9 @@ export class Feeds {
     }
     const started = andFinally(() => engine.startOnce(chat, (epoch, seq) => {
       settle()
-      onAccepted?.({ epoch, seq })
+      if (!feed.isOpen) opened.at = { epoch, seq }
       this.#addOwn(feed, chat.turnId, isStreamed)
-      return feed.join({ epoch, seq })
+      return andThen(feed.join({ epoch, seq }), (missed) => { opened.missed = missed })
     }), () => { settle(); onSettled?.() })
     return andThen(started, (started) => {
       // It was accepted, and taken back.
@@ -265,9 +264,12 @@ export class Feeds {
   async #viewAnew (feed: Feed, id: string, ended: EndedTurn | undefined): Promise<TurnView | undefined> {
     const { epoch, seq } = feed.position
     if (ended !== undefined && (ended.epoch !== epoch || ended.seq <= seq)) return undefined
-    const subscribed = await feed.catchUp()
-    if (subscribed !== undefined) this.#asker.reply(subscribed)
+    this.#tellMissed(await feed.catchUp())
     return feed.view(id)
+  }
+
+  #tellMissed (missed: ServerFrameOf<'subscribed'> | undefined): void {
+    if (missed !== undefined) this.#asker.reply(missed)
   }
 
   /** Asks something of a session, after what was asked before. */
@@ -327,6 +329,14 @@ function endOf (known: Awaited<ReturnType<Engine['known']>>): EndedTurn | undefi
 
 function extraOf ({ retryAfterMs, details }: ErrorExtra): ErrorExtra {
   return { ...(retryAfterMs === undefined ? {} : { retryAfterMs }), ...(details === undefined ? {} : { details }) }
+}
+
+/** A feed that was opened for a chat. */
+interface Opened {
+  /** Where the session was when it took the chat: from there on its turn is told. */
+  at?: Position
+  /** Where more has happened since than is still kept: from where it is told instead. */
+  missed?: ServerFrameOf<'subscribed'> | undefined
 }
 
 /** How a plain chat is answered outside of feeds. */

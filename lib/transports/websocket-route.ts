@@ -175,7 +175,8 @@ function requireUpgrade (request: FastifyRequest, reply: FastifyReply): void {
 
 function validateQuery (value: unknown): true | { error: Error } {
   if (queryCheck.Check(value)) return true
-  return { error: new Refusal('VALIDATION_FAILED', { hint: `query ${queryCheck.Errors(value).First()?.path ?? ''}` }) }
+  const fault = queryCheck.Errors(value).First()
+  return fault === undefined || { error: new Refusal('VALIDATION_FAILED', { hint: `query ${fault.path}` }) }
 }
 
 function urlOf ({ prefix }: FastifyInstance, path: string): string {

@@ -1,6 +1,6 @@
 /**
  * The benchmark: `npm run bench [-- --rounds 7 --only burst,ping]`. Every target is a process of its own on one processor,
- * the load comes from another; the targets take turns, each first in its round, and what is compared are ratios within one. Loopback only.
+ * the load comes from another; the targets take turns, and what is compared are ratios within a round. Loopback only.
  */
 import process, { env } from 'node:process'
 import { parseArgs } from 'node:util'
@@ -58,7 +58,7 @@ async function run (workload: Workload, wished: number): Promise<void> {
     const measured = new Map<string, Measured[]>([...targets.keys()].map((name) => [name, []]))
     // The first round warms up.
     for (let round = values.smoke || workload.rounds === 1 ? 0 : -1; round < rounds; round++) {
-      for (const [name, target] of rotated([...targets], round + 1)) {
+      for (const [name, target] of ordered([...targets], Math.max(0, round))) {
         if (env['BENCH_TRACE'] !== undefined) console.error(new Date().toISOString(), workload.name, name, round)
         const result = await inTime(`${workload.name}, ${name}`, workload.targets[name]?.measure(target))
         if (result !== undefined && round >= 0) measured.get(name)?.push(result)
@@ -70,10 +70,11 @@ async function run (workload: Workload, wished: number): Promise<void> {
   }
 }
 
-/** Each of them is first in some round: what came before is felt. */
-function rotated<T> (targets: T[], by: number): T[] {
-  const from = by % targets.length
-  return [...targets.slice(from), ...targets.slice(0, from)]
+/** Each round begins with another target, and every second one goes backwards: what was measured before is felt. */
+function ordered<T> (targets: T[], round: number): T[] {
+  const from = round % targets.length
+  const order = [...targets.slice(from), ...targets.slice(0, from)]
+  return round % 2 === 0 ? order : order.reverse()
 }
 
 async function inTime<T> (what: string, work: Promise<T> | undefined): Promise<T | undefined> {

@@ -64,8 +64,8 @@ export function makeWorkloads (scale: Scale): Workload[] {
     burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale, 200, scale.rampMs) })) },
-    // A load of its own: what a turn costs before its first piece, all at once, of a process that had nothing to do.
-    { name: 'paced-at-once', targets: everyone((config) => ({ config, measure: measurePaced(scale, 40, PACE_MS) })), rounds: 3 },
+    // A load of its own: what turns cost before their first pieces, all at once.
+    { name: 'paced-at-once', targets: everyone((config) => ({ config, measure: measurePaced(scale, 40, PACE_MS) })), rounds: 4 },
     {
       name: 'idle',
       targets: everyone((config) => ({ config: { ...config, heartbeatMs: scale.heartbeatMs }, measure: measureIdle(scale) }))
@@ -173,9 +173,9 @@ function measurePings (windowMs: number, connections: number): Scene['measure'] 
   }
 }
 
-/** Chats that begin one after the other within some time, and then have a piece every 50 ms each. */
-function measurePaced ({ paced, pieces }: Scale, most: number, withinMs: number): Scene['measure'] {
-  const asking: Asking = { agentId: 'paced', pieces: Math.min(most, pieces) }
+/** Chats of so many pieces that begin one after the other within some time, in milliseconds. */
+function measurePaced ({ paced, pieces }: Scale, maxPieces: number, withinMs: number): Scene['measure'] {
+  const asking: Asking = { agentId: 'paced', pieces: Math.min(maxPieces, pieces) }
   return async (target) => {
     const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
     const before = await target.cpuMs()

@@ -145,7 +145,7 @@ await t.test('a text of pieces is bytes, outside the heap, long before a block o
   t.ok(texts.every(({ length }) => length === 4_000))
   for (const turnText of texts) turnText.close()
   const held = await heldBytes() - before
-  t.ok(held >= 1_000 * 4_000 && held <= made, `${held} bytes once they have ended`)
+  t.ok(held >= 1_000 * 4_000 && held <= 1_000 * 5_100, `${held} bytes once they have ended`)
   t.ok(texts.every((turnText) => turnText.toString() === 'twenty letters, each'.repeat(200)))
 })
 

@@ -118,9 +118,10 @@ t.test('a feed of its own turns only is told the same way', async (t) => {
   stage.act('a').say(...pieces)
   await start('a')
   feed.addOwn('a', true)
-  feed.run(() => feed.join({ epoch: 'another', seq: 7 }))
+  const missed = await feed.join({ epoch: 'another', seq: 7 })
   const { epoch } = feed.position
-  t.strictSame(readAll(feed), [{ ...subscribed(epoch, 21, false, [running('a', pieces.join(''))]), ...PLACE }], 'its position was none')
+  t.strictSame(missed, { ...subscribed(epoch, 21, false, [running('a', pieces.join(''))]), ...PLACE }, 'its position was none')
+  t.strictSame(readAll(feed), [])
   stage.act('a').say({ type: 'event', name: 'e', data: 0 }, ...pieces).end()
   await ticks()
   t.strictSame(readAll(feed), [{ ...subscribed(epoch, 43, false), ...PLACE }])
@@ -299,7 +300,7 @@ t.test('a duplicate that a feed far behind has not come to is told from its plac
   feeds.close()
 })
 
-t.test('what a chat has missed of its turn is told behind its ack, and before anything else that was asked for', async (t) => {
+t.test('what a chat has missed of its turn is told behind its ack, before anything else, and keeps nothing waiting', async (t) => {
   const journal = new SlowJournal({ maxEntries: 8 })
   const opened = open({}, journal)
   const { feeds, replies, told } = connection(opened)
@@ -307,21 +308,50 @@ t.test('what a chat has missed of its turn is told behind its ack, and before an
   journal.before = (method, count) => method === 'follow' && count === 1 ? new Promise((resolve) => { follow = resolve }) : undefined
   feeds.chat({ type: 'chat', id: 'a', message: 'a' }, KEY)
   feeds.subscribe({ type: 'subscribe', id: 's', sessionId: KEY.sessionId }, KEY)
+  let ran = 0
+  feeds.inOrder(KEY, () => { ran++ })
   await eventually(() => journal.calls.follow === 1)
   for (let i = 0; i < 20; i++) await opened.bench.engine.publish(KEY, 'news', `${i}`)
   t.strictSame([replies, told()], [[], []])
   follow()
-  await eventually(() => replies.length === 1)
+  await eventually(() => ran === 1)
   const [{ epoch }] = replies as [{ epoch: string }]
-  t.strictSame(replies.splice(0), [{ ...ack('started', epoch, 0), ...PLACE }])
-  opened.stage.act('a').say('text').end()
-  await ticks(20)
-  t.strictSame(replies, [], 'an answer would be ahead of what the reader knows')
-  t.strictSame(told(), [{ ...subscribed(epoch, 20, false, [waiting('a', 'a')]), ...PLACE }])
-  await eventually(() => replies.length === 1)
-  t.strictSame(replies, [{ ...subscribed(epoch, 23, false), id: 's', ...PLACE }])
-  t.strictSame([told(), feeds.turns], [[], 0])
+  const [ackFrame, missed, answer] = replies as [unknown, { seq: number }, { seq: number }]
+  t.strictSame(ackFrame, { ...ack('started', epoch, 0), ...PLACE })
+  t.strictSame(missed, { ...subscribed(epoch, 20, false, [waiting('a', 'a')]), ...PLACE })
+  t.match(answer, { type: 'subscribed', id: 's' })
+  t.ok(answer.seq >= missed.seq)
+  t.equal(replies.length, 3)
+  opened.stage.act('a').end()
+  await opened.bench.idle()
+  await ticks()
+  told()
+  t.equal(feeds.turns, 0)
   feeds.close()
+})
+
+t.test('a connection that goes before it has read where a feed goes on keeps nothing waiting', async (t) => {
+  const journal = new SlowJournal()
+  const opened = open({}, journal)
+  const { feed } = await following(opened)
+  await journal.forget(KEY)
+  t.equal(feed.next(false), undefined)
+  await ticks()
+  let ran = 0
+  feed.run(() => { ran++ })
+  await ticks()
+  t.equal(ran, 0, 'it would be answered from a place that the reader does not know')
+  feed.close()
+  await eventually(() => ran === 1)
+  t.equal(journal.openCursors, 0)
+  // The same where the journal answers after that.
+  const { feed: other } = await following(opened)
+  await journal.forget(KEY)
+  t.equal(other.next(false), undefined)
+  other.run(() => { ran++ })
+  other.close()
+  await eventually(() => ran === 2)
+  t.equal(journal.openCursors, 0)
 })
 
 t.test('a duplicate whose turn has come and gone behind a feed\'s back is told from the store, after a new start', async (t) => {

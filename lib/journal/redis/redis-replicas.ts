@@ -196,6 +196,8 @@ export class RedisReplicas {
   async #read (entry: ReplicaEntry, make: boolean): Promise<void> {
     const { place } = entry
     const known = entry.replica
+    // What was published before is in the answer; what is not was lost by a Redis that fell back, and another is in its place.
+    entry.pending = []
     const answer = await this.#tools.runner.run('read', [place.base, place.claims], [
       newUuid(), place.text, make ? 1 : 0, known?.log.epoch ?? '', known?.log.ring.top ?? 0, known?.version ?? 0
     ])
@@ -224,12 +226,10 @@ export class RedisReplicas {
       entry.replica = new RedisReplica(place, snapshot, this.#tools.limits, () => this.#tools.clock.now())
     }
     const pending = entry.pending.splice(0).sort((one, other) => one.version - other.version)
-    for (const [index, message] of pending.entries()) {
-      if (entry.replica?.log.epoch !== message.epoch) continue
-      if (entry.replica.apply(message)) continue
-      // Something between is missing still.
-      entry.pending.push(...pending.slice(index))
-      return void this.#tools.clock.after(RETRY_MS, () => { this.#resync(entry) })
+    for (const message of pending) {
+      if (entry.replica?.log.epoch !== message.epoch || entry.replica.apply(message)) continue
+      // Something between is missing still: that, and what follows it, is read again.
+      return this.#resync(entry)
     }
     this.#forgetIfGone(entry)
   }
