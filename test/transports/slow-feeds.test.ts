@@ -1,60 +1,14 @@
 // Feeds whose readers are behind: what is told late is told whole, or said to be lost. Read by hand, so that nothing hangs on sockets.
 import t from 'tap'
 
-import { memoryJournal, type Journal, type MemoryJournalOptions } from '../../lib/index.js'
-import { bodyHash } from '../../lib/protocol/body-hash.js'
-import { Feed } from '../../lib/transports/feed.js'
-import { Feeds } from '../../lib/transports/feeds.js'
-import { LOST, type FrameSource } from '../../lib/transports/frame-source.js'
-import type { Outbox } from '../../lib/transports/outbox.js'
+import { memoryJournal } from '../../lib/index.js'
+import { LOST } from '../../lib/transports/frame-source.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
-import { KEY, TurnBench, ticks } from '../helpers/turn-bench.js'
-import { ack, end, failedEnd, piece, refused, running, subscribed, turnStarted, waiting, whole, wholeEnd } from './expected.js'
-import { Stage } from './stage.js'
-
-const PLACE = { sessionId: KEY.sessionId }
-const ofTurn = (id: string) => ({ ...PLACE, id })
-
-function open (journalOptions: MemoryJournalOptions = {}, journal?: Journal) {
-  const [clock, stage] = [new ManualClock(), new Stage()]
-  const bench = new TurnBench(stage.executor, {
-    clock, journal: journal ?? memoryJournal({ clock, ...journalOptions }), limits: { idleTimeoutMs: 600_000 }
-  })
-  const failures: unknown[] = []
-  const done = { turns: 0 }
-  const makeFeed = (): Feed => new Feed(KEY, {
-    engine: bench.engine, wake () {}, onTurnDone () { done.turns++ }, onFailure (err, text) { failures.push([String(err), text]) }
-  })
-  const start = async (id: string): Promise<void> => {
-    const chat = { key: KEY, isNamed: true, turnId: id, message: id, bodyHash: bodyHash({ message: id }) }
-    const started = await bench.engine.startOnce(chat, () => {})
-    if (!started.accepted) throw new Error('refused')
-    await ticks()
-  }
-  return { clock, stage, bench, failures, done, makeFeed, start }
-}
-
-function read (feed: FrameSource, isBehind = false): unknown {
-  const frame = feed.next(isBehind)
-  return typeof frame === 'string' ? JSON.parse(frame) as unknown : frame
-}
-
-function readAll (feed: FrameSource, isBehind = false): unknown[] {
-  const frames: unknown[] = []
-  for (let frame = read(feed, isBehind); frame !== undefined; frame = read(feed, isBehind)) {
-    frames.push(frame)
-    if (frame === LOST) break
-  }
-  return frames
-}
-
-async function following (opened: ReturnType<typeof open>): Promise<{ feed: Feed, epoch: string }> {
-  const feed = opened.makeFeed()
-  await feed.subscribe(undefined, undefined)
-  return { feed, epoch: feed.position.epoch }
-}
+import { KEY, ticks } from '../helpers/turn-bench.js'
+import { end, piece, running, subscribed, turnStarted, whole } from './expected.js'
+import { PLACE, following, ofTurn, open, read, readAll } from './slow-scene.js'
 
 t.test('neighbouring pieces of one turn are merged, at most 64 KiB, never across anything else', async (t) => {
   const opened = open()
@@ -252,84 +206,6 @@ t.test('what fails in a feed is told, and keeps nothing else from it', async (t)
   t.strictSame([order, failures, feed.isIdle], [[1, 2], [['Error: boom', 'what a client asked of a session could not be done']], true])
 })
 
-/** The feeds of a connection that reads when it is told to. */
-function connection (opened: ReturnType<typeof open>) {
-  const [sources, replies, failures]: [FrameSource[], unknown[], unknown[]] = [[], [], []]
-  let requests = 0
-  const outbox = {
-    add (source: FrameSource) { sources.push(source) },
-    remove (source: FrameSource) { sources.splice(sources.indexOf(source), 1) },
-    wake () {}
-  }
-  const feeds = new Feeds({
-    identity: { owner: KEY.owner },
-    outbox: outbox as unknown as Outbox,
-    reply (frame) { replies.push(typeof frame === 'string' ? JSON.parse(frame) : frame) },
-    onRequest (change) { requests += change },
-    onFailure (err, text) { failures.push([String(err), text]) }
-  }, { hasRoom: () => true, large: (task) => task() }, {
-    engine: opened.bench.engine,
-    limits: { maxSubscriptions: 10, retryAfterMs: 1_000 }
-  })
-  const ask = async (task: () => void): Promise<unknown[]> => {
-    task()
-    await eventually(() => requests === 0)
-    return replies.splice(0)
-  }
-  const chat = (id: string, more: object = {}) => ask(() => { feeds.chat({ type: 'chat', id, message: id, ...more }, KEY) })
-  return { feeds, replies, chat, ask, failures, told: () => sources.flatMap((source) => readAll(source)) }
-}
-
-t.test('a duplicate that a feed far behind has not come to is told from its place on, and what was lost there', async (t) => {
-  const opened = open({ maxEntries: 8 })
-  const { chat, told, feeds } = connection(opened)
-  const { stage, start } = opened
-  const [first] = await chat('a') as [{ epoch: string }]
-  const { epoch } = first
-  t.strictSame(first, { ...ack('started', epoch, 0), ...PLACE })
-  const pieces = Array.from({ length: 20 }, (_, i) => `${i},`)
-  stage.act('a').end()
-  await ticks()
-  stage.act('b').say(...pieces)
-  await start('b')
-  t.strictSame(await chat('b'), [{ ...ack('duplicate', epoch, 0, { id: 'b', content: '' }), ...PLACE }])
-  t.strictSame(told(), [{ ...subscribed(epoch, 23, false, [running('b', pieces.join(''), 'b')]), ...PLACE }])
-  stage.act('b').end()
-  await ticks()
-  t.strictSame(told(), [end(24, ofTurn('b'))])
-  feeds.close()
-})
-
-t.test('what a chat has missed of its turn is told behind its ack, before anything else, and keeps nothing waiting', async (t) => {
-  const journal = new SlowJournal({ maxEntries: 8 })
-  const opened = open({}, journal)
-  const { feeds, replies, told } = connection(opened)
-  let follow: () => void = () => {}
-  journal.before = (method, count) => method === 'follow' && count === 1 ? new Promise((resolve) => { follow = resolve }) : undefined
-  feeds.chat({ type: 'chat', id: 'a', message: 'a' }, KEY)
-  feeds.subscribe({ type: 'subscribe', id: 's', sessionId: KEY.sessionId }, KEY)
-  let ran = 0
-  feeds.inOrder(KEY, () => { ran++ })
-  await eventually(() => journal.calls.follow === 1)
-  for (let i = 0; i < 20; i++) await opened.bench.engine.publish(KEY, 'news', `${i}`)
-  t.strictSame([replies, told()], [[], []])
-  follow()
-  await eventually(() => ran === 1)
-  const [{ epoch }] = replies as [{ epoch: string }]
-  const [ackFrame, missed, answer] = replies as [unknown, { seq: number }, { seq: number }]
-  t.strictSame(ackFrame, { ...ack('started', epoch, 0), ...PLACE })
-  t.strictSame(missed, { ...subscribed(epoch, 20, false, [waiting('a', 'a')]), ...PLACE })
-  t.match(answer, { type: 'subscribed', id: 's' })
-  t.ok(answer.seq >= missed.seq)
-  t.equal(replies.length, 3)
-  opened.stage.act('a').end()
-  await opened.bench.idle()
-  await ticks()
-  told()
-  t.equal(feeds.turns, 0)
-  feeds.close()
-})
-
 t.test('a connection that goes before it has read where a feed goes on keeps nothing waiting', async (t) => {
   const journal = new SlowJournal()
   const opened = open({}, journal)
@@ -352,86 +228,4 @@ t.test('a connection that goes before it has read where a feed goes on keeps not
   other.close()
   await eventually(() => ran === 2)
   t.equal(journal.openCursors, 0)
-})
-
-t.test('a duplicate whose turn has come and gone behind a feed\'s back is told from the store, after a new start', async (t) => {
-  const opened = open({ maxEntries: 8 })
-  const { chat, told, feeds } = connection(opened)
-  const { stage, start } = opened
-  const [{ epoch }] = await chat('a') as [{ epoch: string }]
-  t.strictSame(told(), [turnStarted('a', 1, PLACE)])
-  const pieces = Array.from({ length: 20 }, (_, i) => `${i},`)
-  for (const id of ['b', 'c']) stage.act(id).say(...pieces).end()
-  stage.act('a').end()
-  await start('b')
-  await start('c')
-  t.strictSame(await chat('b'), [
-    { ...subscribed(epoch, 46, false), ...PLACE },
-    { ...ack('duplicate', epoch, 46, { id: 'b', content: pieces.join('') }), ...PLACE },
-    end(46, ofTurn('b'))
-  ])
-  t.strictSame(told(), [])
-  feeds.settle()
-  t.equal(opened.bench.journal.stats().cursors, 0)
-  feeds.close()
-})
-
-t.test('a duplicate whose turn is kept nowhere is STORE_UNAVAILABLE', async (t) => {
-  const opened = open()
-  const { chat, feeds } = connection(opened)
-  Reflect.set(opened.bench.engine, 'startOnce', async () => ({ accepted: false, ended: undefined }))
-  const [cut, refusal] = await chat('a') as [{ epoch: string }, object]
-  t.strictSame(cut, { ...subscribed(cut.epoch, 0, false), ...PLACE })
-  t.strictSame(refusal, refused('STORE_UNAVAILABLE', { retryAfterMs: 1_000, id: 'a' }))
-  feeds.settle()
-  feeds.close()
-  t.equal(opened.bench.journal.stats().cursors, 0)
-})
-
-t.test('what is asked once the connection has gone is not done', async (t) => {
-  const journal = new SlowJournal()
-  const opened = open({}, journal)
-  const { feeds, chat, ask, failures } = connection(opened)
-  const first = chat('a')
-  const second = chat('b')
-  await ticks(1)
-  feeds.close()
-  t.strictSame([await first, await second], [[], []])
-  t.strictSame(opened.bench.engine.stats().turns, 1, 'what was accepted goes on')
-  t.strictSame(await ask(() => { feeds.subscribe({ type: 'subscribe', sessionId: KEY.sessionId }, KEY) }), [])
-  opened.stage.act('a').end()
-  await opened.bench.idle()
-  t.strictSame([failures, journal.openCursors], [[], 0])
-})
-
-t.test('what is to be told again when the connection goes is not', async (t) => {
-  const journal = new SlowJournal()
-  const opened = open({}, journal)
-  const { feeds, replies } = connection(opened)
-  opened.stage.act('a').say('x').end()
-  await opened.start('a')
-  await opened.bench.idle()
-  let follow: () => void = () => {}
-  journal.before = (method) => method === 'follow' ? new Promise((resolve) => { follow = resolve }) : undefined
-  feeds.chat({ type: 'chat', id: 'a', message: 'a' }, KEY)
-  await eventually(() => journal.calls.follow === 1)
-  feeds.close()
-  follow()
-  await eventually(() => journal.openCursors === 0)
-  await ticks()
-  t.strictSame(replies, [])
-})
-
-t.test('a failed turn of a feed that is read whole ends by its error', async (t) => {
-  const opened = open()
-  const { chat, told, feeds } = connection(opened)
-  opened.stage.act('a').say('x').end(new Error('boom'))
-  await chat('a', { stream: false })
-  await ticks()
-  t.strictSame(told(), [turnStarted('a', 1, PLACE), failedEnd('AGENT_ERROR', 3, PLACE)])
-  opened.stage.act('b').say('x', 'y').end()
-  await chat('b', { stream: false })
-  await ticks()
-  t.strictSame(told(), [turnStarted('b', 4, ofTurn('b')), wholeEnd('xy', 7, ofTurn('b'))])
-  feeds.close()
 })
