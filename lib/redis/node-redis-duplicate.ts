@@ -32,20 +32,24 @@ export function isNodeRedisCluster (client: object): boolean {
 
 /**
  * A client of its own with the host's address, credentials and encryption, which never stops trying to connect.
+ * @param closed once aborted, none of its connections is left or made
  * @param connection options of each connection
  * @param cluster options beside those, where it stands for a cluster
  */
 export function duplicateOf (
-  client: NodeRedisClient, { socket, ...connection }: ConnectionOptions, cluster: object = {}
+  client: NodeRedisClient, closed: AbortSignal, { socket, ...connection }: ConnectionOptions, cluster: object = {}
 ): NodeRedisDuplicate {
   // What `isNodeRedisClient` has found has these members.
   const { duplicate, options, _options } = client as unknown as Host
+  const reconnectStrategy = (attempt: number): number | false => !closed.aborted && backOffMs(attempt)
   const withOwn = (host: ConnectionOptions = {}): ConnectionOptions => ({
-    ...host, ...connection, socket: { ...host.socket, ...socket, reconnectStrategy: backOffMs }
+    // What is destroyed while it connects may be connected afterwards (node-redis 6.3, `#createSocket`): not with this option
+    // of `net.connect`.
+    ...host, ...connection, socket: { ...host.socket, ...socket, reconnectStrategy, signal: closed }
   })
   // How replies are to be mapped is the host's affair, for its own commands.
   const own = isNodeRedisCluster(client)
-    ? { ...cluster, ...ownAddresses(_options), defaults: withOwn(_options?.defaults) }
+    ? { ...cluster, ...ownAddresses(closed, _options), defaults: withOwn(_options?.defaults) }
     : withOwn(options)
   return duplicate.call(client, { ...own, commandOptions: {} })
 }
@@ -54,11 +58,11 @@ export function duplicateOf (
  * Connects, however long that takes. A client tries again by itself, but a cluster that was never reached does not.
  * @returns `false`: it was closed, or somebody else connects it
  */
-export async function connectAtLast (own: NodeRedisDuplicate, isClosed: () => boolean, onFailed: () => void): Promise<boolean> {
-  for (let attempt = 0; !isClosed() && !own.isOpen; attempt++) {
+export async function connectAtLast (own: NodeRedisDuplicate, closed: AbortSignal, onFailed: () => void): Promise<boolean> {
+  for (let attempt = 0; !closed.aborted && !own.isOpen; attempt++) {
     try {
       await own.connect()
-      return true
+      return !closed.aborted
     } catch {
       onFailed()
       await setTimeout(backOffMs(attempt), undefined, { ref: false })
@@ -80,20 +84,23 @@ interface ClusterOptions {
 
 interface Address {
   reconnectStrategy?: unknown
+  signal?: unknown
   [option: string]: unknown
 }
 
 /**
  * The host's cluster writes into the addresses that it is given, where it has no `defaults`: whenever it looks for its nodes
  * anew, that connections to one of them are not to be tried again (node-redis 6.3, `getShards`). Those are all who share it.
+ * What ends a connection of the host's is none of a duplicate's. And one that is destroyed while it asks for its nodes would connect
+ * to them afterwards (`#discover`), if it were told where they are.
  */
-function ownAddresses ({ nodeAddressMap }: ClusterOptions = {}): Pick<ClusterOptions, 'nodeAddressMap'> {
-  if (nodeAddressMap === undefined) return {}
+function ownAddresses (closed: AbortSignal, { nodeAddressMap }: ClusterOptions = {}): Pick<ClusterOptions, 'nodeAddressMap'> {
   return {
     nodeAddressMap (address) {
-      const found = typeof nodeAddressMap === 'function' ? nodeAddressMap(address) : nodeAddressMap[address]
+      const found = typeof nodeAddressMap === 'function' ? nodeAddressMap(address) : nodeAddressMap?.[address]
+      if (closed.aborted) throw new Error('the cluster was closed')
       if (found === undefined) return undefined
-      const { reconnectStrategy, ...own } = found
+      const { reconnectStrategy, signal, ...own } = found
       return own
     }
   }

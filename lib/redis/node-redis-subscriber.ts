@@ -8,14 +8,14 @@ const CONNECTED = ['ready', 'connect', 'node-ready', 'sharded-channel-moved']
 export function nodeRedisSubscriber (
   client: NodeRedisClient, { isSharded, connectTimeoutMs, onMessage, onConnected }: RedisSubscriberOptions
 ): RedisSubscriber {
-  const own = duplicateOf(client, { socket: { connectTimeout: connectTimeoutMs } })
-  let isClosed = false
+  const closing = new AbortController()
+  const own = duplicateOf(client, closing.signal, { socket: { connectTimeout: connectTimeoutMs } })
   const onFailed = (): void => {
     // It tries again by itself.
   }
   own.on('error', onFailed)
   for (const event of CONNECTED) own.on(event, onConnected)
-  void connectAtLast(own, () => isClosed, onFailed).then((isConnected) => { if (isConnected) onConnected() })
+  void connectAtLast(own, closing.signal, onFailed).then((isConnected) => { if (isConnected) onConnected() })
 
   const listener = (message: string, channel: string): void => { onMessage(channel, message) }
   return {
@@ -27,7 +27,7 @@ export function nodeRedisSubscriber (
     },
     isReady: () => own.isOpen && own.isReady !== false,
     close () {
-      isClosed = true
+      closing.abort()
       if (own.isOpen) own.destroy()
     }
   }

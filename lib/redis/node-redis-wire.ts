@@ -11,7 +11,8 @@ export function isNodeRedisClient (client: object): client is NodeRedisClient {
 /** A duplicate of a client of node-redis that never queues what it cannot send at once, and never stops trying to connect. */
 export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWireOptions): RedisWire {
   const isCluster = isNodeRedisCluster(client)
-  const own = duplicateOf(client, {
+  const closing = new AbortController()
+  const own = duplicateOf(client, closing.signal, {
     disableOfflineQueue: true,
     // It knows silence only, not whether somebody waits: so there is a ping well before.
     pingInterval: silenceMs / 2,
@@ -19,7 +20,6 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
     // A node that is away must not keep those that are there from being used.
   }, { minimizeConnections: true })
 
-  let isClosed = false
   // The clusters of redis 5 do not say it themselves.
   let isClusterReady = false
   let waiting = 0
@@ -31,7 +31,7 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
   })
 
   async function connect (noteTried: () => void): Promise<void> {
-    if (await connectAtLast(own, () => isClosed, noteTried)) isClusterReady = isCluster
+    if (await connectAtLast(own, closing.signal, noteTried)) isClusterReady = isCluster
     noteTried()
   }
 
@@ -81,7 +81,7 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
     send: (key, command) => isCluster ? sendToCluster(key, command) : sendToOne(command),
     reconnect,
     close () {
-      isClosed = true
+      closing.abort()
       disconnect()
     }
   }

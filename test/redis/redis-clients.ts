@@ -33,10 +33,18 @@ export async function nodeRedisClient (t: Test, { url }: Pick<RedisServer, 'url'
   return client
 }
 
-export async function nodeRedisCluster (t: Test, { nodes }: RedisCluster, options: Pick<RedisClusterOptions, 'defaults' | 'nodeAddressMap'> = {}) {
+export async function nodeRedisCluster (t: Test, { nodes }: RedisCluster, options: NodeRedisClusterOptions = {}) {
+  const closing = new AbortController()
+  // Destroyed while it looks for its nodes anew it connects to them afterwards, and would do so for ever once they are gone.
+  for (const address of Object.values(options.nodeAddressMap ?? {})) {
+    Object.assign(address, { signal: closing.signal, reconnectStrategy: () => !closing.signal.aborted && 100 })
+  }
   const client = createCluster({ ...options, rootNodes: nodes.map(({ url }) => ({ url })) })
   client.on('error', ignore)
-  t.teardown(() => { if (client.isOpen) client.destroy() })
+  t.teardown(() => {
+    closing.abort()
+    if (client.isOpen) client.destroy()
+  })
   await client.connect()
   return client
 }
@@ -48,4 +56,5 @@ function ignore (): void {
 /** Without the overloads by which ioredis tells what replies look like. */
 type IoredisOptions = Omit<RedisOptions, 'replyMapping'>
 type IoredisClusterOptions = Omit<ClusterOptions, 'redisOptions'>
+type NodeRedisClusterOptions = Pick<RedisClusterOptions, 'defaults' | 'nodeAddressMap'>
 type NodeRedisOptions = Pick<RedisClientOptions, 'disableOfflineQueue' | 'keyPrefix' | 'socket' | 'username' | 'password'>

@@ -1,11 +1,13 @@
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 
 import t from 'tap'
 
 import { ioredisSubscriber } from '../../lib/redis/ioredis-subscriber.js'
-import type { IoredisClient } from '../../lib/redis/redis-client.js'
+import type { IoredisClient, RedisSubscriber } from '../../lib/redis/redis-client.js'
 import { redisSubscriber } from '../../lib/redis/redis-subscriber.js'
-import { ioredisClient, nodeRedisClient } from './redis-clients.js'
+import { ioredisClient, nodeRedisClient, nodeRedisCluster } from './redis-clients.js'
+import { startRedisCluster } from './redis-cluster.js'
 import { RedisServer } from './redis-server.js'
 import { SubscriberLine } from './subscriber-line.js'
 import { until } from './until.js'
@@ -72,4 +74,40 @@ t.test('what is to be heard of a cluster waits for it outside of the queue of io
   for (const each of late) each.catch(() => {})
   await become('end')
   for (const each of [...late, subscriber.subscribe('d')]) await t.rejects(each, { message: 'the subscriber was closed' })
+})
+
+t.test('a subscriber that is closed while its cluster is asked for its nodes connects to none of them', async (t) => {
+  const cluster = await startRedisCluster(t)
+  const taken: Socket[] = []
+  const node = createServer((socket) => { taken.push(socket.resume()) })
+  t.teardown(() => {
+    for (const socket of taken) socket.destroy()
+    node.close()
+  })
+  await once(node.listen(0, '127.0.0.1'), 'listening')
+  // A server that listens on a port has one.
+  const { port } = node.address() as AddressInfo
+  let answered = (): void => {}
+  const nodesKnown = new Promise<void>((resolve) => { answered = resolve })
+  const subscribers: RedisSubscriber[] = []
+  const client = await nodeRedisCluster(t, cluster, {
+    nodeAddressMap () {
+      const [subscriber] = subscribers
+      // Asked by the host's own client.
+      if (subscriber === undefined) return undefined
+      subscriber.close()
+      answered()
+      return { host: '127.0.0.1', port }
+    }
+  })
+  subscribers.push(redisSubscriber(client, {
+    isSharded: true, connectTimeoutMs: 5_000, onMessage () {}, onConnected () { t.fail('it is closed') }
+  }))
+  await nodesKnown
+  await new Promise((resolve) => { setImmediate(resolve) })
+  // Connections are taken in the order in which they were made: those of the subscriber, if any, have been by now.
+  const own = connect(port, '127.0.0.1')
+  t.teardown(() => { own.destroy() })
+  await until('it to be taken', 20_000, async () => taken.some(({ remotePort }) => remotePort === own.localPort))
+  t.equal(taken.length, 1)
 })
