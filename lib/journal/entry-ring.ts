@@ -36,13 +36,14 @@ export class EntryRing {
   #headTurnId: string | undefined
   readonly #limits: RingLimits
   /**
-   * What is held, FIELDS items for each entry, next to each other: what is far apart takes its time to come from memory. Of
-   * an entry of text, which most are, there is no object: it would live for as long as the ring holds it, and be copied
-   * twice by the garbage collection meanwhile.
+   * What is held, in blocks of BLOCK entries; one that is empty again becomes the last. FIELDS items for each entry stand next
+   * to each other: what is far apart takes its time to come from memory. Of an entry of text, which most are, there is no
+   * object: it would live for as long as the ring holds it, and be copied twice by the garbage collection meanwhile. So would
+   * one array for all of them, each time that it is outgrown.
    */
-  #fields: Field[] = []
-  /** For so many entries: some power of two, since a division for each entry would be felt. */
-  #slots = 0
+  #blocks: Field[][] = []
+  /** The number that the first place of the first block is for. */
+  #base = 0
   /** The turn of the text whose first was forgotten last. */
   #cutTurnId: string | undefined
   readonly #owner: RingOwner | undefined
@@ -125,13 +126,13 @@ export class EntryRing {
     const since = Math.floor(at)
     if (this.size > 0 && this.#atOfFirst() >= since) return
     while (this.size > 0 && this.#atOfFirst() < since) this.#trimOne()
-    if (this.size === 0 && this.#slots > 0) this.#dropFields()
+    if (this.size === 0) this.#blocks = []
   }
 
   /** Forgets entries up to and including that one. */
   trimThrough (seq: number): void {
     while (this.first <= seq && this.size > 0) this.#trimOne()
-    if (this.size === 0 && this.#slots > KEPT_SLOTS) this.#dropFields()
+    if (this.size === 0 && this.#blocks.length > KEPT_BLOCKS) this.#blocks = []
   }
 
   #keep (seq: number, text: string | undefined, rest: Field, at: number): void {
@@ -143,22 +144,24 @@ export class EntryRing {
       this.#loneAt = at
     } else {
       if (this.#isLone) this.#joinLone()
-      if (this.size === this.#slots) this.#grow()
+      if (seq - this.#base === this.#blocks.length * BLOCK) this.#blocks.push(newBlock())
       this.#put(seq, text, rest, at)
     }
     this.top = seq
   }
 
   #put (seq: number, text: string | undefined, rest: Field, at: number): void {
-    const place = this.#placeOf(seq)
-    this.#fields[place + TEXT] = text
-    this.#fields[place + REST] = rest
-    this.#fields[place + AT] = at
+    const block = this.#blockOf(seq)
+    const place = placeOf(seq)
+    block[place + TEXT] = text
+    block[place + REST] = rest
+    block[place + AT] = at
   }
 
   /** It is no longer the only one. */
   #joinLone (): void {
-    if (this.#slots === 0) this.#grow()
+    this.#base = this.first - this.first % BLOCK
+    if (this.#blocks.length === 0) this.#blocks.push(newBlock())
     this.#put(this.first, this.#loneText, this.#loneRest, this.#loneAt)
     this.#clearLone()
   }
@@ -170,17 +173,18 @@ export class EntryRing {
 
   /** Of an entry that is held. */
   #field (seq: number, field: typeof TEXT | typeof REST): Field {
-    if (!this.#isLone) return this.#fields[this.#placeOf(seq) + field]
+    if (!this.#isLone) return this.#blockOf(seq)[placeOf(seq) + field]
     return field === TEXT ? this.#loneText : this.#loneRest
   }
 
-  #placeOf (seq: number): number {
-    return (seq & (this.#slots - 1)) * FIELDS
+  /** Of an entry that is held. */
+  #blockOf (seq: number): Field[] {
+    return this.#blocks[(seq - this.#base) >> BLOCK_BITS] ?? NO_BLOCK
   }
 
   #atOfFirst (): number {
     if (this.#isLone) return this.#loneAt
-    const at = this.#fields[this.#placeOf(this.first) + AT]
+    const at = this.#blockOf(this.first)[placeOf(this.first) + AT]
     return typeof at === 'number' ? at : NaN
   }
 
@@ -202,23 +206,6 @@ export class EntryRing {
     return typeof head === 'string' ? head : undefined
   }
 
-  #dropFields (): void {
-    this.#fields = []
-    this.#slots = 0
-  }
-
-  #grow (): void {
-    const slots = Math.max(LEAST_SLOTS, this.#slots * 2)
-    const fields = new Array<Field>(slots * FIELDS)
-    for (let seq = this.first; seq <= this.top; seq++) {
-      const from = this.#placeOf(seq)
-      const to = (seq & (slots - 1)) * FIELDS
-      for (let field = 0; field < FIELDS; field++) fields[to + field] = this.#fields[from + field]
-    }
-    this.#fields = fields
-    this.#slots = slots
-  }
-
   #trimOne (): void {
     this.#forgotten += this.sizeAt(this.first)
     const rest = this.#field(this.first, REST)
@@ -226,7 +213,15 @@ export class EntryRing {
     if (this.#isLone) this.#clearLone()
     else this.#put(this.first, undefined, undefined, 0)
     this.first++
+    if (this.first - this.#base === BLOCK) this.#passBlock()
     if (typeof rest === 'object') this.#owner?.onForgotten(rest)
+  }
+
+  /** Nothing of the first block is held any more. */
+  #passBlock (): void {
+    this.#base += BLOCK
+    const block = this.#blocks.shift()
+    if (block !== undefined) this.#blocks.push(block)
   }
 }
 
@@ -240,13 +235,25 @@ const REST = 1
 /** When it was written. Whole numbers, which below 2^31 lie in the array itself. */
 const AT = 2
 const FIELDS = 3
-const LEAST_SLOTS = 4
+/** Entries in a block, a power of two: a division for each entry would be felt. */
+const BLOCK_BITS = 3
+const BLOCK = 1 << BLOCK_BITS
 /** A reader that is a little behind now and then does not have them made anew each time. */
-const KEPT_SLOTS = 32
+const KEPT_BLOCKS = 4
+const NO_BLOCK: Field[] = []
 
 type Field = string | number | OtherEntry | undefined
 
 type OtherEntry = Exclude<Entry, { kind: 'text' }>
+
+function newBlock (): Field[] {
+  return new Array<Field>(BLOCK * FIELDS)
+}
+
+/** Where in its block an entry stands. */
+function placeOf (seq: number): number {
+  return (seq & (BLOCK - 1)) * FIELDS
+}
 
 /** One object shape for each kind: a spread was a fifth of the time of a burst. */
 function numbered (entry: Exclude<NewEntry, { kind: 'text' }>, turnId: string | undefined, seq: number): OtherEntry {

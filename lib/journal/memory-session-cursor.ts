@@ -140,7 +140,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     const last = this.#log.ring.first - 1
     const { seq } = this
     let content = ''
-    for (let step = turn.text.step(this.#textRead, to); step !== undefined; step = turn.text.step(this.#textRead, to)) {
+    for (let step = turn.textStep(this.#textRead, to); step !== undefined; step = turn.textStep(this.#textRead, to)) {
       content += step.content
       this.#textRead += step.content.length
       this.seq = Math.max(seq, Math.min(step.seq, last))

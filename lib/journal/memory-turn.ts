@@ -1,6 +1,6 @@
 import type { EntryRing } from './entry-ring.js'
 import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd, Wake } from './journal.js'
-import { TurnText } from './turn-text.js'
+import { stepOf, TurnText, type TextStep, type WholeText } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
 
 /** The start of a turn that has none yet. */
@@ -15,7 +15,8 @@ export class MemoryTurn implements Run {
   readonly log: TurnLog
   readonly turnId: string
   readonly bodyHash: string | undefined
-  readonly text = new TurnText()
+  /** One that can be appended to until the end. */
+  text: WholeText = new TurnText()
   /** The first of its readers; each knows the next. */
   firstCursor: MemoryTurnCursor | undefined
   // The place before the turn's first entry. No object of its own: one for each turn that is kept would be felt.
@@ -65,7 +66,7 @@ export class MemoryTurn implements Run {
     if (this.startSeq === WAITS) this.#begin()
     ring.push(entry, this.turnId, seq, at)
     if (entry.kind === 'text') {
-      this.text.append(entry.content, seq)
+      this.#openText.append(entry.content, seq)
       this.units += entry.content.length
     } else if (entry.kind === 'message') {
       (this.messages ??= []).push({ seq, textBefore: this.text.length, content: entry.content })
@@ -74,7 +75,7 @@ export class MemoryTurn implements Run {
       this.end = entry.end
       this.endSeq = seq
       this.#chat = undefined
-      this.text.close()
+      this.text = this.#openText.close()
       this.units += entry.end.content?.length ?? 0
     }
   }
@@ -84,9 +85,10 @@ export class MemoryTurn implements Run {
    * @returns whether its readers are to have it at once: its first text, or its end
    */
   writeAll (entries: readonly NewEntry[], at: number): boolean {
-    const hadText = this.text.length > 0
+    const text = this.#openText
+    const hadText = text.length > 0
     for (const entry of entries) this.write(entry, at)
-    this.text.pack(!hadText)
+    if (this.end === undefined) text.pack(!hadText)
     return this.end !== undefined || (!hadText && this.text.length > 0)
   }
 
@@ -132,6 +134,13 @@ export class MemoryTurn implements Run {
   resumeIfRead (quarterRing: Distance): void {
     if (this.#resume !== undefined && !this.#isFastestBeyond(quarterRing)) this.#goOn()
   }
+
+  /** What follows offset `from` of the text, up to `to` or the end of its block, and the last entry that it covers. */
+  textStep (from: number, to: number): TextStep | undefined {
+    return stepOf(this.text, from, to, this.endSeq - 1)
+  }
+
+  get #openText (): TurnText { return this.text as TurnText }
 
   #goOn (): void {
     this.#resume?.()
@@ -245,7 +254,7 @@ export class MemoryTurnCursor implements TurnCursor {
     const { first } = turn.log.ring
     const held = firstHeld(turn)
     const message = this.#forgottenMessage(turn)
-    const step = turn.text.step(this.#textRead, message?.textBefore ?? (held === undefined ? turn.text.length : textBefore(turn, held)))
+    const step = turn.textStep(this.#textRead, message?.textBefore ?? (held === undefined ? turn.text.length : textBefore(turn, held)))
     if (step !== undefined) {
       this.#textRead += step.content.length
       this.#passTo(Math.max(this.seq, Math.min(step.seq, (message?.seq ?? first) - 1)))

@@ -67,8 +67,12 @@ export class TurnText {
     if (this.#loose.length >= LOOSE_UNITS || (!isFirst && ++this.#looseTimes >= LOOSE_TIMES)) this.#pack()
   }
 
-  /** Nothing more is appended. */
-  close (): void {
+  /**
+   * Nothing more is appended.
+   * @returns what is to be kept of it
+   */
+  close (): WholeText {
+    if (this.#loose.length > SHARED_BYTES) this.#pack()
     // A short one is smaller as a string, and what is kept for long must not hold what others have shared with it. A longer one
     // keeps the room that is left, a quarter of it: most are forgotten soon, and a copy would be one more until then.
     if (this.#open.length <= SHARED_BYTES && this.#fullBytes === 0) {
@@ -78,10 +82,11 @@ export class TurnText {
     }
     // A string that was joined is kept as its pieces, 32 bytes each, until somebody reads a character of it.
     this.#loose.charCodeAt(0)
+    return this.#loose.length === this.length ? this.#loose : this
   }
 
   /** What follows offset `from`, up to `to` or the end of its block, and the last entry that it covers. */
-  step (from: number, to: number): { content: string, seq: number } | undefined {
+  step (from: number, to: number): TextStep | undefined {
     if (from >= to) return undefined
     const block = this.#blocks?.[this.#blockAt(from)]
     const content = block?.utf8.toString() ?? this.#openText()
@@ -161,6 +166,23 @@ export class TurnText {
     }
     return low
   }
+}
+
+/** The text of a turn that has ended. */
+export type WholeText = TurnText | string
+
+export interface TextStep {
+  content: string
+  seq: number
+}
+
+/**
+ * See `TurnText.step`.
+ * @param seq the last entry before its turn's end
+ */
+export function stepOf (text: WholeText, from: number, to: number, seq: number): TextStep | undefined {
+  if (typeof text !== 'string') return text.step(from, to)
+  return from >= to ? undefined : { content: text.slice(from, to), seq }
 }
 
 const EMPTY = Buffer.alloc(0)

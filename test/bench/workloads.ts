@@ -173,30 +173,34 @@ function measurePings (windowMs: number, connections: number): Scene['measure'] 
   }
 }
 
-/** Chats of so many pieces that begin one after the other within some time, in milliseconds. */
-function measurePaced ({ paced, pieces }: Scale, maxPieces: number, withinMs: number): Scene['measure'] {
-  const asking: Asking = { agentId: 'paced', pieces: Math.min(maxPieces, pieces) }
+/** Chats that begin one after the other within some time, in milliseconds: what their beginnings cost, and then so many pieces of each. */
+function measurePaced ({ paced, pieces, rampMs }: Scale, maxPieces: number, withinMs: number): Scene['measure'] {
+  const each = Math.min(maxPieces, pieces)
+  const beginMs = withinMs + rampMs
+  // So many that the first to begin speaks to the end of what is timed.
+  const asking: Asking = { agentId: 'paced', pieces: each + Math.ceil(1.2 * beginMs / PACE_MS) }
   return async (target) => {
     const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
-    const before = await target.cpuMs()
+    const started = await target.cpuMs()
     const spoken = Promise.all(speakers.map(async (speaker, i) => {
       await elapse((i * withinMs) / paced)
       await speaker.run(1)
     }))
     spoken.catch(() => {})
-    await elapse(withinMs + asking.pieces * PACE_MS / 10)
-    const begun = speakers.map(({ delays }) => delays.length)
+    const takeDelays = (): number[] => speakers.flatMap(({ delays }) => delays.splice(0))
+    await Promise.race([spoken, elapse(beginMs)])
+    const [begun, first] = [await target.cpuMs(), takeDelays()]
+    await Promise.race([spoken, elapse(each * PACE_MS)])
+    const [{ cpuMs, rss }, delays] = [await target.usage(), takeDelays()]
     await spoken
-    const { cpuMs, rss } = await target.usage()
     for (const { client } of speakers) client.end()
-    const delays = speakers.flatMap((speaker) => speaker.delays)
-    const later = speakers.flatMap((speaker, i) => speaker.delays.slice(begun[i]))
     return {
-      'cpu s': (cpuMs - before) / 1_000,
+      'cpu s': (cpuMs - begun) / 1_000,
       p50: percentile(delays, 0.5),
       p99: percentile(delays, 0.99),
-      'p99 once begun': percentile(later, 0.99),
-      'RSS MiB': rss / 2 ** 20
+      'RSS MiB': rss / 2 ** 20,
+      'cpu s to begin': (begun - started) / 1_000,
+      'p99 to begin': percentile(first, 0.99)
     }
   }
 }
@@ -332,7 +336,7 @@ function manySessions ({ windowMs, pieces }: Scale): Record<string, Scene> {
     config: { kind: 'channel' },
     measure: measureTurns(windowMs, connections, { agentId: 'ready', pieces: 8, sessions: each }, 'plain', 0)
   })
-  return { '10 sessions': scene(1), [`${pieces * connections} sessions`]: scene(pieces) }
+  return { '10 sessions': scene(1), '10 sessions again': scene(1), [`${pieces * connections} sessions`]: scene(pieces) }
 }
 
 function elapse (ms: number): Promise<void> {

@@ -4,7 +4,7 @@ import { setImmediate as nextRun } from 'node:timers/promises'
 import t from 'tap'
 
 import { memoryJournal } from '../../lib/journal/memory-journal.js'
-import { MERGE_UNITS, TurnText } from '../../lib/journal/turn-text.js'
+import { MERGE_UNITS, stepOf, TurnText } from '../../lib/journal/turn-text.js'
 import { Random } from '../fuzz/random.js'
 import { bufferBytes } from '../helpers/garbage.js'
 import { CHAT, KEY } from '../turns/one-chat.js'
@@ -143,10 +143,10 @@ await t.test('a text of pieces is bytes, outside the heap, long before a block o
   const made = process.memoryUsage().arrayBuffers - before
   t.ok(made >= 1_000 * 4_000 && made <= 1_000 * 6_000, `${made} bytes`)
   t.ok(texts.every(({ length }) => length === 4_000))
-  for (const turnText of texts) turnText.close()
+  const ended = texts.map((turnText) => turnText.close())
   const held = await heldBytes() - before
   t.ok(held >= 1_000 * 4_000 && held <= 1_000 * 5_100, `${held} bytes once they have ended`)
-  t.ok(texts.every((turnText) => turnText.toString() === 'twenty letters, each'.repeat(200)))
+  t.ok(ended.every((text) => text.toString() === 'twenty letters, each'.repeat(200)))
 })
 
 await t.test('a short text is bytes where it comes bit by bit, and a string where it comes at once', async (t) => {
@@ -163,10 +163,37 @@ await t.test('a short text is bytes where it comes bit by bit, and a string wher
     const held = process.memoryUsage().arrayBuffers - before
     // A block that others share is counted where its first part is used, and one may have been begun before.
     t.ok(held >= least && held <= most, `${held} bytes for ${batches}`)
-    for (const turnText of texts) turnText.close()
-    t.ok(texts.every((turnText) => turnText.toString() === 'five.'.repeat(batches)))
-    t.ok(await heldBytes() - before <= 20_000, 'one that has ended is a string')
+    const ended = texts.map((turnText) => turnText.close())
+    t.ok(ended.every((text) => text === 'five.'.repeat(batches)), 'one that has ended is a string')
+    t.ok(await heldBytes() - before <= 20_000)
   }
+})
+
+await t.test('a text that has ended is told as before, be it a string or not', async (t) => {
+  for (const pieces of [1, 3, 5, 100, 5_000]) {
+    const turnText = new TurnText()
+    for (let seq = 1; seq <= pieces; seq++) {
+      turnText.append('five.', seq)
+      turnText.pack(seq === 1)
+    }
+    const plain = 'five.'.repeat(pieces)
+    const { length } = plain
+    for (const [from, to] of [[0, 5], [2, 4], [0, length], [length - 1, length], [3, 3], [length, length]] as const) {
+      const before = turnText.step(from, to)
+      const text = turnText.close()
+      t.strictSame([typeof text, text.toString()], [pieces <= 100 ? 'string' : 'object', plain])
+      t.strictSame(stepOf(text, from, to, pieces), before)
+    }
+  }
+})
+
+await t.test('a long one that came at once is bytes once it has ended', async (t) => {
+  const before = await heldBytes()
+  const texts = Array.from({ length: 100 }, () => new TurnText())
+  for (const turnText of texts) for (let seq = 1; seq <= 20; seq++) turnText.append('twenty letters, each'.repeat(10), seq)
+  const ended = texts.map((turnText) => turnText.close())
+  t.ok(await heldBytes() - before >= 100 * 4_000)
+  t.ok(ended.every((text) => text.toString() === 'twenty letters, each'.repeat(200)))
 })
 
 await t.test('one of more than a hundred characters holds no part of a shared block once it has ended', async (t) => {
@@ -174,9 +201,9 @@ await t.test('one of more than a hundred characters holds no part of a shared bl
   const texts = Array.from({ length: 500 }, () => new TurnText())
   for (let seq = 1; seq <= 4; seq++) for (const turnText of texts) { turnText.append('z'.repeat(40), seq); turnText.pack(seq === 1) }
   t.ok(process.memoryUsage().arrayBuffers - before >= 500 * 480)
-  for (const turnText of texts) turnText.close()
+  const ended = texts.map((turnText) => turnText.close())
   t.ok(await heldBytes() - before <= 20_000)
-  t.ok(texts.every((turnText) => turnText.toString() === 'z'.repeat(160)))
+  t.ok(ended.every((text) => text === 'z'.repeat(160)))
 })
 
 await t.test('a turn in memory packs what it is written', async (t) => {

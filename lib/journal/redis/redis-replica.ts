@@ -1,6 +1,7 @@
 import type { NewEntry, StoredChat } from '../journal.js'
 import { MemoryTurn } from '../memory-turn.js'
 import { SessionLog, type SessionLogLimits } from '../session-log.js'
+import { TurnText } from '../turn-text.js'
 import { TURN_STARTED } from '../../protocol/names.js'
 import { decodeKept, type Message } from './redis-entries.js'
 import type { SessionPlace } from './redis-keys.js'
@@ -162,17 +163,19 @@ export class RedisReplica {
   #resume ({ chat, begunBehind }: { chat: StoredChat, begunBehind: number }, said: string): void {
     const { log } = this
     const turn = new MemoryTurn(chat, log)
+    const text = new TurnText()
+    turn.text = text
     turn.startSeq = begunBehind
     turn.isRunning = true
     turn.forgottenSeq = log.ring.top
     log.running = turn
     for (const { seq, entry } of decodeKept(said)) {
       if (seq > log.ring.top) break
-      if (entry.kind === 'message') (turn.messages ??= []).push({ seq, textBefore: turn.text.length, content: entry.content })
-      else turn.text.append(entry.content, seq)
+      if (entry.kind === 'message') (turn.messages ??= []).push({ seq, textBefore: text.length, content: entry.content })
+      else text.append(entry.content, seq)
       turn.units += entry.content.length
     }
-    turn.text.pack(true)
+    text.pack(true)
   }
 
   /** These wait, and no others. */
