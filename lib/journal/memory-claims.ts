@@ -9,27 +9,31 @@ export interface ClaimLimits {
   maxClaimsPerOwner: number
 }
 
+/** Among so many maps claims are divided: one of all would stand still for 30 to 100 ms when it grows at 131,072 (measured on Node 20). */
+const PARTS = 32
+
 /**
  * The ids of chats that were accepted: a chat that is sent again is known by them. They outlive the entries of their
  * turns, and their sessions.
  */
 export class MemoryClaims {
   readonly #limits: ClaimLimits
-  readonly #claimById = new Map<string, Claim>()
+  readonly #parts = Array.from({ length: PARTS }, () => new Map<string, Claim>())
   readonly #countByOwner = new Map<string, number>()
   /** In the order in which their turns ended, which is that in which they expire. */
   #ended: Claim[] = []
   #head = 0
+  #size = 0
 
   constructor (limits: ClaimLimits) {
     this.#limits = limits
   }
 
-  get size (): number { return this.#claimById.size }
+  get size (): number { return this.#size }
 
   /** What became of the chat of that id; `undefined` when the id is free. */
   find (keyText: string, turnId: string, bodyHash: string): Claimed | undefined {
-    const claim = this.#claimById.get(idOf(keyText, turnId))
+    const claim = this.#find(idOf(keyText, turnId))
     if (claim === undefined) return undefined
     if (claim.bodyHash !== bodyHash) return { isSame: false }
     claim.isKnown = true
@@ -38,7 +42,7 @@ export class MemoryClaims {
 
   /** Somebody was told that there is such a chat. */
   isKnown (keyText: string, turnId: string): boolean {
-    return this.#claimById.get(idOf(keyText, turnId))?.isKnown === true
+    return this.#find(idOf(keyText, turnId))?.isKnown === true
   }
 
   /** Whoever is `anonymous` is everybody, and has no limit of an owner. */
@@ -49,13 +53,14 @@ export class MemoryClaims {
 
   add (keyText: string, { owner }: SessionKey, turnId: string, bodyHash: string): void {
     const id = idOf(keyText, turnId)
-    this.#claimById.set(id, { id, owner, bodyHash, ended: undefined, expiresAt: Infinity, isKnown: false })
+    this.#partOf(id).set(id, { id, owner, bodyHash, ended: undefined, expiresAt: Infinity, isKnown: false })
+    this.#size++
     this.#count(owner, 1)
   }
 
   /** The turn has ended: the claim's time begins. */
   end (keyText: string, turnId: string, ended: EndedTurn, now: number): void {
-    const claim = this.#claimById.get(idOf(keyText, turnId))
+    const claim = this.#find(idOf(keyText, turnId))
     if (claim === undefined) return
     claim.ended = ended
     claim.expiresAt = now + this.#limits.dedupWindowMs
@@ -64,7 +69,7 @@ export class MemoryClaims {
 
   /** The chat was never accepted. */
   retract (keyText: string, turnId: string): void {
-    const claim = this.#claimById.get(idOf(keyText, turnId))
+    const claim = this.#find(idOf(keyText, turnId))
     if (claim !== undefined) this.#drop(claim)
   }
 
@@ -80,14 +85,24 @@ export class MemoryClaims {
   }
 
   clear (): void {
-    this.#claimById.clear()
+    for (const part of this.#parts) part.clear()
+    this.#size = 0
     this.#countByOwner.clear()
     this.#ended = []
     this.#head = 0
   }
 
+  #find (id: string): Claim | undefined { return this.#partOf(id).get(id) }
+
+  #partOf (id: string): Map<string, Claim> {
+    const { length } = id
+    // The end of a turn's id: most that clients make differ there.
+    return this.#parts[(31 * id.charCodeAt(length - 1) + id.charCodeAt(length - 2)) % PARTS] as Map<string, Claim>
+  }
+
   #drop ({ id, owner }: Claim): void {
-    this.#claimById.delete(id)
+    this.#partOf(id).delete(id)
+    this.#size--
     this.#count(owner, -1)
   }
 
