@@ -11,8 +11,8 @@ export interface RingOwner {
 }
 
 /**
- * Rough cost of an entry beside the characters of its strings, in bytes: what holds it. Measured on Node 20: 45 for text
- * in a ring that is full, up to twice that where it is not, 110–120 for others.
+ * Rough cost of an entry beside the characters of its strings, in bytes: what holds it. Measured on Node 20: about 50 for text
+ * in a ring that is full, and 250 in one of two with that ring; 110–120 for others.
  */
 const ENTRY_OVERHEAD = 120
 
@@ -41,8 +41,10 @@ export class EntryRing {
    * object: it would live for as long as the ring holds it, and be copied twice by the garbage collection meanwhile. So would
    * one array for all of them, each time that it is outgrown.
    */
-  #blocks: Field[][] = []
-  /** The number that the first place of the first block is for. */
+  #blocks: Field[][] = NO_BLOCKS
+  /** Where the first block in use stands among them. */
+  #head = 0
+  /** The number that its first place is for. Of no meaning while an entry lies alone. */
   #base = 0
   /** The turn of the text whose first was forgotten last. */
   #cutTurnId: string | undefined
@@ -126,13 +128,13 @@ export class EntryRing {
     const since = Math.floor(at)
     if (this.size > 0 && this.#atOfFirst() >= since) return
     while (this.size > 0 && this.#atOfFirst() < since) this.#trimOne()
-    if (this.size === 0) this.#blocks = []
+    if (this.size === 0) this.#dropBlocks()
   }
 
   /** Forgets entries up to and including that one. */
   trimThrough (seq: number): void {
     while (this.first <= seq && this.size > 0) this.#trimOne()
-    if (this.size === 0 && this.#blocks.length > KEPT_BLOCKS) this.#blocks = []
+    if (this.size === 0 && this.#blocks.length - this.#head > KEPT_BLOCKS) this.#dropBlocks()
   }
 
   #keep (seq: number, text: string | undefined, rest: Field, at: number): void {
@@ -144,7 +146,7 @@ export class EntryRing {
       this.#loneAt = at
     } else {
       if (this.#isLone) this.#joinLone()
-      if (seq - this.#base === this.#blocks.length * BLOCK) this.#blocks.push(newBlock())
+      if (seq - this.#base === (this.#blocks.length - this.#head) * BLOCK) this.#blocks.push(newBlock())
       this.#put(seq, text, rest, at)
     }
     this.top = seq
@@ -161,7 +163,8 @@ export class EntryRing {
   /** It is no longer the only one. */
   #joinLone (): void {
     this.#base = this.first - this.first % BLOCK
-    if (this.#blocks.length === 0) this.#blocks.push(newBlock())
+    // Not by `push`, which makes room for 17.
+    if (this.#blocks.length === 0) this.#blocks = [newBlock()]
     this.#put(this.first, this.#loneText, this.#loneRest, this.#loneAt)
     this.#clearLone()
   }
@@ -179,7 +182,7 @@ export class EntryRing {
 
   /** Of an entry that is held. */
   #blockOf (seq: number): Field[] {
-    return this.#blocks[(seq - this.#base) >> BLOCK_BITS] ?? NO_BLOCK
+    return this.#blocks[this.#head + ((seq - this.#base) >> BLOCK_BITS)] ?? NO_BLOCK
   }
 
   #atOfFirst (): number {
@@ -211,17 +214,30 @@ export class EntryRing {
     const rest = this.#field(this.first, REST)
     if (typeof rest !== 'number' && this.#field(this.first, TEXT) !== undefined) this.#cutTurnId = this.#turnIdOf(rest)
     if (this.#isLone) this.#clearLone()
-    else this.#put(this.first, undefined, undefined, 0)
+    else this.#clear(this.first)
     this.first++
-    if (this.first - this.#base === BLOCK) this.#passBlock()
     if (typeof rest === 'object') this.#owner?.onForgotten(rest)
+  }
+
+  #clear (seq: number): void {
+    this.#put(seq, undefined, undefined, 0)
+    if (seq - this.#base === BLOCK - 1) this.#passBlock()
   }
 
   /** Nothing of the first block is held any more. */
   #passBlock (): void {
     this.#base += BLOCK
-    const block = this.#blocks.shift()
-    if (block !== undefined) this.#blocks.push(block)
+    this.#blocks.push(this.#blocks[this.#head] ?? NO_BLOCK)
+    this.#blocks[this.#head++] = NO_BLOCK
+    // To shift them one by one would be felt where there are thousands.
+    if (this.#head < LEAST_PASSED || 2 * this.#head < this.#blocks.length) return
+    this.#blocks = this.#blocks.slice(this.#head)
+    this.#head = 0
+  }
+
+  #dropBlocks (): void {
+    this.#blocks = NO_BLOCKS
+    this.#head = 0
   }
 }
 
@@ -240,7 +256,11 @@ const BLOCK_BITS = 3
 const BLOCK = 1 << BLOCK_BITS
 /** A reader that is a little behind now and then does not have them made anew each time. */
 const KEPT_BLOCKS = 4
-const NO_BLOCK: Field[] = []
+/** So many places of passed blocks may be left before the others. */
+const LEAST_PASSED = 8
+/** Frozen: a block that many rings wrote to would tell one session what another has said. */
+const NO_BLOCK = Object.freeze<Field[]>([]) as Field[]
+const NO_BLOCKS = Object.freeze<Field[][]>([]) as Field[][]
 
 type Field = string | number | OtherEntry | undefined
 

@@ -1,6 +1,6 @@
 import type { EntryRing } from './entry-ring.js'
 import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd, Wake } from './journal.js'
-import { stepOf, TurnText, type TextStep, type WholeText } from './turn-text.js'
+import { stepOf, TurnText, type TextStep } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
 
 /** The start of a turn that has none yet. */
@@ -15,8 +15,7 @@ export class MemoryTurn implements Run {
   readonly log: TurnLog
   readonly turnId: string
   readonly bodyHash: string | undefined
-  /** One that can be appended to until the end. */
-  text: WholeText = new TurnText()
+  text: TurnText | string = new TurnText()
   /** The first of its readers; each knows the next. */
   firstCursor: MemoryTurnCursor | undefined
   // The place before the turn's first entry. No object of its own: one for each turn that is kept would be felt.
@@ -61,12 +60,12 @@ export class MemoryTurn implements Run {
   get key (): SessionKey { return this.log.key }
 
   write (entry: NewEntry, at: number): void {
-    const { ring } = this.log
+    const { log: { ring }, text } = this
     const seq = ring.top + 1
     if (this.startSeq === WAITS) this.#begin()
     ring.push(entry, this.turnId, seq, at)
     if (entry.kind === 'text') {
-      this.#openText.append(entry.content, seq)
+      if (typeof text !== 'string') text.append(entry.content, seq)
       this.units += entry.content.length
     } else if (entry.kind === 'message') {
       (this.messages ??= []).push({ seq, textBefore: this.text.length, content: entry.content })
@@ -75,7 +74,7 @@ export class MemoryTurn implements Run {
       this.end = entry.end
       this.endSeq = seq
       this.#chat = undefined
-      this.text = this.#openText.close()
+      if (typeof text !== 'string') this.text = text.close()
       this.units += entry.end.content?.length ?? 0
     }
   }
@@ -85,10 +84,10 @@ export class MemoryTurn implements Run {
    * @returns whether its readers are to have it at once: its first text, or its end
    */
   writeAll (entries: readonly NewEntry[], at: number): boolean {
-    const text = this.#openText
+    const { text } = this
     const hadText = text.length > 0
     for (const entry of entries) this.write(entry, at)
-    if (this.end === undefined) text.pack(!hadText)
+    if (typeof text !== 'string' && this.end === undefined) text.pack(!hadText)
     return this.end !== undefined || (!hadText && this.text.length > 0)
   }
 
@@ -135,12 +134,10 @@ export class MemoryTurn implements Run {
     if (this.#resume !== undefined && !this.#isFastestBeyond(quarterRing)) this.#goOn()
   }
 
-  /** What follows offset `from` of the text, up to `to` or the end of its block, and the last entry that it covers. */
+  /** See `TurnText.step`. */
   textStep (from: number, to: number): TextStep | undefined {
     return stepOf(this.text, from, to, this.endSeq - 1)
   }
-
-  get #openText (): TurnText { return this.text as TurnText }
 
   #goOn (): void {
     this.#resume?.()

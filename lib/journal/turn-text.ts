@@ -15,6 +15,8 @@ const LOOSE_TIMES = 3
  * in it. A turn that is all that is left there holds 8 KiB.
  */
 const SHARED_BYTES = 512
+/** What came at once and is longer becomes bytes when it ends, in UTF-16 code units. */
+const MOST_STRING_UNITS = 512
 /** A text that outgrows that is copied into a block of its own, of at least so many bytes. */
 const OWN_BYTES = 1_024
 /**
@@ -71,8 +73,8 @@ export class TurnText {
    * Nothing more is appended.
    * @returns what is to be kept of it
    */
-  close (): WholeText {
-    if (this.#loose.length > SHARED_BYTES) this.#pack()
+  close (): TurnText | string {
+    if (this.#loose.length >= LOOSE_UNITS && this.length > MOST_STRING_UNITS) this.#pack()
     // A short one is smaller as a string, and what is kept for long must not hold what others have shared with it. A longer one
     // keeps the room that is left, a quarter of it: most are forgotten soon, and a copy would be one more until then.
     if (this.#open.length <= SHARED_BYTES && this.#fullBytes === 0) {
@@ -168,9 +170,6 @@ export class TurnText {
   }
 }
 
-/** The text of a turn that has ended. */
-export type WholeText = TurnText | string
-
 export interface TextStep {
   content: string
   seq: number
@@ -178,9 +177,9 @@ export interface TextStep {
 
 /**
  * See `TurnText.step`.
- * @param seq the last entry before its turn's end
+ * @param seq what it says of a string, which is all of a text that has ended: the last entry before that end
  */
-export function stepOf (text: WholeText, from: number, to: number, seq: number): TextStep | undefined {
+export function stepOf (text: TurnText | string, from: number, to: number, seq: number): TextStep | undefined {
   if (typeof text !== 'string') return text.step(from, to)
   return from >= to ? undefined : { content: text.slice(from, to), seq }
 }

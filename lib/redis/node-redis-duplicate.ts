@@ -4,18 +4,24 @@ import { backOffMs } from './back-off.js'
 import type { NodeRedisClient } from './redis-client.js'
 
 /** A client or a cluster of node-redis, as far as it is used here. */
-export interface NodeRedisDuplicate {
+export interface NodeRedisDuplicate extends NodeRedisConnection {
   readonly isOpen: boolean
   /** A cluster does not say. */
   readonly isReady?: boolean
+  /** Of a cluster: its connections. */
+  readonly masters?: ReadonlyArray<{ client?: NodeRedisConnection, pubSub?: { client: NodeRedisConnection } }>
+  readonly pubSubNode?: { client: NodeRedisConnection }
   connect (): Promise<unknown>
-  destroy (): void
-  on (event: string, listener: () => void): unknown
   sendCommand (...given: unknown[]): Promise<unknown>
   subscribe (channel: string, listener: ChannelListener): Promise<unknown>
   sSubscribe (channel: string, listener: ChannelListener): Promise<unknown>
   unsubscribe (channel: string): Promise<unknown>
   sUnsubscribe (channel: string): Promise<unknown>
+}
+
+interface NodeRedisConnection {
+  destroy (): void
+  on (event: string, listener: () => void): unknown
 }
 
 type ChannelListener = (message: string, channel: string) => void
@@ -32,7 +38,7 @@ export function isNodeRedisCluster (client: object): boolean {
 
 /**
  * A client of its own with the host's address, credentials and encryption, which never stops trying to connect.
- * @param closed once aborted, none of its connections is left or made
+ * @param closed once aborted, it is told no addresses and tries no more
  * @param connection options of each connection
  * @param cluster options beside those, where it stands for a cluster
  */
@@ -43,15 +49,22 @@ export function duplicateOf (
   const { duplicate, options, _options } = client as unknown as Host
   const reconnectStrategy = (attempt: number): number | false => !closed.aborted && backOffMs(attempt)
   const withOwn = (host: ConnectionOptions = {}): ConnectionOptions => ({
-    // What is destroyed while it connects may be connected afterwards (node-redis 6.3, `#createSocket`): not with this option
-    // of `net.connect`.
-    ...host, ...connection, socket: { ...host.socket, ...socket, reconnectStrategy, signal: closed }
+    ...host, ...connection, socket: { ...host.socket, ...socket, reconnectStrategy }
   })
   // How replies are to be mapped is the host's affair, for its own commands.
   const own = isNodeRedisCluster(client)
     ? { ...cluster, ...ownAddresses(closed, _options), defaults: withOwn(_options?.defaults) }
     : withOwn(options)
   return duplicate.call(client, { ...own, commandOptions: {} })
+}
+
+/** Destroys it, and what is connecting as soon as it is connected: by itself that would stay (node-redis 6.3, `#createSocket`). */
+export function destroyForGood (own: NodeRedisDuplicate): void {
+  const { masters = [], pubSubNode } = own
+  for (const client of [own, pubSubNode?.client, ...masters.flatMap((node) => [node.client, node.pubSub?.client])]) {
+    client?.on('connect', () => { client.destroy() })
+  }
+  own.destroy()
 }
 
 /**
@@ -84,23 +97,21 @@ interface ClusterOptions {
 
 interface Address {
   reconnectStrategy?: unknown
-  signal?: unknown
   [option: string]: unknown
 }
 
 /**
  * The host's cluster writes into the addresses that it is given, where it has no `defaults`: whenever it looks for its nodes
  * anew, that connections to one of them are not to be tried again (node-redis 6.3, `getShards`). Those are all who share it.
- * What ends a connection of the host's is none of a duplicate's. And one that is destroyed while it asks for its nodes would connect
- * to them afterwards (`#discover`), if it were told where they are.
  */
 function ownAddresses (closed: AbortSignal, { nodeAddressMap }: ClusterOptions = {}): Pick<ClusterOptions, 'nodeAddressMap'> {
   return {
     nodeAddressMap (address) {
       const found = typeof nodeAddressMap === 'function' ? nodeAddressMap(address) : nodeAddressMap?.[address]
+      // A cluster that is destroyed while it asks for its nodes would connect to them afterwards (`#discover`).
       if (closed.aborted) throw new Error('the cluster was closed')
       if (found === undefined) return undefined
-      const { reconnectStrategy, signal, ...own } = found
+      const { reconnectStrategy, ...own } = found
       return own
     }
   }

@@ -1,4 +1,4 @@
-import { connectAtLast, duplicateOf } from './node-redis-duplicate.js'
+import { connectAtLast, destroyForGood, duplicateOf } from './node-redis-duplicate.js'
 import type { NodeRedisClient, RedisSubscriber, RedisSubscriberOptions } from './redis-client.js'
 
 /** By then what was subscribed to is so again. */
@@ -14,8 +14,9 @@ export function nodeRedisSubscriber (
     // It tries again by itself.
   }
   own.on('error', onFailed)
-  for (const event of CONNECTED) own.on(event, onConnected)
-  void connectAtLast(own, closing.signal, onFailed).then((isConnected) => { if (isConnected) onConnected() })
+  const tell = (): void => { if (!closing.signal.aborted) onConnected() }
+  for (const event of CONNECTED) own.on(event, tell)
+  void connectAtLast(own, closing.signal, onFailed).then((isConnected) => { if (isConnected) tell() })
 
   const listener = (message: string, channel: string): void => { onMessage(channel, message) }
   return {
@@ -28,7 +29,7 @@ export function nodeRedisSubscriber (
     isReady: () => own.isOpen && own.isReady !== false,
     close () {
       closing.abort()
-      if (own.isOpen) own.destroy()
+      if (own.isOpen) destroyForGood(own)
     }
   }
 }

@@ -1,6 +1,6 @@
 import { systemClock } from '../clock.js'
 import { has } from './ioredis-wire.js'
-import { connectAtLast, duplicateOf, isNodeRedisCluster } from './node-redis-duplicate.js'
+import { connectAtLast, destroyForGood, duplicateOf, isNodeRedisCluster } from './node-redis-duplicate.js'
 import type { NodeRedisClient, RedisWire, RedisWireOptions } from './redis-client.js'
 
 /** Not what `createSentinel` and `createClientPool` make: those take commands otherwise, and lend connections. */
@@ -35,13 +35,11 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
     noteTried()
   }
 
+  /** Not while a client connects, which it does by itself: then it would do so twice. */
   function reconnect (): void {
-    disconnect()
-    void connect(ignore)
-  }
-
-  function disconnect (): void {
+    if (own.isOpen && own.isReady === false) return
     if (own.isOpen) own.destroy()
+    void connect(ignore)
   }
 
   /** What is sent is a sign of life to node-redis too, so that a connection from which nothing comes would be kept while it is used. */
@@ -82,7 +80,7 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
     reconnect,
     close () {
       closing.abort()
-      disconnect()
+      if (own.isOpen) destroyForGood(own)
     }
   }
 }

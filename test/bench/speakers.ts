@@ -28,8 +28,9 @@ export class Speaker {
   turns = 0
   /** How long each of them took, in milliseconds. */
   readonly latencies: number[] = []
-  /** How late each piece was that said when it was due. */
+  /** How late each piece was that said when it was due, in milliseconds; and when that was, by the clock that all processes share. */
   readonly delays: number[] = []
+  readonly dues: number[] = []
   readonly #kind: Kind
   readonly #index: number
   readonly #asking: Asking
@@ -98,7 +99,9 @@ export class Speaker {
     const now = sharedNow()
     const at = bytes.indexOf(CONTENT, start) + CONTENT.length
     if (at < CONTENT.length) return
-    this.delays.push(now - Number.parseFloat(bytes.toString('latin1', at, at + 20)))
+    const due = Number.parseFloat(bytes.toString('latin1', at, at + 20))
+    this.dues.push(due)
+    this.delays.push(now - due)
   }
 }
 

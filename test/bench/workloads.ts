@@ -1,4 +1,4 @@
-import { PACE_MS } from './agents.js'
+import { PACE_MS, sharedNow } from './agents.js'
 import { percentile } from './statistics.js'
 import { checkTurn, openMany, Speaker, type Asking, type Kind } from './speakers.js'
 import type { Target, TargetConfig } from './targets.js'
@@ -63,9 +63,9 @@ export function makeWorkloads (scale: Scale): Workload[] {
     burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
     burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
-    { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale, 200, scale.rampMs) })) },
-    // A load of its own: what turns cost before their first pieces, all at once.
-    { name: 'paced-at-once', targets: everyone((config) => ({ config, measure: measurePaced(scale, 40, PACE_MS) })), rounds: 4 },
+    { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale, 200, scale.rampMs, 2 * scale.rampMs) })) },
+    // A load of its own: turns that begin all at once, and what that costs.
+    { name: 'paced-at-once', targets: everyone((config) => ({ config, measure: measurePaced(scale, 40, PACE_MS, 0) })), rounds: 4 },
     {
       name: 'idle',
       targets: everyone((config) => ({ config: { ...config, heartbeatMs: scale.heartbeatMs }, measure: measureIdle(scale) }))
@@ -173,36 +173,40 @@ function measurePings (windowMs: number, connections: number): Scene['measure'] 
   }
 }
 
-/** Chats that begin one after the other within some time, in milliseconds: what their beginnings cost, and then so many pieces of each. */
-function measurePaced ({ paced, pieces, rampMs }: Scale, maxPieces: number, withinMs: number): Scene['measure'] {
+/**
+ * Chats that begin one after the other within some time, a piece each every `PACE_MS`. Timed is what is due in a stretch of so
+ * many pieces, which begins some time after the first chat does. Times in milliseconds.
+ */
+function measurePaced ({ paced, pieces }: Scale, maxPieces: number, withinMs: number, fromMs: number): Scene['measure'] {
   const each = Math.min(maxPieces, pieces)
-  const beginMs = withinMs + rampMs
-  // So many that the first to begin speaks to the end of what is timed.
-  const asking: Asking = { agentId: 'paced', pieces: each + Math.ceil(1.2 * beginMs / PACE_MS) }
+  // The first chat to begin goes on to the end of the stretch.
+  const asking: Asking = { agentId: 'paced', pieces: each + Math.ceil(fromMs / PACE_MS) + 1 }
   return async (target) => {
     const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
-    const started = await target.cpuMs()
+    let before = await target.cpuMs()
+    const startedAt = sharedNow()
     const spoken = Promise.all(speakers.map(async (speaker, i) => {
       await elapse((i * withinMs) / paced)
       await speaker.run(1)
     }))
     spoken.catch(() => {})
-    const takeDelays = (): number[] => speakers.flatMap(({ delays }) => delays.splice(0))
-    await Promise.race([spoken, elapse(beginMs)])
-    const [begun, first] = [await target.cpuMs(), takeDelays()]
-    await Promise.race([spoken, elapse(each * PACE_MS)])
-    const [{ cpuMs, rss }, delays] = [await target.usage(), takeDelays()]
+    const from = startedAt + fromMs
+    const to = from + each * PACE_MS
+    if (fromMs > 0) {
+      await Promise.race([spoken, elapse(fromMs)])
+      before = await target.cpuMs()
+    }
+    await Promise.race([spoken, elapse(to - sharedNow())])
+    const { cpuMs, rss } = await target.usage()
     await spoken
     for (const { client } of speakers) client.end()
-    return {
-      'cpu s': (cpuMs - begun) / 1_000,
-      p50: percentile(delays, 0.5),
-      p99: percentile(delays, 0.99),
-      'RSS MiB': rss / 2 ** 20,
-      'cpu s to begin': (begun - started) / 1_000,
-      'p99 to begin': percentile(first, 0.99)
-    }
+    const delays = speakers.flatMap(({ delays, dues }) => delays.filter((_, i) => isBetween(dues[i], from, to)))
+    return { 'cpu s': (cpuMs - before) / 1_000, p50: percentile(delays, 0.5), p99: percentile(delays, 0.99), 'RSS MiB': rss / 2 ** 20 }
   }
+}
+
+function isBetween (value: number | undefined, from: number, to: number): boolean {
+  return value !== undefined && value >= from && value < to
 }
 
 function measureIdle ({ idle, windowMs, heartbeatMs }: Scale): Scene['measure'] {

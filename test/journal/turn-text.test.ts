@@ -178,12 +178,11 @@ await t.test('a text that has ended is told as before, be it a string or not', a
     }
     const plain = 'five.'.repeat(pieces)
     const { length } = plain
-    for (const [from, to] of [[0, 5], [2, 4], [0, length], [length - 1, length], [3, 3], [length, length]] as const) {
-      const before = turnText.step(from, to)
-      const text = turnText.close()
-      t.strictSame([typeof text, text.toString()], [pieces <= 100 ? 'string' : 'object', plain])
-      t.strictSame(stepOf(text, from, to, pieces), before)
-    }
+    const steps = [[0, 5], [2, 4], [0, length], [length - 1, length], [3, 3], [length, length]] as const
+    const before = steps.map(([from, to]) => turnText.step(from, to))
+    const text = turnText.close()
+    t.strictSame([typeof text, text.toString()], [pieces <= 100 ? 'string' : 'object', plain])
+    t.strictSame(steps.map(([from, to]) => stepOf(text, from, to, pieces)), before)
   }
 })
 

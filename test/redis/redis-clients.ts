@@ -34,15 +34,13 @@ export async function nodeRedisClient (t: Test, { url }: Pick<RedisServer, 'url'
 }
 
 export async function nodeRedisCluster (t: Test, { nodes }: RedisCluster, options: NodeRedisClusterOptions = {}) {
-  const closing = new AbortController()
+  let isClosed = false
   // Destroyed while it looks for its nodes anew it connects to them afterwards, and would do so for ever once they are gone.
-  for (const address of Object.values(options.nodeAddressMap ?? {})) {
-    Object.assign(address, { signal: closing.signal, reconnectStrategy: () => !closing.signal.aborted && 100 })
-  }
+  for (const address of Object.values(options.nodeAddressMap ?? {})) Object.assign(address, { reconnectStrategy: () => !isClosed && 100 })
   const client = createCluster({ ...options, rootNodes: nodes.map(({ url }) => ({ url })) })
   client.on('error', ignore)
   t.teardown(() => {
-    closing.abort()
+    isClosed = true
     if (client.isOpen) client.destroy()
   })
   await client.connect()

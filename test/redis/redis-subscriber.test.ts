@@ -1,10 +1,12 @@
 import { EventEmitter, once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 
-import t from 'tap'
+import { createClient } from 'redis'
+import t, { type Test } from 'tap'
 
 import { ioredisSubscriber } from '../../lib/redis/ioredis-subscriber.js'
-import type { IoredisClient, RedisSubscriber } from '../../lib/redis/redis-client.js'
+import { destroyForGood, type NodeRedisDuplicate } from '../../lib/redis/node-redis-duplicate.js'
+import type { IoredisClient, RedisClient, RedisSubscriber } from '../../lib/redis/redis-client.js'
 import { redisSubscriber } from '../../lib/redis/redis-subscriber.js'
 import { ioredisClient, nodeRedisClient, nodeRedisCluster } from './redis-clients.js'
 import { startRedisCluster } from './redis-cluster.js'
@@ -78,15 +80,7 @@ t.test('what is to be heard of a cluster waits for it outside of the queue of io
 
 t.test('a subscriber that is closed while its cluster is asked for its nodes connects to none of them', async (t) => {
   const cluster = await startRedisCluster(t)
-  const taken: Socket[] = []
-  const node = createServer((socket) => { taken.push(socket.resume()) })
-  t.teardown(() => {
-    for (const socket of taken) socket.destroy()
-    node.close()
-  })
-  await once(node.listen(0, '127.0.0.1'), 'listening')
-  // A server that listens on a port has one.
-  const { port } = node.address() as AddressInfo
+  const node = await silentServer(t)
   let answered = (): void => {}
   const nodesKnown = new Promise<void>((resolve) => { answered = resolve })
   const subscribers: RedisSubscriber[] = []
@@ -97,17 +91,64 @@ t.test('a subscriber that is closed while its cluster is asked for its nodes con
       if (subscriber === undefined) return undefined
       subscriber.close()
       answered()
-      return { host: '127.0.0.1', port }
+      return { host: '127.0.0.1', port: node.port }
     }
   })
-  subscribers.push(redisSubscriber(client, {
-    isSharded: true, connectTimeoutMs: 5_000, onMessage () {}, onConnected () { t.fail('it is closed') }
-  }))
+  subscribers.push(listen(t, client))
   await nodesKnown
   await new Promise((resolve) => { setImmediate(resolve) })
-  // Connections are taken in the order in which they were made: those of the subscriber, if any, have been by now.
-  const own = connect(port, '127.0.0.1')
-  t.teardown(() => { own.destroy() })
-  await until('it to be taken', 20_000, async () => taken.some(({ remotePort }) => remotePort === own.localPort))
-  t.equal(taken.length, 1)
+  await node.fence()
+  t.equal(node.others(), 0)
 })
+
+t.test('a subscriber that is closed while it connects stays connected to nothing', async (t) => {
+  const node = await silentServer(t)
+  const client = createClient({ socket: { host: '127.0.0.1', port: node.port } })
+  listen(t, client).close()
+  await node.fence()
+  await t.resolves(until('no connection to be left', 20_000, async () => node.others() === 0))
+})
+
+t.test('what a cluster is connecting to when it is closed is destroyed as soon as it is connected', async (t) => {
+  const made = (): Connection => Object.assign(new EventEmitter(), { destroyed: 0, destroy () { this.destroyed++ } })
+  const [own, first, second, sharded, channels] = [made(), made(), made(), made(), made()]
+  const masters = [{ client: first, pubSub: { client: sharded } }, { client: second }, {}]
+  destroyForGood(Object.assign(own, { masters, pubSubNode: { client: channels } }) as unknown as NodeRedisDuplicate)
+  t.equal(own.destroyed, 1)
+  for (const connection of [first, second, sharded, channels]) {
+    connection.emit('connect')
+    t.equal(connection.destroyed, 1)
+  }
+})
+
+type Connection = EventEmitter & { destroyed: number, destroy: () => void }
+
+function listen (t: Test, client: RedisClient): RedisSubscriber {
+  return redisSubscriber(client, { isSharded: true, connectTimeoutMs: 5_000, onMessage () {}, onConnected () { t.fail('it is closed') } })
+}
+
+/** A server that takes connections and says nothing. */
+async function silentServer (t: Test) {
+  const taken: Socket[] = []
+  const server = createServer((socket) => { taken.push(socket.resume().on('error', () => {})) })
+  t.teardown(() => {
+    for (const socket of taken) socket.destroy()
+    server.close()
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  // A server that listens on a port has one.
+  const { port } = server.address() as AddressInfo
+  let own: Socket | undefined
+  return {
+    port,
+    /** Connections are taken in the order in which they were made: what was made before has been taken then. */
+    async fence (): Promise<void> {
+      own = connect(port, '127.0.0.1')
+      const { destroy } = own
+      t.teardown(() => { destroy.call(own) })
+      await until('it to be taken', 20_000, async () => taken.some(({ remotePort }) => remotePort === own?.localPort))
+    },
+    /** How many others there are that have not closed. */
+    others: (): number => taken.filter((socket) => !socket.closed && socket.remotePort !== own?.localPort).length
+  }
+}

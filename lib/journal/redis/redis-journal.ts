@@ -20,7 +20,7 @@ import { RedisTakes, type Taken } from './redis-takes.js'
 /** How a chat ends that was refused, and runs all the same. */
 const REFUSED: TurnEnd = { finishReason: 'error', error: { code: 'STORE_UNAVAILABLE' } }
 /** So long nodes have to say who reads a turn, in milliseconds. */
-const READERS_MS = 1_000
+const READERS_MS = 300
 
 /** A journal in Redis. */
 export interface RedisJournal extends Journal {
