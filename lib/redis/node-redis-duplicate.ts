@@ -6,7 +6,7 @@ import type { NodeRedisClient } from './redis-client.js'
 /** A client or a cluster of node-redis, as far as it is used here. */
 export interface NodeRedisDuplicate extends NodeRedisConnection {
   readonly isOpen: boolean
-  /** A cluster does not say. */
+  /** The clusters of redis 5 do not say. */
   readonly isReady?: boolean
   /** Of a cluster: its connections. */
   readonly masters?: ReadonlyArray<{ client?: NodeRedisConnection, pubSub?: { client: NodeRedisConnection } }>
@@ -38,22 +38,22 @@ export function isNodeRedisCluster (client: object): boolean {
 
 /**
  * A client of its own with the host's address, credentials and encryption, which never stops trying to connect.
- * @param closed once aborted, it is told no addresses and tries no more
+ * @param isClosed from then on it is told no addresses and tries no more
  * @param connection options of each connection
  * @param cluster options beside those, where it stands for a cluster
  */
 export function duplicateOf (
-  client: NodeRedisClient, closed: AbortSignal, { socket, ...connection }: ConnectionOptions, cluster: object = {}
+  client: NodeRedisClient, isClosed: () => boolean, { socket, ...connection }: ConnectionOptions, cluster: object = {}
 ): NodeRedisDuplicate {
   // What `isNodeRedisClient` has found has these members.
   const { duplicate, options, _options } = client as unknown as Host
-  const reconnectStrategy = (attempt: number): number | false => !closed.aborted && backOffMs(attempt)
+  const reconnectStrategy = (attempt: number): number | false => !isClosed() && backOffMs(attempt)
   const withOwn = (host: ConnectionOptions = {}): ConnectionOptions => ({
     ...host, ...connection, socket: { ...host.socket, ...socket, reconnectStrategy }
   })
   // How replies are to be mapped is the host's affair, for its own commands.
   const own = isNodeRedisCluster(client)
-    ? { ...cluster, ...ownAddresses(closed, _options), defaults: withOwn(_options?.defaults) }
+    ? { ...cluster, ...ownAddresses(isClosed, _options), defaults: withOwn(_options?.defaults) }
     : withOwn(options)
   return duplicate.call(client, { ...own, commandOptions: {} })
 }
@@ -71,11 +71,11 @@ export function destroyForGood (own: NodeRedisDuplicate): void {
  * Connects, however long that takes. A client tries again by itself, but a cluster that was never reached does not.
  * @returns `false`: it was closed, or somebody else connects it
  */
-export async function connectAtLast (own: NodeRedisDuplicate, closed: AbortSignal, onFailed: () => void): Promise<boolean> {
-  for (let attempt = 0; !closed.aborted && !own.isOpen; attempt++) {
+export async function connectAtLast (own: NodeRedisDuplicate, isClosed: () => boolean, onFailed: () => void): Promise<boolean> {
+  for (let attempt = 0; !isClosed() && !own.isOpen; attempt++) {
     try {
       await own.connect()
-      return !closed.aborted
+      return !isClosed()
     } catch {
       onFailed()
       await setTimeout(backOffMs(attempt), undefined, { ref: false })
@@ -104,12 +104,12 @@ interface Address {
  * The host's cluster writes into the addresses that it is given, where it has no `defaults`: whenever it looks for its nodes
  * anew, that connections to one of them are not to be tried again (node-redis 6.3, `getShards`). Those are all who share it.
  */
-function ownAddresses (closed: AbortSignal, { nodeAddressMap }: ClusterOptions = {}): Pick<ClusterOptions, 'nodeAddressMap'> {
+function ownAddresses (isClosed: () => boolean, { nodeAddressMap }: ClusterOptions = {}): Pick<ClusterOptions, 'nodeAddressMap'> {
   return {
     nodeAddressMap (address) {
       const found = typeof nodeAddressMap === 'function' ? nodeAddressMap(address) : nodeAddressMap?.[address]
       // A cluster that is destroyed while it asks for its nodes would connect to them afterwards (`#discover`).
-      if (closed.aborted) throw new Error('the cluster was closed')
+      if (isClosed()) throw new Error('the cluster was closed')
       if (found === undefined) return undefined
       const { reconnectStrategy, ...own } = found
       return own

@@ -8,15 +8,15 @@ const CONNECTED = ['ready', 'connect', 'node-ready', 'sharded-channel-moved']
 export function nodeRedisSubscriber (
   client: NodeRedisClient, { isSharded, connectTimeoutMs, onMessage, onConnected }: RedisSubscriberOptions
 ): RedisSubscriber {
-  const closing = new AbortController()
-  const own = duplicateOf(client, closing.signal, { socket: { connectTimeout: connectTimeoutMs } })
+  let isClosed = false
+  const own = duplicateOf(client, () => isClosed, { socket: { connectTimeout: connectTimeoutMs } })
   const onFailed = (): void => {
     // It tries again by itself.
   }
   own.on('error', onFailed)
-  const tell = (): void => { if (!closing.signal.aborted) onConnected() }
+  const tell = (): void => { if (!isClosed) onConnected() }
   for (const event of CONNECTED) own.on(event, tell)
-  void connectAtLast(own, closing.signal, onFailed).then((isConnected) => { if (isConnected) tell() })
+  void connectAtLast(own, () => isClosed, onFailed).then((isConnected) => { if (isConnected) tell() })
 
   const listener = (message: string, channel: string): void => { onMessage(channel, message) }
   return {
@@ -28,7 +28,7 @@ export function nodeRedisSubscriber (
     },
     isReady: () => own.isOpen && own.isReady !== false,
     close () {
-      closing.abort()
+      isClosed = true
       if (own.isOpen) destroyForGood(own)
     }
   }

@@ -11,8 +11,8 @@ export function isNodeRedisClient (client: object): client is NodeRedisClient {
 /** A duplicate of a client of node-redis that never queues what it cannot send at once, and never stops trying to connect. */
 export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWireOptions): RedisWire {
   const isCluster = isNodeRedisCluster(client)
-  const closing = new AbortController()
-  const own = duplicateOf(client, closing.signal, {
+  let isClosed = false
+  const own = duplicateOf(client, () => isClosed, {
     disableOfflineQueue: true,
     // It knows silence only, not whether somebody waits: so there is a ping well before.
     pingInterval: silenceMs / 2,
@@ -31,7 +31,7 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
   })
 
   async function connect (noteTried: () => void): Promise<void> {
-    if (await connectAtLast(own, closing.signal, noteTried)) isClusterReady = isCluster
+    if (await connectAtLast(own, () => isClosed, noteTried)) isClusterReady = isCluster
     noteTried()
   }
 
@@ -79,7 +79,7 @@ export function nodeRedisWire (client: NodeRedisClient, { silenceMs }: RedisWire
     send: (key, command) => isCluster ? sendToCluster(key, command) : sendToOne(command),
     reconnect,
     close () {
-      closing.abort()
+      isClosed = true
       if (own.isOpen) destroyForGood(own)
     }
   }

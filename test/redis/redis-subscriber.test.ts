@@ -143,10 +143,9 @@ async function silentServer (t: Test) {
     port,
     /** Connections are taken in the order in which they were made: what was made before has been taken then. */
     async fence (): Promise<void> {
-      own = connect(port, '127.0.0.1')
-      const { destroy } = own
-      t.teardown(() => { destroy.call(own) })
-      await until('it to be taken', 20_000, async () => taken.some(({ remotePort }) => remotePort === own?.localPort))
+      const socket = own = connect(port, '127.0.0.1')
+      t.teardown(() => { socket.destroy() })
+      await until('it to be taken', 20_000, async () => taken.some(({ remotePort }) => remotePort === socket.localPort))
     },
     /** How many others there are that have not closed. */
     others: (): number => taken.filter((socket) => !socket.closed && socket.remotePort !== own?.localPort).length
