@@ -37,7 +37,7 @@ export interface ConnectionTools extends RequestsTools {
   limits: ConnectionLimits
   /** What follows a write of a connection waits here for what comes next. */
   coalescer: Coalescer
-  /** When a frame has to wait for others' turn. */
+  /** Whose turn it is to be heard, and for how long. */
   slices: ReadSlices
   /** What a `ready` frame says, but for the connection's own id. */
   ready: Omit<ServerFrameOf<'ready'>, 'type' | 'protocol' | 'connectionId'>
@@ -188,11 +188,7 @@ export class Connection implements Asker, OutboxEvents, FrameHandler {
 
   #listen (socket: WebSocket): void {
     const onLife = (): void => { this.#heartbeat.see(this.#tools.clock.now()) }
-    socket.on('message', (data, isBinary) => {
-      const now = this.#tools.clock.now()
-      this.#heartbeat.see(now)
-      this.#inbox.take(data, isBinary, now)
-    })
+    socket.on('message', (data, isBinary) => { this.#inbox.take(data, isBinary) })
     socket.on('ping', onLife)
     socket.on('pong', onLife)
     // Too big, not UTF-8, no frame at all: `ws` closes with the right code by itself.
@@ -219,9 +215,10 @@ export class Connection implements Asker, OutboxEvents, FrameHandler {
     this.#tools.onClosed(this)
   }
 
-  /** What is thrown in a listener of a socket goes nowhere, or ends the process: nothing may leave here. */
+  /** What is thrown would keep others from being heard, and may end the process: nothing may leave here. */
   handle (data: RawData, isBinary: boolean, now: number): void {
     if (!this.isOpen()) return
+    this.#heartbeat.see(now)
     try {
       const decoded = isPing(data, isBinary) ? PONGED : readFrame(data, isBinary, this.#tools.decode)
       if ('close' in decoded) return this.#end(decoded.close)

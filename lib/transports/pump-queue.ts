@@ -7,6 +7,8 @@ export interface Pumped {
 /** So many wait for the rest of what was read at most: with more connections in one run of the event loop nobody waits longer. */
 const MOST_DUE = 64
 let due: Pumped[] = []
+/** How often {@link pumpAll} is still to come. */
+let coming = 0
 
 /**
  * Pumps it as soon as what the event loop has read is handled: the writes of all connections then come one after another.
@@ -15,11 +17,22 @@ let due: Pumped[] = []
  */
 export function pumpSoon (pumped: Pumped): void {
   const count = due.push(pumped)
-  if (count === 1) setImmediate(pumpAll)
-  else if (count === MOST_DUE) process.nextTick(pumpAll)
+  if (coming === 0) pumpBehind()
+  else if (count === MOST_DUE) process.nextTick(pumpDue)
+}
+
+/** Whatever is due then is pumped behind what this run of the event loop has been told to do so far, and its microtasks. */
+export function pumpBehind (): void {
+  coming++
+  setImmediate(pumpAll)
 }
 
 function pumpAll (): void {
+  coming--
+  pumpDue()
+}
+
+function pumpDue (): void {
   const all = due
   due = []
   for (const pumped of all) pumped.pump()

@@ -2,7 +2,7 @@ import { setImmediate as tick } from 'node:timers/promises'
 
 import t from 'tap'
 
-import { pumpSoon } from '../../lib/transports/pump-queue.js'
+import { pumpBehind, pumpSoon } from '../../lib/transports/pump-queue.js'
 
 /** Waits until what was to happen in the next tick has. */
 const nextTick = (): Promise<void> => new Promise((resolve) => { process.nextTick(resolve) })
@@ -25,6 +25,22 @@ t.test('what is due while others are pumped comes in the next run', async (t) =>
   t.strictSame(pumped, ['first'])
   await tick()
   t.strictSame(pumped, ['first', 'last'])
+})
+
+t.test('what becomes due meanwhile is pumped behind what was to be done', async (t) => {
+  const order: string[] = []
+  const one = (name: string) => ({ pump: () => { order.push(name) } })
+  pumpSoon(one('before'))
+  setImmediate(() => {
+    pumpSoon(one('in it'))
+    void Promise.resolve().then(() => { pumpSoon(one('a little later')) })
+  })
+  pumpBehind()
+  await tick()
+  t.strictSame(order, ['before', 'in it', 'a little later'])
+  pumpSoon(one('after'))
+  await tick()
+  t.equal(order.at(-1), 'after')
 })
 
 t.test('where many are due nobody waits for all of them', async (t) => {
