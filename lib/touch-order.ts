@@ -43,6 +43,13 @@ export class TouchOrder<T extends Ordered<T>> {
     return this.#oldest
   }
 
+  /** As they are now, the oldest first. */
+  all (): T[] {
+    const all: T[] = []
+    for (let item = this.#oldest; item !== undefined; item = item.newer) all.push(item)
+    return all
+  }
+
   /** At most `limit` items of a lower rank than `end`, the newest first. */
   newest (limit: number, end: number): T[] {
     const found: T[] = []

@@ -11,7 +11,7 @@ import type {
 import { MemoryClaims } from './memory-claims.js'
 import { MemorySessionCursor } from './memory-session-cursor.js'
 import { MemoryTurn, MemoryTurnCursor, type Distance } from './memory-turn.js'
-import { statsOf, type SessionLog } from './session-log.js'
+import { NOTHING, statsOf, type SessionLog } from './session-log.js'
 import { SessionLogs } from './session-logs.js'
 
 export interface MemoryJournalOptions {
@@ -101,8 +101,8 @@ class MemoryJournal implements Journal {
     const log = this.#open(key)
     const isInterrupt = terms.onBusy === 'interrupt'
     const ahead = log.queue.length + (log.running === undefined ? 0 : 1)
-    const displaced = isInterrupt ? log.queue : []
-    if (displaced.length > 0) log.queue = []
+    const displaced = isInterrupt ? log.queue : NOTHING
+    if (displaced.length > 0) log.queue = NOTHING
     for (const turn of displaced) this.#writeEnd(turn, terms.displacedEnd)
     log.enqueue(new MemoryTurn(chat, log))
     if (chat.bodyHash !== undefined) this.#claims.add(log.text, key, chat.turnId, chat.bodyHash)
@@ -112,7 +112,7 @@ class MemoryJournal implements Journal {
       position: ahead - displaced.length,
       epoch: log.epoch,
       seq: log.ring.top,
-      displaced: displaced.map(({ turnId }) => turnId)
+      displaced: displaced.length === 0 ? [] : displaced.map(({ turnId }) => turnId)
     }
     if (isInterrupt) log.running?.onStop?.()
     return offer
@@ -136,8 +136,9 @@ class MemoryJournal implements Journal {
     log.running = turn
     turn.isRunning = true
     turn.onStop = onStop
-    turn.write({ kind: 'event', name: TURN_STARTED, json: startOf(turn.chat) }, this.#clock.now())
-    this.#touch(log)
+    const now = this.#clock.now()
+    turn.write({ kind: 'event', name: TURN_STARTED, json: startOf(turn.chat) }, now)
+    this.#touch(log, now)
     log.wake(turn)
     return turn
   }
@@ -284,8 +285,8 @@ class MemoryJournal implements Journal {
     return this.#logs.open(key)
   }
 
-  #touch (log: SessionLog): void {
-    this.#logs.touch(log)
+  #touch (log: SessionLog, now?: number): void {
+    this.#logs.touch(log, now)
     this.#stopSweepIfEmpty()
   }
 

@@ -149,7 +149,7 @@ export class MemoryTurn implements Run {
     const { ring } = this.log
     this.startSeq = ring.top
     this.startThrough = ring.through
-    for (const cursor of this.readers()) cursor.moveTo(ring.top, ring.through)
+    for (let cursor = this.firstCursor; cursor !== undefined; cursor = cursor.nextCursor) cursor.moveTo(ring.top, ring.through)
   }
 
   #isFastestBeyond (distance: Distance): boolean {

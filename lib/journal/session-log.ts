@@ -33,7 +33,10 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   /** What of `bytes` the journal has counted. */
   countedBytes = 0
   readonly #maxEndedUnits: number
-  /** Turns whose ends the ring still holds, in their order: who reads or asks for them may need their text. */
+  // Turns whose ends the ring still holds: who reads or asks for them may need their text. The last of them stands by itself:
+  // most often there is no other, and nothing is put into a map to be taken out again.
+  #lastEnded: MemoryTurn | undefined
+  /** Those before it, in their order. */
   #endedById: Map<string, MemoryTurn> | undefined
   #endedUnits = 0
 
@@ -74,7 +77,11 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   /** A turn that runs, waits, or has ended and is still kept. */
   find (turnId: string): MemoryTurn | undefined {
     if (this.running?.turnId === turnId) return this.running
-    return this.queue[this.#indexOf(turnId)] ?? this.#endedById?.get(turnId)
+    if (this.queue.length > 0) {
+      const waiting = this.queue.find((turn) => turn.turnId === turnId)
+      if (waiting !== undefined) return waiting
+    }
+    return this.#lastEnded?.turnId === turnId ? this.#lastEnded : this.#endedById?.get(turnId)
   }
 
   /** How many read that turn, of those who read it alone and those who read the session. */
@@ -85,21 +92,22 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   }
 
   enqueue (turn: MemoryTurn): void {
-    this.queue = this.queue.concat(turn)
+    this.queue = this.queue.length === 0 ? [turn] : this.queue.concat(turn)
   }
 
   /** The first chat that waits, which waits no longer. */
   dequeue (): MemoryTurn | undefined {
-    const [first] = this.queue
+    const first = this.queue[0]
     if (first !== undefined) this.#unqueueAt(0)
     return first
   }
 
   /** Takes a chat that waits out of the queue. */
   unqueue (turnId: string): MemoryTurn | undefined {
-    const index = this.#indexOf(turnId)
+    const index = this.queue.findIndex((turn) => turn.turnId === turnId)
+    if (index < 0) return undefined
     const turn = this.queue[index]
-    if (turn !== undefined) this.#unqueueAt(index)
+    this.#unqueueAt(index)
     return turn
   }
 
@@ -116,13 +124,14 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
 
   /** Keeps a turn that has just ended, for as long as its end is held and there is room; the newest always. */
   keepEnded (turn: MemoryTurn): void {
-    const endedById = this.#endedById ??= new Map<string, MemoryTurn>()
-    endedById.set(turn.turnId, turn)
+    const before = this.#lastEnded
+    if (before !== undefined) (this.#endedById ??= new Map<string, MemoryTurn>()).set(before.turnId, before)
+    this.#lastEnded = turn
     this.#endedUnits += turn.units
-    if (this.#endedUnits <= this.#maxEndedUnits) return
-    for (const other of endedById.values()) {
+    if (this.#endedUnits <= this.#maxEndedUnits || this.#endedById === undefined) return
+    for (const other of this.#endedById.values()) {
       // One that said nothing makes no room, and its end may still have to be told.
-      if (other === turn || other.units === 0) continue
+      if (other.units === 0) continue
       this.#dropEnded(other)
       if (this.#endedUnits <= this.#maxEndedUnits) return
     }
@@ -142,10 +151,6 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
     this.queue = this.queue.length === 1 ? NOTHING : this.queue.toSpliced(index, 1)
   }
 
-  #indexOf (turnId: string): number {
-    return this.queue.findIndex((turn) => turn.turnId === turnId)
-  }
-
   onForgotten ({ seq, kind, turnId }: Entry): void {
     this.forgottenSeq = seq
     const turn = turnId === undefined ? undefined : this.find(turnId)
@@ -155,11 +160,14 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   }
 
   #dropEnded (turn: MemoryTurn): void {
-    if (this.#endedById?.delete(turn.turnId) === true) this.#endedUnits -= turn.units
+    if (turn === this.#lastEnded) this.#lastEnded = undefined
+    else if (this.#endedById?.delete(turn.turnId) !== true) return
+    this.#endedUnits -= turn.units
   }
 }
 
-const NOTHING: readonly never[] = []
+/** A list of its own for each would be felt. */
+export const NOTHING: readonly never[] = []
 
 /** Most sessions of a service have no reader of their own. */
 const NOBODY: ReadonlySet<SessionReader> = new Set()

@@ -54,8 +54,8 @@ export class SessionLogs {
     return log
   }
 
-  touch (log: SessionLog): void {
-    this.#moveToBack(log)
+  touch (log: SessionLog, now = this.#clock.now()): void {
+    this.#moveToBack(log, now)
     this.#count(log)
     if (this.#bytes > this.#limits.maxTotalBytes) this.#dropOldestIdle(() => this.#bytes <= this.#limits.maxTotalBytes)
   }
@@ -102,13 +102,13 @@ export class SessionLogs {
       const log = this.#byUse.oldest()
       if (log === undefined || isEnough()) return
       if (log.isIdle) this.drop(log)
-      else this.#moveToBack(log)
+      else this.#moveToBack(log, this.#clock.now())
     }
   }
 
-  #moveToBack (log: SessionLog): void {
+  #moveToBack (log: SessionLog, now: number): void {
     // A number with a fraction would be an object of its own, and one more to be fetched from memory.
-    log.usedAt = Math.floor(this.#clock.now())
+    log.usedAt = Math.floor(now)
     this.#byUse.touch(log)
   }
 }

@@ -65,7 +65,7 @@ export class TurnText {
    * @param isFirst nothing was written before
    */
   pack (isFirst: boolean): void {
-    if (this.#loose === '') return
+    if (this.#loose.length === 0) return
     if (this.#loose.length >= LOOSE_UNITS || (!isFirst && ++this.#looseTimes >= LOOSE_TIMES)) this.#pack()
   }
 

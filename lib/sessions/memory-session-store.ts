@@ -102,7 +102,7 @@ class MemoryStore implements MemorySessionStore {
     const fresh = freshOf(messages, found?.session)
     const longer = longerOf(messages, found?.session)
     if (fresh.length === 0 && longer.length === 0) return
-    this.#assertRoomFor(key, [...fresh, ...longer.map((each) => each.longer)])
+    this.#assertRoomFor(key, fresh, longer)
     const entry = found ?? this.#open(key)
     const { session } = entry
     const before = session.bytes
@@ -175,9 +175,10 @@ class MemoryStore implements MemorySessionStore {
   }
 
   /** Asked before anything changes: else one oversized answer would push out every other session for nothing. */
-  #assertRoomFor (key: SessionKey, fresh: readonly Kept[]): void {
+  #assertRoomFor (key: SessionKey, fresh: readonly Kept[], lengthened: readonly Lengthened[]): void {
     let bytes = emptySessionBytes(key)
     for (const kept of fresh) bytes += kept.bytes
+    for (const { longer } of lengthened) bytes += longer.bytes
     if (bytes > this.#maxBytes) {
       throw new RangeError(`about ${bytes} bytes do not fit into a session store whose maxBytes is ${this.#maxBytes}`)
     }
@@ -230,13 +231,16 @@ class MemoryStore implements MemorySessionStore {
 }
 
 /** The messages that are not kept yet, copied: what fails here leaves the store as it was. */
-function freshOf (messages: readonly SessionMessage[], session: MemorySession | undefined): Kept[] {
+function freshOf (messages: readonly SessionMessage[], session: MemorySession | undefined): readonly Kept[] {
+  // Most often it is one: for that a list of one, where the first push would make room for seventeen.
+  const [first] = messages
+  if (first !== undefined && messages.length === 1) return session?.has(first) === true ? NONE : [keptOf(first)]
   const fresh: Kept[] = []
-  const seen = messages.length > 1 ? new Set<string>() : undefined
+  const seen = new Set<string>()
   for (const message of messages) {
-    const identity = seen && `${message.role}:${message.turnId}`
-    if (session?.has(message) === true || (identity !== undefined && seen?.has(identity) === true)) continue
-    if (identity !== undefined) seen?.add(identity)
+    const identity = `${message.role}:${message.turnId}`
+    if (session?.has(message) === true || seen.has(identity)) continue
+    seen.add(identity)
     fresh.push(keptOf(message))
   }
   return fresh

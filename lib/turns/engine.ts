@@ -292,14 +292,13 @@ export class Engine {
 
   #followTurn (turn: LiveTurn, wake: Wake): Awaitable<TurnFollower> {
     const { key, turnId, isNamed } = turn.chat
-    const made = (cursor: TurnCursor | undefined): TurnFollower => {
-      if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
-      const follower = new TurnFollower(cursor, turnId, wake, turn)
-      this.#sessions.follow(turn, follower)
-      return follower
-    }
-    const followed = this.#sessions.home(isNamed).journal.followTurn(key, turnId, wake)
-    return isPromiseLike(followed) ? followed.then(made) : made(followed)
+    const cursor = this.#sessions.home(isNamed).journal.followTurn(key, turnId, wake)
+    return isPromiseLike(cursor) ? cursor.then((later) => this.#followed(turn, later, wake)) : this.#followed(turn, cursor, wake)
+  }
+
+  #followed (turn: LiveTurn, cursor: TurnCursor | undefined, wake: Wake): TurnFollower {
+    if (cursor === undefined) throw new Error('the journal has lost a chat that it has just taken')
+    return this.#sessions.follow(turn, new TurnFollower(cursor, turn.chat.turnId, wake, turn))
   }
 
   /** What runs and waits here can be ended all the same, whatever the journal has done. */

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../protocol/codes.js'
 import type { BusyPolicy } from '../protocol/names.js'
 import type { Fault } from '../protocol/schema-check.js'
 import type { SessionKey } from '../protocol/session-key.js'
+import type { SessionMap } from '../protocol/session-map.js'
 import type { SessionStore } from '../sessions/session-store.js'
 import type { TurnFollower } from './follow.js'
 import type { TurnRun } from './run-turn.js'
@@ -79,7 +80,7 @@ export interface LiveSession {
 /** A home whose journal answers in time. A connection's own session is not the named one that has the same name. */
 export interface TimedHome {
   /** Those that have something to do, by their keys as text. */
-  readonly sessions: Map<string, LiveSession>
+  readonly sessions: SessionMap<LiveSession>
   readonly journal: TimedJournal
   readonly store: SessionStore
   /** What its turns are run with. */

@@ -1,4 +1,5 @@
 import { sessionKeyText, type SessionKey } from '../protocol/session-key.js'
+import { SessionMap } from '../protocol/session-map.js'
 import type { TurnEnd } from '../journal/journal.js'
 import type { EngineTools, SessionHome } from './engine-tools.js'
 import type { TurnFollower } from './follow.js'
@@ -53,13 +54,13 @@ export class LiveSessions {
   }
 
   find (key: SessionKey, isNamed: boolean): LiveSession | undefined {
-    return this.home(isNamed).sessions.get(sessionKeyText(key))
+    return this.home(isNamed).sessions.get(key)
   }
 
   open (key: SessionKey, isNamed: boolean): LiveSession {
     const text = sessionKeyText(key)
     const home = this.home(isNamed)
-    let session = home.sessions.get(text)
+    let session = home.sessions.find(text)
     if (session === undefined) {
       session = {
         key,
@@ -87,7 +88,7 @@ export class LiveSessions {
     if (session.running !== undefined || session.taking !== undefined || session.waiting.size > 0) return
     stopRetry(session)
     const { home: { sessions }, text } = session
-    if (sessions.get(text) === session) sessions.delete(text)
+    if (sessions.find(text) === session) sessions.delete(text)
   }
 
   /** Ends a turn that waits. `false`: it does not wait, or not any more. */
@@ -128,10 +129,11 @@ export class LiveSessions {
     this.closeIfIdle(session)
   }
 
-  follow (turn: LiveTurn, follower: TurnFollower): void {
+  follow (turn: LiveTurn, follower: TurnFollower): TurnFollower {
     turn.follower = follower
     const { unwrittenEnd } = turn
     if (unwrittenEnd !== undefined) this.#tell(turn, () => { follower.endUnwritten(unwrittenEnd) })
+    return follower
   }
 
   /** One more reader of a named session. */
@@ -180,7 +182,7 @@ export class LiveSessions {
       log.error({ err: toError(thrown) }, 'the journal did not take back what it had given too late')
     }
     const timed = new TimedJournal(journal, clock, limits.journalTimeoutMs, onFailure)
-    return { journal: timed, store, sessions: new Map(), tools: { journal: timed, store, limits, clock, log } }
+    return { journal: timed, store, sessions: new SessionMap(), tools: { journal: timed, store, limits, clock, log } }
   }
 }
 

@@ -21,6 +21,15 @@ export function isLookDue (parts: number): boolean {
   return parts % PARTS_PER_SLICE_LOOK === 0
 }
 
+/**
+ * Whether a look finds nothing to wait for, as mostly at the first: that needs no pace.
+ * @param since when the run's parts began to come, or a little before
+ * @param inTurn the turn of the event loop in which they did
+ */
+export function isEarly (parts: number, now: number, since: number, inTurn: number): boolean {
+  return parts < PARTS_PER_LOOK && now - since < SLICE_MS && inTurn === loopTurn()
+}
+
 /** When a run has to wait: for appends to land, for its readers to catch up, for the rest of the process to have its turn. */
 export class RunPace {
   readonly #run: Run

@@ -9,7 +9,7 @@ import { AnswerRecord } from './answer-record.js'
 import { ExecutorTurn } from './executor-turn.js'
 import { JournalWriter, type JournalWriterOwner } from './journal-writer.js'
 import { loopTurn } from './loop-turns.js'
-import { isLookDue, RunPace } from './run-pace.js'
+import { isEarly, isLookDue, RunPace } from './run-pace.js'
 import { failedEnd, finishedEnd, thrownEnd } from './turn-end.js'
 import { TurnEnding, type TurnEndingOwner } from './turn-ending.js'
 import { TurnHistory } from './turn-history.js'
@@ -200,8 +200,10 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
   }
 
   #isToPause (): boolean {
-    return this.#isOpen() && (this.#writer.isFull || (isLookDue(this.#parts) && this.#openPace().isDue(this.#parts)))
+    return this.#isOpen() && (this.#writer.isFull || (isLookDue(this.#parts) && !this.#isEarly() && this.#openPace().isDue(this.#parts)))
   }
+
+  #isEarly (): boolean { return this.#pace === undefined && isEarly(this.#parts, this.#tools.clock.now(), this.#startedAt, this.#askedIn) }
 
   #openPace (): RunPace { return this.#pace ??= new RunPace(this.run, this.#writer, this.#tools, this.#startedAt, this.#askedIn) }
 
@@ -332,16 +334,13 @@ export class TurnRun implements JournalWriterOwner, TurnEndingOwner, Pick<Sessio
   #closeIterator (): void {
     const iterator = this.#iterator
     this.#iterator = undefined
+    const failed = (err: unknown): void => { this.#log('debug', err, 'an executor failed while it was closed') }
     try {
       const closed = iterator?.return?.()
-      if (isPromiseLike(closed)) closed.then(undefined, (err: unknown) => { this.#closeFailed(err) })
+      if (isPromiseLike(closed)) closed.then(undefined, failed)
     } catch (err) {
-      this.#closeFailed(err)
+      failed(err)
     }
-  }
-
-  #closeFailed (err: unknown): void {
-    this.#log('debug', err, 'an executor failed while it was closed')
   }
 
   #log (level: 'debug' | 'info' | 'warn' | 'error', thrown: unknown, text: string): void {

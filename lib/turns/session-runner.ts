@@ -2,6 +2,7 @@ import { AgentNotFoundError, type Turn } from '../agent/executor.js'
 import { andThen, isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { Offer, OfferTerms, Run, TurnEnd } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
+import { TouchOrder } from '../touch-order.js'
 import { AbandonedTurns } from './abandoned-turns.js'
 import type { EngineTools } from './engine-tools.js'
 import { adoptedChat, storedChat, type LiveSession, type LiveTurn, type RunRight } from './live-session.js'
@@ -19,7 +20,7 @@ const RETRY_MS = 1_000
 export class SessionRunner implements SessionTurnOwner {
   readonly #tools: EngineTools
   readonly #sessions: LiveSessions
-  readonly #runs = new Set<SessionTurn>()
+  readonly #runs = new TouchOrder<SessionTurn>()
   readonly #abandoned: AbandonedTurns
   /** Turns that run, or after which something is still to do. */
   #unsettled = 0
@@ -114,7 +115,7 @@ export class SessionRunner implements SessionTurnOwner {
   /** Stops all that runs, or is about to. */
   stop (end: TurnEnd, reason: Error): void {
     this.#overtime = { end, reason }
-    for (const { run } of this.#runs) run.stop(end, reason)
+    for (const { run } of this.#runs.all()) run.stop(end, reason)
   }
 
   /** Settles when every turn that ran has its end, and its session is free. */
@@ -204,7 +205,7 @@ export class SessionRunner implements SessionTurnOwner {
   #run (session: LiveSession, turn: LiveTurn, run: Run, stopper: Stopper): void {
     const running = new SessionTurn(session, turn, run, this.#tools.agents.find(session.key.agentId) ?? unknownAgent, this)
     session.running = running
-    this.#runs.add(running)
+    this.#runs.touch(running)
     this.#unsettled++
     running.run.keepQuestion()
     if (this.#overtime !== undefined) running.run.stop(this.#overtime.end, this.#overtime.reason)
@@ -275,7 +276,8 @@ export class SessionRunner implements SessionTurnOwner {
   }
 
   #settle (): void {
-    if (--this.#unsettled === 0) for (const settle of this.#onSettled.splice(0)) settle()
+    if (--this.#unsettled > 0 || this.#onSettled.length === 0) return
+    for (const settle of this.#onSettled.splice(0)) settle()
   }
 
   #watchRuns (): void {
@@ -284,7 +286,7 @@ export class SessionRunner implements SessionTurnOwner {
 
   #watch (): void {
     const now = Math.floor(this.#tools.clock.now())
-    for (const { run } of this.#runs) run.watch(now)
+    for (const { run } of this.#runs.all()) run.watch(now)
     this.#abandoned.look(now)
   }
 

@@ -1,5 +1,6 @@
 import type { Executor } from '../agent/executor.js'
 import type { Run } from '../journal/journal.js'
+import type { Ordered } from '../touch-order.js'
 import type { LiveSession, LiveTurn, RunningTurn } from './live-session.js'
 import { TurnRun } from './run-turn.js'
 import type { TurnRunOwner } from './turn-tools.js'
@@ -12,7 +13,7 @@ export interface SessionTurnOwner {
 }
 
 /** The turn that has the right to run in its session. */
-export class SessionTurn implements RunningTurn, TurnRunOwner {
+export class SessionTurn implements RunningTurn, TurnRunOwner, Ordered<SessionTurn> {
   readonly session: LiveSession
   readonly turn: LiveTurn
   readonly run: TurnRun
@@ -20,6 +21,10 @@ export class SessionTurn implements RunningTurn, TurnRunOwner {
   /** Who waits for its end. */
   #waiting: Array<() => void> | undefined
   #hasStarted = false
+  // Its place among all that run.
+  older: SessionTurn | undefined
+  newer: SessionTurn | undefined
+  rank = 0
 
   constructor (session: LiveSession, turn: LiveTurn, run: Run, executor: Executor, owner: SessionTurnOwner) {
     this.session = session
@@ -51,6 +56,6 @@ export class SessionTurn implements RunningTurn, TurnRunOwner {
 
   #tellEnd (): void {
     this.#owner.onEnded(this)
-    for (const tell of this.#waiting ?? []) tell()
+    if (this.#waiting !== undefined) for (const tell of this.#waiting) tell()
   }
 }

@@ -9,14 +9,12 @@
 export type TurnState = 'starting' | 'streaming' | 'ending' | 'ended'
 export type TurnEvent = 'part' | 'stop' | 'end-written'
 
-const NEXT: Record<TurnState, Partial<Record<TurnEvent, TurnState>>> = {
-  starting: { part: 'streaming', stop: 'ending' },
-  streaming: { part: 'streaming', stop: 'ending' },
-  ending: { 'end-written': 'ended' },
-  ended: {}
-}
-
 /** The next state, or `undefined` when the event comes too late to change anything: the first to stop a turn wins. */
 export function transition (state: TurnState, event: TurnEvent): TurnState | undefined {
-  return NEXT[state][event]
+  switch (state) {
+    case 'starting':
+    case 'streaming': return event === 'part' ? 'streaming' : event === 'stop' ? 'ending' : undefined
+    case 'ending': return event === 'end-written' ? 'ended' : undefined
+    case 'ended': return undefined
+  }
 }
