@@ -6,6 +6,8 @@ const LEAST_ROOM = 2 * 1024
 const MAX_FREE_SLABS = 32
 /** Up to so many UTF-16 code units a loop is faster than a call into the runtime. */
 const SHORT_UNITS = 48
+/** And up to so many bytes. */
+const MOST_COPIED = 24
 const LONG_UNITS = 4 * 1024
 /** FIN and opcode 1, RFC 6455 section 5.2. */
 const FINAL_TEXT = 0x81
@@ -138,7 +140,7 @@ export class FrameBatch {
     bytes.set(head, start + header)
     const begin = start + header + head.length
     const at = long === undefined ? writeJsonString(bytes, content, begin) : writeText(bytes, long, begin)
-    bytes.set(tail, at)
+    copyTail(tail, bytes, at)
     this.#end(start, header, at + tail.length)
   }
 
@@ -214,6 +216,13 @@ export class FrameBatch {
     this.#slab = openSlab(SLAB_BYTES)
     this.#start = this.#at = 0
   }
+}
+
+/** A few bytes are copied faster than anybody is asked to. */
+function copyTail (tail: Uint8Array, bytes: Buffer, at: number): void {
+  const { length } = tail
+  if (length > MOST_COPIED) return bytes.set(tail, at)
+  for (let i = 0; i < length; i++) bytes[at + i] = tail[i] ?? 0
 }
 
 function headerBytes (length: number): number {

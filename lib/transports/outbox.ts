@@ -85,7 +85,7 @@ export class Outbox {
   /**
    * What comes in one run of the event loop leaves in one write, and so does what follows a write closely.
    * @param isUrgent nothing more is waited for
-   * @param isMuch it leaves at once, while what was said is still in the processor's cache
+   * @param isMuch it leaves behind what is being done, while what was said is still in the processor's cache
    */
   wake (isUrgent = false, isMuch = false): void {
     if (isUrgent) this.#wasUrgent = true

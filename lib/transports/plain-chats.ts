@@ -1,4 +1,4 @@
-import { andThen, attempt, type Awaitable } from '../awaitable.js'
+import { isPromiseLike, type Awaitable } from '../awaitable.js'
 import type { ChatFrame } from '../protocol/client-frames.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import { errorFrame, type ErrorExtra } from '../protocol/encode.js'
@@ -86,15 +86,31 @@ export class PlainChats {
     this.#lane(agentId).add(answer)
     this.#asker.onRequest(1)
     if (isNext) void this.#begin(chat, answer)
-    else this.#others.inOrder(chat.key, () => this.#begin(chat, answer))
+    else this.#beginInOrder(chat, answer)
   }
 
-  /** Never rejects. */
+  #beginInOrder (chat: Chat, answer: PlainAnswer): void {
+    this.#others.inOrder(chat.key, () => this.#begin(chat, answer))
+  }
+
+  /** Never rejects. Most often all is done at once: without a closure, that would be made for nothing. */
   #begin (chat: Chat, answer: PlainAnswer): Awaitable<void> {
-    const { engine } = this.#tools
     const { agentId } = chat.key
-    const onStarted = (started: Started): void => { this.#onStarted(started, agentId, answer) }
-    return attempt(() => andThen(engine.startTurn(chat, this.#wake), onStarted), (err) => { this.#onNotStarted(err, agentId, answer) })
+    try {
+      const started = this.#tools.engine.startTurn(chat, this.#wake)
+      if (isPromiseLike(started)) return this.#beginLater(started, agentId, answer)
+      this.#onStarted(started, agentId, answer)
+    } catch (err) {
+      this.#onNotStarted(err, agentId, answer)
+    }
+  }
+
+  async #beginLater (starting: PromiseLike<Started>, agentId: string, answer: PlainAnswer): Promise<void> {
+    try {
+      this.#onStarted(await starting, agentId, answer)
+    } catch (err) {
+      this.#onNotStarted(err, agentId, answer)
+    }
   }
 
   /** Says no to a chat, when those before it are answered: its sender counts the frames that are `done`. */
