@@ -222,7 +222,7 @@ export class FrameBatch {
 function copyTail (tail: Uint8Array, bytes: Buffer, at: number): void {
   const { length } = tail
   if (length > MOST_COPIED) return bytes.set(tail, at)
-  for (let i = 0; i < length; i++) bytes[at + i] = tail[i] ?? 0
+  for (let i = 0; i < length; i++) bytes[at + i] = tail[i] as number
 }
 
 function headerBytes (length: number): number {
