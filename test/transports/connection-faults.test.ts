@@ -78,6 +78,18 @@ t.test('an engine that fails is an INTERNAL error, and a log line', async (t) =>
     ['a chat could not be started', 'the session of a connection could not be ended'])
 })
 
+t.test('so is one that fails at once', async (t) => {
+  const { accept, lines } = makeConnections({
+    startTurn: () => { throw new Error('boom') },
+    endUnnamed: () => Promise.resolve()
+  })
+  const socket = accept()
+  socket.receive(Buffer.from('{"type":"chat","message":"x"}'))
+  await settled()
+  t.match(socket.sent.map((frame) => JSON.parse(frame) as unknown), [{ code: 'INTERNAL', done: true }])
+  t.match(lines.find(({ level }) => level === 50), { msg: 'a chat could not be started', err: { message: 'boom' } })
+})
+
 t.test('a failure that comes after the connection has gone is told nobody', async (t) => {
   const gate = deferred()
   const { accept } = makeConnections({
