@@ -63,7 +63,7 @@ export class ChannelSocket {
   write (first: Buffer, rest: readonly Buffer[], written: () => void): void {
     // Behind a frame that says 'close' nothing may follow.
     if (this.#socket.readyState !== this.#socket.OPEN) return process.nextTick(written)
-    const last = rest.length === 0 ? undefined : rest.at(-1)
+    const last = rest.at(-1)
     if (last === undefined) {
       this.#stream.write(first, written)
       return

@@ -78,7 +78,7 @@ t.test('an engine that fails is an INTERNAL error, and a log line', async (t) =>
     ['a chat could not be started', 'the session of a connection could not be ended'])
 })
 
-t.test('so is one that fails at once', async (t) => {
+t.test('an engine that throws is an INTERNAL error too, and a log line', async (t) => {
   const { accept, lines } = makeConnections({
     startTurn: () => { throw new Error('boom') },
     endUnnamed: () => Promise.resolve()
