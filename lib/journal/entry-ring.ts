@@ -134,7 +134,8 @@ export class EntryRing {
   /** Forgets entries up to and including that one. */
   trimThrough (seq: number): void {
     while (this.first <= seq && this.size > 0) this.#trimOne()
-    if (this.size === 0 && this.#blocks.length - this.#head > KEPT_BLOCKS) this.#dropBlocks()
+    // Kept, they would be old, and each entry young: that is noted one by one for the garbage collection.
+    if (this.size === 0) this.#dropBlocks()
   }
 
   #keep (seq: number, text: string | undefined, rest: Field, at: number): void {
@@ -254,8 +255,6 @@ const FIELDS = 3
 /** Entries in a block, a power of two: a division for each entry would be felt. */
 const BLOCK_BITS = 3
 const BLOCK = 1 << BLOCK_BITS
-/** A reader that is a little behind now and then does not have them made anew each time. */
-const KEPT_BLOCKS = 4
 /** So many places of passed blocks may be left before the others. */
 const LEAST_PASSED = 8
 /** Frozen: a block that many rings wrote to would tell one session what another has said. */

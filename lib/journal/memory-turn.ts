@@ -226,6 +226,7 @@ export class MemoryTurnCursor implements TurnCursor {
     if (this.#turn.firstCursor === this) this.#turn.firstCursor = this.nextCursor
     else for (const cursor of this.#turn.readers()) if (cursor.nextCursor === this) cursor.nextCursor = this.nextCursor
     this.#turn.resumeIfRead(this.#quarterRing)
+    this.#turn.log.onLeft(this.#turn)
   }
 
   #read (turn: MemoryTurn): Entry | undefined {
@@ -326,6 +327,8 @@ export interface TurnLog {
   wake (turn: MemoryTurn, isUrgent?: boolean, isMuch?: boolean, isForAll?: boolean): void
   /** A reader of one turn has read all that there is, up to that entry. */
   onRead (seq: number): void
+  /** A reader of that turn has left. */
+  onLeft (turn: MemoryTurn): void
 }
 
 /** A reader of a session, as far as the pace of a turn goes. */

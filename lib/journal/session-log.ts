@@ -147,6 +147,10 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
     if (this.#forgetsRead && this.#cursors === undefined) this.ring.trimThrough(seq)
   }
 
+  onLeft (turn: MemoryTurn): void {
+    if (turn.end !== undefined) this.#forgetUnread(turn)
+  }
+
   #unqueueAt (index: number): void {
     this.queue = this.queue.length === 1 ? NOTHING : this.queue.toSpliced(index, 1)
   }
@@ -163,6 +167,13 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
     if (turn === this.#lastEnded) this.#lastEnded = undefined
     else if (this.#endedById?.delete(turn.turnId) !== true) return
     this.#endedUnits -= turn.units
+    this.#forgetUnread(turn)
+  }
+
+  /** What nobody can join is read by nobody when its readers have left, and it is no longer known here. */
+  #forgetUnread (turn: MemoryTurn): void {
+    if (!this.#forgetsRead || turn.firstCursor !== undefined || this.find(turn.turnId) === turn) return
+    if (typeof turn.text !== 'string') turn.text.forget()
   }
 }
 

@@ -227,6 +227,7 @@ class MemoryStore implements MemorySessionStore {
     this.#bytes -= session.bytes
     list.byMessage.delete(session)
     if (list.byMessage.size === 0) this.#listByKey.delete(list.key)
+    session.clear()
   }
 }
 

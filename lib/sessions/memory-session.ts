@@ -1,5 +1,6 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import { cursorOf, positionOf } from './cursor.js'
+import { BlockText } from '../block-text.js'
 import { longerAnswer } from './longer-answer.js'
 import type { MessagePage, PageRequest, SessionMessage } from './session-store.js'
 import type { Ordered } from '../touch-order.js'
@@ -10,6 +11,12 @@ const BYTES_PER_SESSION = 1_536
 const BYTES_PER_MESSAGE = 320
 /** The times of messages are counted from here: for 24 days such a number lies in the message itself, and is no object. */
 const START = Date.now()
+
+/**
+ * Of a session that goes with its connection, what is longer stands outside the heap, in UTF-16 code units: it would be young when it
+ * is forgotten, and held by what is old, and so become old itself (measured with 1,000 answers of 4 KB at a time: 7 MiB each time).
+ */
+const LONG_UNITS = 1_024
 
 /** The messages of one session, by position: each one's is one above that of the message before it. */
 export class MemorySession implements Ordered<MemorySession> {
@@ -63,6 +70,7 @@ export class MemorySession implements Ordered<MemorySession> {
   }
 
   add (kept: Kept): void {
+    if (this.#firstByTurn === undefined) storeOutside(kept)
     // The first push would make room for seventeen.
     if (this.#messages.length === 0) this.#messages = [kept]
     else this.#messages.push(kept)
@@ -80,10 +88,18 @@ export class MemorySession implements Ordered<MemorySession> {
       this.#head = 0
     }
     this.bytes -= kept.bytes
+    forget(kept)
     if (this.#firstByTurn === undefined) return
     // The oldest of the session is the oldest of its turn.
     if (kept.next === undefined) this.#firstByTurn.delete(kept.turnId)
     else this.#firstByTurn.set(kept.turnId, kept.next)
+  }
+
+  /** It was forgotten. It may be old, and what was said last young: as long as it led there, that would become old too. */
+  clear (): void {
+    for (const kept of this.#messages) if (kept !== undefined) forget(kept)
+    this.#messages = []
+    this.#firstByTurn?.clear()
   }
 
   page ({ limit, before }: PageRequest): MessagePage {
@@ -122,7 +138,8 @@ export class MemorySession implements Ordered<MemorySession> {
 }
 
 /** A message as it is kept. Metadata is text: what is handed out is new each time, and its size is known. */
-export interface Kept extends Omit<SessionMessage, 'metadata' | 'at'> {
+export interface Kept extends Omit<SessionMessage, 'content' | 'metadata' | 'at'> {
+  content: string | BlockText
   /** When it was written, in milliseconds since {@link START}. */
   readonly since: number
   readonly metadataText: string | undefined
@@ -148,8 +165,19 @@ export function emptySessionBytes ({ owner, agentId, sessionId }: SessionKey): n
   return BYTES_PER_SESSION + 2 * (owner.length + agentId.length + 2 * sessionId.length)
 }
 
+function storeOutside (kept: Kept): void {
+  const { content } = kept
+  if (typeof content !== 'string' || content.length <= LONG_UNITS || !content.isWellFormed()) return
+  kept.content = new BlockText()
+  kept.content.append(content)
+}
+
+function forget ({ content }: Kept): void {
+  if (typeof content !== 'string') content.forget()
+}
+
 function messageOf ({ role, content, turnId, since, complete, metadataText }: Kept): SessionMessage {
-  const message: SessionMessage = { role, content, turnId, at: START + since, complete }
+  const message: SessionMessage = { role, content: content.toString(), turnId, at: START + since, complete }
   // The text is what `keptOf` made of a metadata object.
   if (metadataText !== undefined) message.metadata = JSON.parse(metadataText) as Record<string, unknown>
   return message

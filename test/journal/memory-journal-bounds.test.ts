@@ -32,6 +32,36 @@ await t.test('bounds', async (t) => {
     journal.release(run, ABORTED)
   })
 
+  await t.test('the text of a turn goes with its last reader, where nobody can join, and where its end is held no longer', async (t) => {
+    const said = 'what was said '.repeat(100)
+    for (const [journal, left] of [[unsharedJournal({ clock: new ManualClock() }), ''], [open({}), said]] as const) {
+      const { run, cursor } = begin(journal, 't1')
+      const other = result(journal.followTurn(S, 't1', () => {}))
+      journal.append(run, 1, [text(said)])
+      journal.append(run, 2, [STOP])
+      journal.release(run, ABORTED)
+      readUntilEmpty(cursor)
+      cursor.close()
+      t.equal(other?.text(), said, 'another reads it still')
+      other?.close()
+      t.equal(run.text.toString(), left)
+    }
+  })
+
+  await t.test('a turn that nobody has read to its end keeps its text until that end is forgotten', async (t) => {
+    const said = 'what was said '.repeat(100)
+    const journal: Journal = unsharedJournal({ clock: new ManualClock(), maxEntries: 4 })
+    const first = begin(journal, 't1')
+    journal.append(first.run, 1, [text(said)])
+    first.cursor.close()
+    journal.append(first.run, 2, [STOP])
+    journal.release(first.run, ABORTED)
+    t.equal(first.run.text.toString(), said)
+    const next = begin(journal, 't2')
+    journal.append(next.run, 1, ['a', 'b', 'c'].map((piece) => text(piece)))
+    t.equal(first.run.text.toString(), '')
+  })
+
   await t.test('entries older than allowed go with the next append', async (t) => {
     const clock = new ManualClock()
     const journal = open({ clock, maxAgeMs: 1_000 })

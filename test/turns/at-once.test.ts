@@ -99,6 +99,22 @@ t.test('a store that nobody shares keeps what it is given, and finds that of a t
   t.end()
 })
 
+t.test('a store that nobody shares keeps long messages as they are, and nothing of a session that it has forgotten', (t) => {
+  const store = unsharedSessionStore({ maxMessagesPerSession: 2 })
+  const said = (turnId: string, content: string) => ({ turnId, role: 'assistant' as const, content, at: 1, complete: true })
+  const [long, half] = [said('y', 'It is long. 很长 😀 '.repeat(200)), said('z', 'half a character \ud83d '.repeat(200))]
+  const other = { ...KEY, sessionId: 'other' }
+  store.append(KEY, [said('x', 'short'), long, half])
+  t.strictSame(store.messages(KEY, { limit: 9 }).messages, [long, half])
+  store.append(KEY, [said('x', 'More is said than there is room for. '.repeat(100))])
+  store.append(other, [said('x', 'another '.repeat(600))])
+  t.strictSame(store.messages(KEY, { limit: 9 }).messages.map(({ content }) => content.slice(0, 6)), ['half a', 'More i'])
+  store.delete(KEY)
+  t.strictSame(store.messages(KEY, { limit: 9 }), { messages: [] })
+  t.strictSame(store.messages(other, { limit: 9 }).messages.map(({ content }) => content), ['another '.repeat(600)])
+  t.end()
+})
+
 t.test('turns that wait are in their order, and one of the same id takes the place of the other', (t) => {
   const waiting = new WaitingTurns<{ chat: { turnId: string }, n: number }>()
   const turn = (turnId: string, n = 0) => ({ chat: { turnId }, n })
