@@ -35,6 +35,8 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     return this.turns === undefined || (turnId !== undefined && this.turns.has(turnId))
   }
 
+  isIn (turn: MemoryTurn): boolean { return this.#turn === turn }
+
   next (mergeUnits: number): Entry | 'lost' | undefined {
     if (this.#isLost) return undefined
     const entry = this.#read(mergeUnits)

@@ -165,8 +165,7 @@ export class MemoryTurn implements Run {
   }
 
   #isWithin ({ seq, through }: Place, { entries, bytes }: Distance): boolean {
-    const { ring } = this.log
-    return ring.top - seq <= entries && ring.through - through <= bytes
+    return this.log.ring.top - seq <= entries && this.log.ring.through - through <= bytes
   }
 }
 
@@ -248,8 +247,7 @@ export class MemoryTurnCursor implements TurnCursor {
 
   /** What comes next is no longer in the ring: text, whole messages and the end are kept; events are passed over. */
   #beyondTail (turn: MemoryTurn): Entry | undefined {
-    const { turnId } = turn
-    const { first } = turn.log.ring
+    const { turnId, log: { ring: { first } } } = turn
     const held = firstHeld(turn)
     const message = this.#forgottenMessage(turn)
     const step = turn.textStep(this.#textRead, message?.textBefore ?? (held === undefined ? turn.text.length : textBefore(turn, held)))
@@ -334,6 +332,8 @@ export interface TurnLog {
 /** A reader of a session, as far as the pace of a turn goes. */
 export interface SessionReader extends Place {
   isFor (turnId: string | undefined): boolean
+  /** It has begun to read that turn, and may still have to tell of it. */
+  isIn (turn: MemoryTurn): boolean
   wake (isUrgent: boolean, isMuch: boolean, isForAll: boolean): void
 }
 

@@ -170,10 +170,11 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
     this.#forgetUnread(turn)
   }
 
-  /** What nobody can join is read by nobody when its readers have left, and it is no longer known here. */
+  /** Nobody can begin to read what is not known here any more. */
   #forgetUnread (turn: MemoryTurn): void {
-    if (!this.#forgetsRead || turn.firstCursor !== undefined || this.find(turn.turnId) === turn) return
-    if (typeof turn.text !== 'string') turn.text.forget()
+    if (typeof turn.text === 'string' || turn.firstCursor !== undefined || this.find(turn.turnId) === turn) return
+    for (const cursor of this.cursors) if (cursor.isIn(turn)) return
+    turn.text.forget()
   }
 }
 

@@ -48,18 +48,23 @@ await t.test('bounds', async (t) => {
     }
   })
 
-  await t.test('a turn that nobody has read to its end keeps its text until that end is forgotten', async (t) => {
+  await t.test('a turn keeps its text until its end is forgotten, and a reader of the session that is in it has passed it', async (t) => {
     const said = 'what was said '.repeat(100)
-    const journal: Journal = unsharedJournal({ clock: new ManualClock(), maxEntries: 4 })
-    const first = begin(journal, 't1')
-    journal.append(first.run, 1, [text(said)])
-    first.cursor.close()
-    journal.append(first.run, 2, [STOP])
-    journal.release(first.run, ABORTED)
-    t.equal(first.run.text.toString(), said)
-    const next = begin(journal, 't2')
-    journal.append(next.run, 1, ['a', 'b', 'c'].map((piece) => text(piece)))
-    t.equal(first.run.text.toString(), '')
+    for (const isRead of [false, true]) {
+      const journal = open({ maxEntries: 4 })
+      const first = begin(journal, 't1')
+      const whole = result(journal.follow(S, {}, () => {}))
+      journal.append(first.run, 1, [text('It is '), text(said)])
+      t.match(whole?.cursor.next(0), { content: 'It is ' })
+      if (!isRead) whole?.cursor.close()
+      first.cursor.close()
+      journal.append(first.run, 2, [STOP])
+      journal.release(first.run, ABORTED)
+      t.equal(first.run.text.toString(), `It is ${said}`)
+      const next = begin(journal, 't2')
+      journal.append(next.run, 1, ['a', 'b', 'c'].map((piece) => text(piece)))
+      t.equal(first.run.text.toString(), isRead ? `It is ${said}` : '')
+    }
   })
 
   await t.test('entries older than allowed go with the next append', async (t) => {
