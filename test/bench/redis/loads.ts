@@ -75,7 +75,9 @@ export function pacedTurns ({ rate, turnRate, windowMs }: Pick<Scale, 'rate' | '
     await elapse(asked.pieces * everyMs * 1.2)
     const [before, startedAt, pieces] = [await usageOf(redis), performance.now(), counter.pieces]
     counter.delays.length = firsts.length = 0
-    await elapse(windowMs)
+    // However slow it is, of nothing there is no median.
+    do await elapse(windowMs)
+    while (firsts.length === 0)
     const [done, seconds, used] = [counter.pieces - pieces, (performance.now() - startedAt) / 1_000, since(before, await usageOf(redis))]
     const [delays, begun] = [counter.delays.slice(), firsts.slice()]
     isOver = true
@@ -106,7 +108,8 @@ export function twoNodes ({ windowMs, sessions, pieces }: Scale, ready: Asked['r
     await elapse(windowMs / 3)
     const [before, startedAt, pieces0] = [await usageOf(target.redis), performance.now(), count()]
     for (const { counter } of followers) counter.delays.length = 0
-    await elapse(windowMs)
+    do await elapse(windowMs)
+    while (count() === pieces0)
     const [done, seconds, used] = [count() - pieces0, (performance.now() - startedAt) / 1_000, since(before, await usageOf(target.redis))]
     const delays = followers.flatMap(({ counter }) => counter.delays)
     isOver = true
