@@ -204,6 +204,8 @@ export class EntryRing {
 
   /** @param rest what is kept of an entry of text */
   #turnIdOf (rest: Field): string | undefined {
+    // Most is asked of the turn that is being written.
+    if (rest === this.#headSeq) return this.#headTurnId
     if (typeof rest !== 'number') return typeof rest === 'string' ? rest : undefined
     if (rest < this.first) return this.#cutTurnId
     const head = this.#field(rest, REST)
@@ -211,18 +213,29 @@ export class EntryRing {
   }
 
   #trimOne (): void {
-    this.#forgotten += this.sizeAt(this.first)
-    const rest = this.#field(this.first, REST)
-    if (typeof rest !== 'number' && this.#field(this.first, TEXT) !== undefined) this.#cutTurnId = this.#turnIdOf(rest)
-    if (this.#isLone) this.#clearLone()
-    else this.#clear(this.first)
+    const { first } = this
+    let text = this.#loneText as Field
+    let rest = this.#loneRest
+    if (this.#isLone) {
+      this.#clearLone()
+    } else {
+      // Looked up once: what is written to a ring that is full does this as often.
+      const block = this.#blockOf(first)
+      const place = placeOf(first)
+      text = block[place + TEXT]
+      rest = block[place + REST]
+      block[place + TEXT] = block[place + REST] = undefined
+      block[place + AT] = 0
+      if (first - this.#base === BLOCK - 1) this.#passBlock()
+    }
     this.first++
-    if (typeof rest === 'object') this.#owner?.onForgotten(rest)
-  }
-
-  #clear (seq: number): void {
-    this.#put(seq, undefined, undefined, 0)
-    if (seq - this.#base === BLOCK - 1) this.#passBlock()
+    if (typeof text === 'string') {
+      this.#forgotten += textSize(text)
+      if (typeof rest !== 'number') this.#cutTurnId = this.#turnIdOf(rest)
+    } else if (typeof rest === 'object') {
+      this.#forgotten += sizeOf(rest)
+      this.#owner?.onForgotten(rest)
+    }
   }
 
   /** Nothing of the first block is held any more. */
@@ -281,6 +294,11 @@ function numbered (entry: Exclude<NewEntry, { kind: 'text' }>, turnId: string | 
     case 'event': return { kind: 'event', name: entry.name, json: entry.json, turnId, seq }
     case 'end': return { kind: 'end', end: entry.end, turnId, seq }
   }
+}
+
+/** What an entry takes of a ring's bytes. */
+export function entrySize (entry: Entry): number {
+  return entry.kind === 'text' ? textSize(entry.content) : sizeOf(entry)
 }
 
 function sizeOf (entry: Exclude<NewEntry, { kind: 'text' }>): number {

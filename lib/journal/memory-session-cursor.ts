@@ -1,3 +1,4 @@
+import { entrySize } from './entry-ring.js'
 import type { Entry, SessionCursor, TurnView, Wake } from './journal.js'
 import { forgottenText, textBefore, WAITS, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
 import type { SessionLog } from './session-log.js'
@@ -109,9 +110,8 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
 
   /** An entry that the ring holds. */
   #pass (entry: Entry): void {
-    const { ring } = this.#log
     this.seq = entry.seq
-    this.through += ring.sizeAt(entry.seq)
+    this.through += entrySize(entry)
     if (entry.turnId === undefined) return
     if (entry.turnId !== this.#turn?.turnId) {
       // A chat that was withdrawn meanwhile has an end and no text: what is being told is another turn.

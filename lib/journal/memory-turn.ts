@@ -1,4 +1,4 @@
-import type { EntryRing } from './entry-ring.js'
+import { entrySize, type EntryRing } from './entry-ring.js'
 import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd, Wake } from './journal.js'
 import { stepOf, TurnText, type TextStep } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
@@ -93,9 +93,8 @@ export class MemoryTurn implements Run {
 
   /** What an offer of the same id is answered. */
   claimed (bodyHash: string): Claimed {
-    const { end } = this
     if (this.bodyHash !== bodyHash) return { isSame: false }
-    return { isSame: true, ended: end === undefined ? undefined : this.endedBy(end) }
+    return { isSame: true, ended: this.end === undefined ? undefined : this.endedBy(this.end) }
   }
 
   endedBy ({ content, ...end }: TurnEnd): EndedTurn {
@@ -235,7 +234,8 @@ export class MemoryTurnCursor implements TurnCursor {
   #fromRing (turn: MemoryTurn): Entry | undefined {
     const { ring } = turn.log
     for (let entry = ring.entryAt(this.seq + 1); entry !== undefined; entry = ring.entryAt(this.seq + 1)) {
-      this.through += ring.sizeAt(++this.seq)
+      this.seq++
+      this.through += entrySize(entry)
       if (entry.turnId !== turn.turnId) continue
       if (entry.kind === 'text') this.#textRead += entry.content.length
       if (entry.kind === 'message') this.#messagesRead++
