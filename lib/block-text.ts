@@ -1,8 +1,8 @@
-/** The smallest block, in bytes. Each size is twice the one before. */
+/** The smallest block has 2 to the power of this, in bytes: 1 KiB. Each size is twice the one before. */
 const LEAST_BITS = 10
-/** The largest: what is longer has more of them. */
+/** The largest, in the same way, 16 KiB: what is longer has more of them. */
 const MOST_BITS = 14
-/** A further block is a quarter of what is there: no more than that is room which nobody needs. */
+/** A further block is at most so much of the text, a quarter, or the smallest: more would be room that nobody needs. */
 const GROWTH_BITS = 2
 /** Blocks that nobody uses are kept for the next up to so many bytes in all; others are left to the garbage collection. */
 const MOST_FREE_BYTES = 8 * 1024 * 1024
@@ -94,7 +94,7 @@ const UTF8 = new TextEncoder()
 const free: Buffer[][] = Array.from({ length: MOST_BITS - LEAST_BITS + 1 }, () => [])
 let freeBytes = 0
 
-/** A block of about so many bytes, none of which is more than left over. */
+/** The largest block of no more than so many bytes, or the smallest. What is in it may be anything. */
 function takeBlock (bytes: number): Buffer {
   const bits = Math.min(MOST_BITS, Math.max(LEAST_BITS, bitsOf(bytes)))
   const block = free[bits - LEAST_BITS]?.pop()

@@ -214,12 +214,12 @@ export class EntryRing {
 
   #trimOne (): void {
     const { first } = this
-    let text = this.#loneText as Field
+    let text: Field = this.#loneText
     let rest = this.#loneRest
     if (this.#isLone) {
       this.#clearLone()
     } else {
-      // Looked up once: what is written to a ring that is full does this as often.
+      // Looked up once: in a ring that is full this is done for each entry that is written.
       const block = this.#blockOf(first)
       const place = placeOf(first)
       text = block[place + TEXT]

@@ -1,8 +1,8 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import { cursorOf, positionOf } from './cursor.js'
-import { BlockText } from '../block-text.js'
 import { longerAnswer } from './longer-answer.js'
 import type { MessagePage, PageRequest, SessionMessage } from './session-store.js'
+import { BlockText } from '../block-text.js'
 import type { Ordered } from '../touch-order.js'
 
 // Rough costs in V8 on 64 bits, measured over 10,000 sessions of 1 and of 100 short messages. Text is counted with two
@@ -99,6 +99,7 @@ export class MemorySession implements Ordered<MemorySession> {
   clear (): void {
     for (const kept of this.#messages) if (kept !== undefined) forget(kept)
     this.#messages = []
+    this.#head = 0
     this.#firstByTurn?.clear()
   }
 
