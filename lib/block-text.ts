@@ -98,7 +98,8 @@ let freeBytes = 0
 function takeBlock (bytes: number): Buffer {
   const bits = Math.min(MOST_BITS, Math.max(LEAST_BITS, bitsOf(bytes)))
   const block = free[bits - LEAST_BITS]?.pop()
-  if (block === undefined) return Buffer.allocUnsafeSlow(1 << bits)
+  // Small ones are parts of Node's pool, some of them of one piece of memory: each by itself would cost 200 bytes more.
+  if (block === undefined) return Buffer.allocUnsafe(1 << bits)
   freeBytes -= block.length
   return block
 }

@@ -1,6 +1,6 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Ordered } from '../touch-order.js'
-import { newSerialId, newUuid } from '../uuid.js'
+import { newUuid } from '../uuid.js'
 import { EntryRing, type RingLimits, type RingOwner } from './entry-ring.js'
 import type { Entry, JournalStats, OpenTurn } from './journal.js'
 import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
@@ -44,7 +44,7 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
     this.key = key
     this.text = text
     // Of a session that nobody joins nobody is told.
-    this.epoch = epoch ?? (limits.forgetsRead ? newSerialId() : newUuid())
+    this.epoch = epoch ?? (limits.forgetsRead ? UNTOLD : newUuid())
     this.#maxEndedUnits = limits.maxBytes / 2
     this.#forgetsRead = limits.forgetsRead
     this.ring = new EntryRing(limits, this)
@@ -180,6 +180,8 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
 
 /** A list of its own for each would be felt. */
 export const NOTHING: readonly never[] = []
+
+const UNTOLD = 'untold'
 
 /** Most sessions of a service have no reader of their own. */
 const NOBODY: ReadonlySet<SessionReader> = new Set()

@@ -75,6 +75,7 @@ class MemoryStore implements MemorySessionStore {
   readonly #listByKey = new Map<string, SessionList>()
   readonly #byTouch = new TouchOrder<Entry>()
   #bytes = 0
+  /** Sessions and lists of them: a number is never used again, so that a cursor into what was forgotten is unknown to its successor. */
   #made = 0
   #closed = false
 
@@ -186,7 +187,7 @@ class MemoryStore implements MemorySessionStore {
 
   #open (key: SessionKey): Entry {
     const keyText = sessionKeyText(key)
-    const session = new MemorySession(key, this.#newId(), this.#messagesAreNew)
+    const session = new MemorySession(key, this.#tag, this.#made++, this.#messagesAreNew)
     const entry: Entry = { keyText, session, list: this.#openList(key), touchedAt: 0, older: undefined, newer: undefined, rank: 0 }
     this.#entries.set(keyText, entry)
     this.#touch(entry, this.#clock.now())
@@ -196,14 +197,9 @@ class MemoryStore implements MemorySessionStore {
 
   #openList (of: SessionListKey): SessionList {
     const key = listKeyText(of)
-    const list = this.#listByKey.get(key) ?? { id: this.#newId(), key, byMessage: new TouchOrder<MemorySession>() }
+    const list = this.#listByKey.get(key) ?? { id: `${this.#tag}.${this.#made++}`, key, byMessage: new TouchOrder<MemorySession>() }
     this.#listByKey.set(key, list)
     return list
-  }
-
-  /** An id is never used again: so a cursor into a forgotten session is unknown to the one that takes its name. */
-  #newId (): string {
-    return `${this.#tag}.${this.#made++}`
   }
 
   #makeRoomBeside (entry: Entry): void {

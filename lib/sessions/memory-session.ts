@@ -20,7 +20,6 @@ const LONG_UNITS = 1_024
 
 /** The messages of one session, by position: each one's is one above that of the message before it. */
 export class MemorySession implements Ordered<MemorySession> {
-  readonly id: string
   readonly sessionId: string
   /** The session's part of the estimate. */
   bytes: number
@@ -34,10 +33,16 @@ export class MemorySession implements Ordered<MemorySession> {
   #messages: Array<Kept | undefined> = []
   /** The first message of each turn, which leads to the others; none where no message comes twice. */
   readonly #firstByTurn: Map<string, Kept> | undefined
+  readonly #tag: string
+  readonly #number: number
 
-  /** @param messagesAreNew no message will come again: none is looked for */
-  constructor (key: SessionKey, id: string, messagesAreNew: boolean) {
-    this.id = id
+  /**
+   * @param tag of the store, and the number of the session in it: together they are its id
+   * @param messagesAreNew no message will come again: none is looked for
+   */
+  constructor (key: SessionKey, tag: string, number: number, messagesAreNew: boolean) {
+    this.#tag = tag
+    this.#number = number
     this.#firstByTurn = messagesAreNew ? undefined : new Map()
     this.sessionId = key.sessionId
     this.bytes = emptySessionBytes(key)
@@ -45,6 +50,11 @@ export class MemorySession implements Ordered<MemorySession> {
 
   get size (): number {
     return this.#messages.length - this.#head
+  }
+
+  /** Most often nobody asks for it: a text of its own would be more than what it is made of. */
+  get id (): string {
+    return `${this.#tag}.${this.#number}`
   }
 
   /** When its newest message was written. */

@@ -143,6 +143,8 @@ class Entrance<Peer> {
   open (socket: WebSocket, request: ChannelRequest): void {
     const { raw, query } = request
     const admission = this.#admissionByRequest.get(raw)
+    // It leads to its request: as long as the map has it, that outlives the collections of what is young, and becomes old.
+    this.#admissionByRequest.delete(raw)
     // @fastify/websocket's own listener holds the request and the reply.
     socket.removeAllListeners('error')
     if (admission === undefined) return socket.terminate()
