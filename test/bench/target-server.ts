@@ -13,7 +13,7 @@ import type * as Library from '../../lib/index.js'
 import { AGENTS, type AgentId } from './agents.js'
 import type { TargetConfig, TargetReport, TargetUsage } from './targets.js'
 
-const config = JSON.parse(process.argv[2] ?? '{}') as TargetConfig
+const config = JSON.parse(process.argv[1] ?? '{}') as TargetConfig
 const LARGE = 1_000_000_000
 
 const start = { 'raw-ws': startRawWs, 'fastify-websocket': startFastifyWebsocket, channel: startChannel }[config.kind]
@@ -100,7 +100,7 @@ async function startFastifyWebsocket (): Promise<Server> {
 }
 
 async function startChannel (): Promise<Server> {
-  const { memoryJournal, memorySessionStore, wsChannel } = await (config.isBuilt ? importBuilt() : import('../../lib/index.js'))
+  const { memoryJournal, memorySessionStore, wsChannel } = await import(config.library) as typeof Library
   const app = Fastify()
   app.register(wsChannel, {
     agentExecutor: AGENTS,
@@ -120,11 +120,6 @@ async function startChannel (): Promise<Server> {
   })
   await app.listen({ port: 0, host: '127.0.0.1', backlog: 1024 })
   return app.server
-}
-
-/** What users install: `npm run build` has made it. */
-async function importBuilt (): Promise<typeof Library> {
-  return await import(new URL('../../dist/index.js', import.meta.url).href) as typeof Library
 }
 
 async function usage (): Promise<TargetUsage> {

@@ -1,8 +1,10 @@
-import { fork, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import process, { env } from 'node:process'
 import { fileURLToPath } from 'node:url'
+
+import { build, stop } from 'esbuild'
 
 import type { WsChannelOptions } from '../../lib/index.js'
 
@@ -12,9 +14,16 @@ export interface TargetConfig {
   heartbeatMs: number
   /** For the channel. */
   options: WsChannelOptions
-  /** The channel as it is built, and not its sources, which are compiled in another way. */
-  isBuilt: boolean
+  /** Where the channel is. */
+  library: string
 }
+
+/** What users install: `npm run build` has made it. */
+const BUILT = new URL('../../dist/index.js', import.meta.url).href
+const SOURCES = new URL('../../lib/index.ts', import.meta.url).href
+
+/** `isBuilt`: the channel as it is built, and not its sources. */
+export type TargetWish = Partial<Omit<TargetConfig, 'library'>> & Pick<TargetConfig, 'kind'> & { isBuilt?: boolean }
 
 /** What a process has used so far: processor time in milliseconds, memory in bytes. */
 export interface TargetUsage {
@@ -38,10 +47,15 @@ export function pinLoad (): boolean {
   return pin(process.pid, LOAD_CPU)
 }
 
-export async function startTarget (config: Partial<TargetConfig> & Pick<TargetConfig, 'kind'>): Promise<Target> {
-  const full: TargetConfig = { heartbeatMs: 25_000, options: {}, isBuilt: true, ...config }
-  const child = fork(fileURLToPath(new URL('target-server.ts', import.meta.url)), [JSON.stringify(full)], {
-    execArgv: ['--expose-gc', '--import=tsx'],
+export async function startTarget (config: TargetWish): Promise<Target> {
+  const { isBuilt = true, ...rest } = config
+  const full: TargetConfig = { heartbeatMs: 25_000, options: {}, ...rest, library: isBuilt ? BUILT : SOURCES }
+  // In plain Node: what compiles the sources would take 35 MiB of each target, and whoever takes more would seem to take less.
+  const compiler = isBuilt ? [] : ['--import=tsx']
+  const args = ['--expose-gc', ...compiler, '--input-type=module', '--eval', await targetCode(), JSON.stringify(full)]
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
     env: { ...env, NODE_V8_COVERAGE: '', _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   })
   if (child.pid !== undefined) pin(child.pid, TARGETS_CPU)
@@ -96,6 +110,22 @@ async function replyOf<T> (child: ChildProcess): Promise<T> {
   } finally {
     waiting.abort()
   }
+}
+
+/** `target-server.ts` and what it imports from here, as JavaScript. */
+async function targetCode (): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL('target-server.ts', import.meta.url))],
+    write: false,
+    bundle: true,
+    packages: 'external',
+    format: 'esm',
+    platform: 'node',
+    target: 'node20'
+  })
+  // Else its process stays as long as this one.
+  await stop()
+  return outputFiles.map(({ text }) => text).join('')
 }
 
 function pin (pid: number, cpu: number): boolean {

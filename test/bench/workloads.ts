@@ -1,7 +1,7 @@
 import { PACE_MS, sharedNow } from './agents.js'
 import { percentile } from './statistics.js'
 import { checkTurn, openMany, Speaker, type Asking, type Kind } from './speakers.js'
-import type { Target, TargetConfig } from './targets.js'
+import type { Target, TargetWish } from './targets.js'
 import { textFrame, type WireClient } from './wire-client.js'
 
 /** What one round measured. Times in milliseconds, memory in KiB, the rest per second of the clock or of the target's processor. */
@@ -17,7 +17,7 @@ export interface Workload {
 
 /** One target under one load. */
 export interface Scene {
-  config: Partial<TargetConfig> & Pick<TargetConfig, 'kind'>
+  config: TargetWish
   /** Checks strictly what is not looked at closely while it is timed. */
   check?: (target: Target) => Promise<void>
   measure: (target: Target) => Promise<Measured>
@@ -184,6 +184,8 @@ function measurePaced ({ paced, pieces }: Scale, maxPieces: number, withinMs: nu
   // The first chat to begin goes on to the end of the stretch.
   const asking: Asking = { agentId: 'paced', pieces: each + Math.ceil(fromMs / PACE_MS) + 1 }
   return async (target) => {
+    // What earlier rounds have left is no part of what so many connections take.
+    await target.report()
     const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
     let before = await target.cpuMs()
     const startedAt = sharedNow()
