@@ -30,6 +30,13 @@ export class BlockText {
     else this.#appendLong(text)
   }
 
+  /** The bytes of its blocks. */
+  get room (): number {
+    let room = this.#open.length
+    for (let full = this.#full; full !== undefined; full = full.before) room += full.block.length
+    return room
+  }
+
   /** Nobody reads it any more: it is empty. */
   forget (): void {
     if (this.#open !== EMPTY) giveBlock(this.#open)
@@ -98,17 +105,33 @@ let freeBytes = 0
 function takeBlock (bytes: number): Buffer {
   const bits = Math.min(MOST_BITS, Math.max(LEAST_BITS, bitsOf(bytes)))
   const block = free[bits - LEAST_BITS]?.pop()
-  // Small ones are parts of Node's pool, some of them of one piece of memory: each by itself would cost 200 bytes more.
-  if (block === undefined) return Buffer.allocUnsafe(1 << bits)
+  // Not a part of Node's pool: one block that is kept would keep all that stands beside it.
+  if (block === undefined) return Buffer.allocUnsafeSlow(1 << bits)
   freeBytes -= block.length
   return block
 }
 
 /** @param block one that was taken, which nobody knows any more */
 function giveBlock (block: Buffer): void {
-  if (freeBytes + block.length > MOST_FREE_BYTES) return
-  free[bitsOf(block.length) - LEAST_BITS]?.push(block)
+  const alike = free[bitsOf(block.length) - LEAST_BITS]
+  while (freeBytes + block.length > MOST_FREE_BYTES) {
+    // What is needed now is most likely of the size of what is given: others have to go.
+    const dropped = mostFreeBut(alike)?.pop()
+    if (dropped === undefined) return
+    freeBytes -= dropped.length
+  }
+  alike?.push(block)
   freeBytes += block.length
+}
+
+/** The free blocks of another size which take the most room, if there are any. */
+function mostFreeBut (alike: Buffer[] | undefined): Buffer[] | undefined {
+  let [most, mostBytes]: [Buffer[] | undefined, number] = [undefined, 0]
+  for (const blocks of free) {
+    const bytes = blocks.length * (blocks[0]?.length ?? 0)
+    if (blocks !== alike && bytes > mostBytes) [most, mostBytes] = [blocks, bytes]
+  }
+  return most
 }
 
 /** Of the largest power of two that is no more than that. */

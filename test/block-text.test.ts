@@ -74,6 +74,26 @@ t.test('its room is what it needs and a quarter, and is used again', (t) => {
   t.end()
 })
 
+t.test('what is free is of the sizes that were needed last', (t) => {
+  const speak = (count: number, bytes: number): void => {
+    const texts = Array.from({ length: count }, () => {
+      const text = new BlockText()
+      text.append('x'.repeat(bytes))
+      return text
+    })
+    for (const text of texts) text.forget()
+  }
+  for (const [count, bytes] of [[12, 1_000_000], [1_000, 1_000], [12, 1_000_000]] as const) {
+    speak(count, bytes)
+    const before = process.memoryUsage().arrayBuffers
+    speak(count, bytes)
+    const made = process.memoryUsage().arrayBuffers - before
+    // What does not fit into the 8 MiB is made anew, whatever was needed before.
+    t.ok(made <= Math.max(0, count * bytes - 8 * 1024 * 1024) + 600_000, `${made} bytes for ${count} texts of ${bytes}`)
+  }
+  t.end()
+})
+
 t.test('one that is forgotten is empty, and can be written anew', (t) => {
   const text = new BlockText()
   text.append('secret '.repeat(1_000))

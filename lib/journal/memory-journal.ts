@@ -166,6 +166,8 @@ class MemoryJournal implements Journal {
     const log = this.#logs.find(run.key)
     if (log?.running !== turn) return
     log.running = undefined
+    // The ring may have forgotten its end already, and only its right to run have kept it.
+    log.onLeft(turn)
     this.#touch(log)
   }
 

@@ -1,6 +1,6 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Ordered } from '../touch-order.js'
-import { newUuid } from '../uuid.js'
+import { newSerialId, newUuid } from '../uuid.js'
 import { EntryRing, type RingLimits, type RingOwner } from './entry-ring.js'
 import type { Entry, JournalStats, OpenTurn } from './journal.js'
 import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
@@ -19,7 +19,7 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   readonly key: SessionKey
   /** The key as text. */
   readonly text: string
-  readonly epoch: string
+  #epoch: string | undefined
   /** What waits. A new list at each change: one that grows by `push` would make room for seventeen. */
   queue: readonly MemoryTurn[] = NOTHING
   running: MemoryTurn | undefined
@@ -43,11 +43,15 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch?: string) {
     this.key = key
     this.text = text
-    // Of a session that nobody joins nobody is told.
-    this.epoch = epoch ?? (limits.forgetsRead ? UNTOLD : newUuid())
+    this.#epoch = epoch ?? (limits.forgetsRead ? undefined : newUuid())
     this.#maxEndedUnits = limits.maxBytes / 2
     this.#forgetsRead = limits.forgetsRead
     this.ring = new EntryRing(limits, this)
+  }
+
+  /** Of a session that nobody joins nobody is told, most often: there it is made when it is asked for. */
+  get epoch (): string {
+    return this.#epoch ??= newSerialId()
   }
 
   /** Readers of the session; those of one turn are at the turn. */
@@ -151,6 +155,16 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
     if (turn.end !== undefined) this.#forgetUnread(turn)
   }
 
+  /** It was dropped, and nobody finds it any more. */
+  clear (): void {
+    // They go on with what they have.
+    if (this.#cursors !== undefined) return
+    const ended = [...this.#endedById?.values() ?? [], ...this.#lastEnded === undefined ? [] : [this.#lastEnded]]
+    this.#lastEnded = this.#endedById = undefined
+    this.#endedUnits = 0
+    for (const turn of ended) this.#forgetUnread(turn)
+  }
+
   #unqueueAt (index: number): void {
     this.queue = this.queue.length === 1 ? NOTHING : this.queue.toSpliced(index, 1)
   }
@@ -180,8 +194,6 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
 
 /** A list of its own for each would be felt. */
 export const NOTHING: readonly never[] = []
-
-const UNTOLD = 'untold'
 
 /** Most sessions of a service have no reader of their own. */
 const NOBODY: ReadonlySet<SessionReader> = new Set()

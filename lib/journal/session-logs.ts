@@ -64,6 +64,7 @@ export class SessionLogs {
     this.#logs.delete(log.text)
     this.#byUse.delete(log)
     this.#bytes -= log.countedBytes
+    log.clear()
   }
 
   /** Sessions in use are touched when their turns start and end, so the stale ones are at the front. */

@@ -145,6 +145,7 @@ class MemoryStore implements MemorySessionStore {
 
   close (): void {
     this.#closed = true
+    for (const { session } of this.#entries.values()) session.clear()
     this.#entries.clear()
     this.#listByKey.clear()
     this.#byTouch.clear()
