@@ -15,8 +15,6 @@ export interface LateReader {
 const SLICE_MS = 5
 /** So many connections are heard in one: what they set going by promises runs behind that, and no clock is asked before. */
 const MOST_READERS = 64
-/** What the host does in answer must not find the async context of another connection, which happened to be read first. */
-const SCOPE = new AsyncResource('fastify-ws-channel')
 
 /**
  * Shares the event loop between what is asked and what runs. The loop hands over all that it has read at once. It is handled
@@ -27,6 +25,8 @@ const SCOPE = new AsyncResource('fastify-ws-channel')
  */
 export class ReadSlices {
   readonly #clock: Pick<Clock, 'now'>
+  /** What the host does in answer must not find the async context of another connection, which happened to be read first. */
+  readonly #scope = new AsyncResource('fastify-ws-channel')
   #waiting: LateReader[] = []
   /** So many of the first of them are held. */
   #held = 0
@@ -50,7 +50,7 @@ export class ReadSlices {
     pumpBehind()
   }
 
-  readonly #onTurn = (): void => { SCOPE.runInAsyncScope(this.#run, this) }
+  readonly #onTurn = (): void => { this.#scope.runInAsyncScope(this.#run, this) }
 
   /** Whoever has had its part of the slice and waits again comes behind those that the slice was too short for. */
   #run (): void {
