@@ -9,7 +9,7 @@ import { startTarget } from './targets.js'
 t.test('every workload runs, and tells its figures of every target', async (t) => {
   const workloads = await smokeOf(t, new URL('run.ts', import.meta.url))
   t.strictSame(workloads.map((text) => /^[\w-]+/.exec(text)?.[0]), [
-    'burst', 'burst-microtask', 'burst-immediate', 'turns', 'ping', 'paced', 'paced-at-once', 'idle', 'slow', 'replay', 'fan-out',
+    'burst', 'burst-microtask', 'burst-immediate', 'turns', 'ping', 'paced', 'paced-memory', 'paced-at-once', 'idle', 'slow', 'replay', 'fan-out',
     'long-turn', 'many-sessions'
   ])
   for (const text of workloads) {

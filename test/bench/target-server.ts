@@ -1,4 +1,5 @@
-// One target, in a process of its own. Started by `startTarget`; what it has used it says when asked.
+// One target, in a process of its own. Started by `startTarget`; what it has used it says when asked. All have loaded Fastify: what is
+// compared is what a service with a REST API can do with its socket, and not what Fastify takes, which the loop on `ws` has beside it too.
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import process from 'node:process'

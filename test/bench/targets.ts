@@ -52,7 +52,7 @@ export async function startTarget (config: TargetWish): Promise<Target> {
   const full: TargetConfig = { heartbeatMs: 25_000, options: {}, ...rest, library: isBuilt ? BUILT : SOURCES }
   // In plain Node: what compiles the sources would take 35 MiB of each target, and whoever takes more would seem to take less.
   const compiler = isBuilt ? [] : ['--import=tsx']
-  const args = ['--expose-gc', ...compiler, '--input-type=module', '--eval', await targetCode(), JSON.stringify(full)]
+  const args = ['--expose-gc', ...compiler, '--input-type=module', '--eval', await (code ??= targetCode()), JSON.stringify(full)]
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
@@ -111,6 +111,8 @@ async function replyOf<T> (child: ChildProcess): Promise<T> {
     waiting.abort()
   }
 }
+
+let code: Promise<string> | undefined
 
 /** `target-server.ts` and what it imports from here, as JavaScript. */
 async function targetCode (): Promise<string> {

@@ -64,6 +64,7 @@ export function makeWorkloads (scale: Scale): Workload[] {
     burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale, 200, scale.rampMs, 2 * scale.rampMs) })) },
+    { name: 'paced-memory', targets: everyone((config) => ({ config, measure: measurePacedMemory(scale) })) },
     // A load of its own: turns that begin all at once, and what that costs.
     { name: 'paced-at-once', targets: everyone((config) => ({ config, measure: measurePaced(scale, 40, PACE_MS, 0) })), rounds: 4 },
     {
@@ -184,8 +185,6 @@ function measurePaced ({ paced, pieces }: Scale, maxPieces: number, withinMs: nu
   // The first chat to begin goes on to the end of the stretch.
   const asking: Asking = { agentId: 'paced', pieces: each + Math.ceil(fromMs / PACE_MS) + 1 }
   return async (target) => {
-    // What earlier rounds have left is no part of what so many connections take.
-    await target.report()
     const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
     let before = await target.cpuMs()
     const startedAt = sharedNow()
@@ -206,6 +205,19 @@ function measurePaced ({ paced, pieces }: Scale, maxPieces: number, withinMs: nu
     for (const { client } of speakers) client.end()
     const delays = speakers.flatMap(({ delays, dues }) => delays.filter((_, i) => isBetween(dues[i], from, to)))
     return { 'cpu s': (cpuMs - before) / 1_000, p50: percentile(delays, 0.5), p99: percentile(delays, 0.99), 'RSS MiB': rss / 2 ** 20 }
+  }
+}
+
+/**
+ * What so many connections take, whose heap was collected before: else it is also what earlier rounds have left, for as long as
+ * V8 lets that gather. Of memory only: a full collection while nothing runs makes V8 forget compiled code.
+ */
+function measurePacedMemory (scale: Scale): Scene['measure'] {
+  const measure = measurePaced(scale, 200, scale.rampMs, 2 * scale.rampMs)
+  return async (target) => {
+    await target.report()
+    const { 'RSS MiB': rss = NaN } = await measure(target)
+    return { 'RSS MiB': rss }
   }
 }
 
