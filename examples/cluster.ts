@@ -26,8 +26,7 @@ async function serve (url: string) {
   const redis = new Redis(url)
   const journal = redisJournal(redis, { prefix: 'cluster:', leaseMs: 3_000 })
   const app = Fastify({ logger: true })
-  // Before the channel, which writes to it until its last turn has ended.
-  app.addHook('onClose', async () => { await journal.close() })
+  app.addHook('onClose', async () => { await journal.close() }) // Before the channel, whose last turns are written to it.
   app.register(wsChannel, { agentExecutor: counter, journal, sessionStore: redisSessionStore(redis, { prefix: 'cluster:' }) })
   // Nobody is sent here any more; who is here gets `reconnect`, and is let go when what it follows has ended.
   process.once('SIGTERM', () => { void app.close().then(() => process.exit()) })
