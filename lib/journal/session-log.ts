@@ -157,12 +157,10 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
 
   /** It was dropped, and nobody finds it any more. */
   clear (): void {
-    // They go on with what they have.
+    // Those who read the session go on with what it holds.
     if (this.#cursors !== undefined) return
-    const ended = [...this.#endedById?.values() ?? [], ...this.#lastEnded === undefined ? [] : [this.#lastEnded]]
-    this.#lastEnded = this.#endedById = undefined
-    this.#endedUnits = 0
-    for (const turn of ended) this.#forgetUnread(turn)
+    for (const turn of this.#endedById?.values() ?? []) this.#dropEnded(turn)
+    if (this.#lastEnded !== undefined) this.#dropEnded(this.#lastEnded)
   }
 
   #unqueueAt (index: number): void {

@@ -122,6 +122,7 @@ function measureTurns (windowMs: number, connections: number, asking: Asking, ki
     await Promise.race([runs, elapse(windowMs / 4)])
     const [before, startedAt, cpu] = [count(), performance.now(), await target.cpuMs()]
     for (const { latencies } of speakers) latencies.length = 0
+    // Of nothing there is no figure, however slow it is.
     do await Promise.race([runs, elapse(windowMs)])
     while (count() === before)
     const [done, seconds] = [count() - before, (performance.now() - startedAt) / 1_000]
