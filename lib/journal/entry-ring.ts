@@ -66,9 +66,16 @@ export class EntryRing {
   /** One of text is made anew each time. */
   entryAt (seq: number): Entry | undefined {
     if (!this.holds(seq)) return undefined
-    const content = this.#field(seq, TEXT)
-    const rest = this.#field(seq, REST)
-    if (typeof content === 'string') return { kind: 'text', content, turnId: this.#turnIdOf(rest), seq }
+    let text: Field = this.#loneText
+    let rest = this.#loneRest
+    if (!this.#isLone) {
+      // Looked up once: each reader does this for each entry.
+      const block = this.#blockOf(seq)
+      const place = placeOf(seq)
+      text = block[place + TEXT]
+      rest = block[place + REST]
+    }
+    if (typeof text === 'string') return { kind: 'text', content: text, turnId: this.#turnIdOf(rest), seq }
     return typeof rest === 'object' ? rest : undefined
   }
 

@@ -64,7 +64,7 @@ async function run (workload: Workload, wished: number): Promise<void> {
         if (result !== undefined && round >= 0) measured.get(name)?.push(result)
       }
     }
-    print(workload.name, rounds, measured)
+    print(workload, rounds, measured)
   } finally {
     if (!values.smoke) for (const target of targets.values()) await target.stop()
   }
@@ -86,19 +86,32 @@ async function inTime<T> (what: string, work: Promise<T> | undefined): Promise<T
   }
 }
 
-function print (name: string, rounds: number, measured: Map<string, Measured[]>): void {
+function print ({ name, pairs = [] }: Workload, rounds: number, measured: Map<string, Measured[]>): void {
   console.log(`\n## ${name} (${rounds} ${rounds === 1 ? 'round' : 'rounds'})`)
   const [reference = []] = measured.values()
   for (const [target, results] of measured) {
     const cells = Object.keys(results[0] ?? {}).map((metric) => {
-      const values = results.map((result) => result[metric] ?? NaN)
-      const ratios = ratiosOf(values, reference.map((result) => result[metric] ?? NaN))
-      if (ratios.length === 0) return `${metric} ${figure(median(values))}`
-      const spread = `${figure(Math.min(...ratios))}–${figure(Math.max(...ratios))}`
-      return `${metric} ${figure(median(values))} (× ${figure(median(ratios))}, ${spread})`
+      const compared = multiples(metric, results, reference)
+      return `${metric} ${figure(median(valuesOf(metric, results)))}${compared === undefined ? '' : ` (${compared})`}`
     })
     console.log(`- ${target}: ${cells.join('; ')}`)
   }
+  for (const [target, other] of pairs) {
+    const [results = [], references = []] = [measured.get(target), measured.get(other)]
+    const cells = Object.keys(results[0] ?? {}).map((metric) => `${metric} ${multiples(metric, results, references) ?? 'not compared'}`)
+    console.log(`- ${target} / ${other}: ${cells.join('; ')}`)
+  }
+}
+
+/** Median of the ratios within a round, with the least and the most; `undefined` where nothing can be compared. */
+function multiples (metric: string, results: Measured[], references: Measured[]): string | undefined {
+  const ratios = ratiosOf(valuesOf(metric, results), valuesOf(metric, references))
+  if (ratios.length === 0) return undefined
+  return `× ${figure(median(ratios))}, ${figure(Math.min(...ratios))}–${figure(Math.max(...ratios))}`
+}
+
+function valuesOf (metric: string, results: Measured[]): number[] {
+  return results.map((result) => result[metric] ?? NaN)
 }
 
 function figure (value: number): string {

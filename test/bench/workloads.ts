@@ -11,6 +11,8 @@ export interface Workload {
   name: string
   /** Targets by name, in the order in which they are measured; the first is what the others are compared with. */
   targets: Record<string, Scene>
+  /** Pairs of targets that are compared too: the one, and what it is a multiple of. */
+  pairs?: Array<[target: string, reference: string]>
   /** Rounds, where more would teach nothing. */
   rounds?: number
 }
@@ -58,7 +60,10 @@ export function makeWorkloads (scale: Scale): Workload[] {
   const immediate: Asking = { agentId: 'immediate', pieces }
   const short: Asking = { agentId: 'ready', pieces: 8 }
   return [
-    burst('burst', ready, { 'ours-tracked': tracked(ready, 0), 'ours-tracked, two more devices': tracked(ready, 2) }),
+    {
+      ...burst('burst', ready, { 'ours-tracked': tracked(ready, 0), 'ours-tracked, two more devices': tracked(ready, 2) }),
+      pairs: [['ours-plain', 'fastify-websocket'], ['ours-tracked', 'ours-plain']]
+    },
     burst('burst-microtask', { agentId: 'microtask', pieces }, {}),
     burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
     burst('turns', short, { 'ours-tracked': tracked(short, 0) }),

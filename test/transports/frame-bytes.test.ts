@@ -59,6 +59,21 @@ t.test('a piece is what ws writes for its JSON', async (t) => {
   }
 })
 
+t.test('a piece whose length is not seen from its text alone has the header of ws', async (t) => {
+  const tail = '"}'
+  for (let around = 0; around <= 130; around++) {
+    const head = 'x'.repeat(around)
+    for (const character of ['a', 'é', '你', '😀', '"', '你a', '\ud83d']) {
+      const batch = new FrameBatch()
+      for (const content of [1, 2, 5, 20, 60].map((times) => character.repeat(times))) {
+        batch.piece(bytesOf(head), content, bytesOf(tail))
+        const expected = byWs(`${head}${JSON.stringify(content).slice(1, -1)}${tail}`)
+        if (!taken(batch).equals(expected)) t.fail(`${around} bytes before ${content.length} units of ${character}`)
+      }
+    }
+  }
+})
+
 t.test('pieces of all characters are what JSON.stringify makes of them', async (t) => {
   let all = ''
   for (let unit = 0; unit < 0x10000; unit += 7) all += String.fromCharCode(unit)
