@@ -46,7 +46,7 @@ for (const target of kept.values()) await target.stop()
 process.exit()
 
 async function run (workload: Workload, wished: number): Promise<void> {
-  const rounds = values.smoke ? 1 : Math.min(wished, workload.rounds ?? wished)
+  const rounds = values.smoke ? 1 : Math.min(wished * (workload.repeats ?? 1), workload.rounds ?? Infinity)
   const targets = new Map<string, Target>()
   try {
     for (const [name, { config, check }] of Object.entries(workload.targets)) {

@@ -15,6 +15,8 @@ export interface Workload {
   pairs?: Array<[target: string, reference: string]>
   /** Rounds, where more would teach nothing. */
   rounds?: number
+  /** How many rounds stand for one: where pairs are told apart that differ less than two stretches of a busy machine do. @default 1 */
+  repeats?: number
 }
 
 /** One target under one load. */
@@ -62,7 +64,8 @@ export function makeWorkloads (scale: Scale): Workload[] {
   return [
     {
       ...burst('burst', ready, { 'ours-tracked': tracked(ready, 0), 'ours-tracked, two more devices': tracked(ready, 2) }),
-      pairs: [['ours-plain', 'fastify-websocket'], ['ours-tracked', 'ours-plain']]
+      pairs: [['ours-plain', 'fastify-websocket'], ['ours-tracked', 'ours-plain']],
+      repeats: 3
     },
     burst('burst-microtask', { agentId: 'microtask', pieces }, {}),
     burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
