@@ -15,7 +15,7 @@ export interface Workload {
   pairs?: Array<[target: string, reference: string]>
   /** Rounds, where more would teach nothing. */
   rounds?: number
-  /** How many rounds stand for one: where pairs are told apart that differ less than two stretches of a busy machine do. @default 1 */
+  /** How many rounds stand for one. @default 1 */
   repeats?: number
 }
 
@@ -43,9 +43,15 @@ export interface Scale {
   pieces: number
 }
 
+/**
+ * A burst is measured in so many times as many rounds of as much shorter ones: what is compared there differs less than the pace of a
+ * shared machine does from one second to the next, and so it has to be measured close together.
+ */
+const STRETCHES = 3
+
 export function makeWorkloads (scale: Scale): Workload[] {
   const { pieces, connections } = scale
-  const turns = (asking: Asking, kind: Kind, followers = 0): Scene['measure'] => measureTurns(scale.windowMs, connections, asking, kind, followers)
+  const turns = (asking: Asking, kind: Kind): Scene['measure'] => measureTurns(scale.windowMs, connections, asking, kind, 0)
   const burst = (name: string, asking: Asking, more: Record<string, Scene>): Workload => ({
     name,
     targets: {
@@ -55,21 +61,26 @@ export function makeWorkloads (scale: Scale): Workload[] {
     }
   })
   const ready: Asking = { agentId: 'ready', pieces }
-  const tracked = (asking: Asking, followers: number): Scene =>
-    scene({ kind: 'channel' }, asking, 'tracked', turns(asking, 'tracked', followers))
+  const stretch = (kind: Kind, followers = 0): Scene['measure'] => measureTurns(scale.windowMs / STRETCHES, connections, ready, kind, followers)
   const uncoalesced = (asking: Asking): Scene =>
     scene({ kind: 'channel', options: { coalesceMs: 0 } }, asking, 'plain', turns(asking, 'plain'))
   const immediate: Asking = { agentId: 'immediate', pieces }
   const short: Asking = { agentId: 'ready', pieces: 8 }
   return [
     {
-      ...burst('burst', ready, { 'ours-tracked': tracked(ready, 0), 'ours-tracked, two more devices': tracked(ready, 2) }),
+      name: 'burst',
+      targets: {
+        ...looped((kind) => scene({ kind }, ready, 'plain', stretch('plain'))),
+        'ours-plain': scene({ kind: 'channel' }, ready, 'plain', stretch('plain')),
+        'ours-tracked': scene({ kind: 'channel' }, ready, 'tracked', stretch('tracked')),
+        'ours-tracked, two more devices': scene({ kind: 'channel' }, ready, 'tracked', stretch('tracked', 2))
+      },
       pairs: [['ours-plain', 'fastify-websocket'], ['ours-tracked', 'ours-plain']],
-      repeats: 3
+      repeats: STRETCHES
     },
     burst('burst-microtask', { agentId: 'microtask', pieces }, {}),
     burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
-    burst('turns', short, { 'ours-tracked': tracked(short, 0) }),
+    burst('turns', short, { 'ours-tracked': scene({ kind: 'channel' }, short, 'tracked', turns(short, 'tracked')) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale, 200, scale.rampMs, 2 * scale.rampMs) })) },
     { name: 'paced-memory', targets: everyone((config) => ({ config, measure: measurePacedMemory(scale) })) },
