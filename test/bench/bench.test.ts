@@ -19,6 +19,7 @@ t.test('every workload runs, and tells its figures of every target', async (t) =
     t.match(text, first, 'the first target is the one that the others are compared with')
     t.notMatch(text, /NaN|Infinity/)
   }
+  t.match(workloads[0], /\n- ours-tracked \/ ours-plain: pieces\/s [\d.,]+ \(× [\d.]+, /, 'a pair is compared too')
 })
 
 t.test('what a target says wrong is found before it is timed', async (t) => {

@@ -7,7 +7,8 @@ import { parseArgs } from 'node:util'
 
 import { median, ratiosOf } from './statistics.js'
 import { pinLoad, startTarget, type Target } from './targets.js'
-import { makeWorkloads, type Measured, type Scale, type Workload } from './workloads.js'
+import type { Measured, Scale, Workload } from './workload.js'
+import { makeWorkloads } from './workloads.js'
 
 const { values } = parseArgs({
   options: {
@@ -46,7 +47,8 @@ for (const target of kept.values()) await target.stop()
 process.exit()
 
 async function run (workload: Workload, wished: number): Promise<void> {
-  const rounds = values.smoke ? 1 : Math.min(wished * (workload.repeats ?? 1), workload.rounds ?? Infinity)
+  const { repeats = 1 } = workload
+  const rounds = values.smoke ? 1 : Math.min(wished * repeats, workload.rounds ?? Infinity)
   const targets = new Map<string, Target>()
   try {
     for (const [name, { config, check }] of Object.entries(workload.targets)) {
@@ -56,8 +58,8 @@ async function run (workload: Workload, wished: number): Promise<void> {
       await inTime(`the check of ${workload.name}, ${name}`, check?.(target))
     }
     const measured = new Map<string, Measured[]>([...targets.keys()].map((name) => [name, []]))
-    // The first round warms up.
-    for (let round = values.smoke || workload.rounds === 1 ? 0 : -1; round < rounds; round++) {
+    // What one round stands for warms up.
+    for (let round = values.smoke || workload.rounds === 1 ? 0 : -repeats; round < rounds; round++) {
       for (const [name, target] of ordered([...targets], Math.max(0, round))) {
         if (env['BENCH_TRACE'] !== undefined) console.error(new Date().toISOString(), workload.name, name, round)
         const result = await inTime(`${workload.name}, ${name}`, workload.targets[name]?.measure(target))
@@ -88,30 +90,21 @@ async function inTime<T> (what: string, work: Promise<T> | undefined): Promise<T
 
 function print ({ name, pairs = [] }: Workload, rounds: number, measured: Map<string, Measured[]>): void {
   console.log(`\n## ${name} (${rounds} ${rounds === 1 ? 'round' : 'rounds'})`)
-  const [reference = []] = measured.values()
-  for (const [target, results] of measured) {
-    const cells = Object.keys(results[0] ?? {}).map((metric) => {
-      const compared = multiples(metric, results, reference)
-      return `${metric} ${figure(median(valuesOf(metric, results)))}${compared === undefined ? '' : ` (${compared})`}`
-    })
-    console.log(`- ${target}: ${cells.join('; ')}`)
-  }
-  for (const [target, other] of pairs) {
-    const [results = [], references = []] = [measured.get(target), measured.get(other)]
-    const cells = Object.keys(results[0] ?? {}).map((metric) => `${metric} ${multiples(metric, results, references) ?? 'not compared'}`)
-    console.log(`- ${target} / ${other}: ${cells.join('; ')}`)
-  }
+  const [reference] = measured.values()
+  for (const [target, results] of measured) printRow(target, results, reference)
+  for (const [target, other] of pairs) printRow(`${target} / ${other}`, measured.get(target), measured.get(other))
 }
 
-/** Median of the ratios within a round, with the least and the most; `undefined` where nothing can be compared. */
-function multiples (metric: string, results: Measured[], references: Measured[]): string | undefined {
-  const ratios = ratiosOf(valuesOf(metric, results), valuesOf(metric, references))
-  if (ratios.length === 0) return undefined
-  return `× ${figure(median(ratios))}, ${figure(Math.min(...ratios))}–${figure(Math.max(...ratios))}`
-}
-
-function valuesOf (metric: string, results: Measured[]): number[] {
-  return results.map((result) => result[metric] ?? NaN)
+/** Medians of what was measured, and of its ratios within a round, with the least and the most. */
+function printRow (label: string, results: Measured[] = [], reference: Measured[] = []): void {
+  const cells = Object.keys(results[0] ?? {}).map((metric) => {
+    const values = results.map((result) => result[metric] ?? NaN)
+    const ratios = ratiosOf(values, reference.map((result) => result[metric] ?? NaN))
+    if (ratios.length === 0) return `${metric} ${figure(median(values))}`
+    const spread = `${figure(Math.min(...ratios))}–${figure(Math.max(...ratios))}`
+    return `${metric} ${figure(median(values))} (× ${figure(median(ratios))}, ${spread})`
+  })
+  console.log(`- ${label}: ${cells.join('; ')}`)
 }
 
 function figure (value: number): string {

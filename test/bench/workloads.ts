@@ -1,47 +1,12 @@
-import { PACE_MS, sharedNow } from './agents.js'
+import { setTimeout as elapse } from 'node:timers/promises'
+
+import { PACE_MS } from './agents.js'
+import { measurePaced, measurePacedMemory } from './paced-load.js'
 import { percentile } from './statistics.js'
 import { checkTurn, openMany, Speaker, type Asking, type Kind } from './speakers.js'
-import type { Target, TargetWish } from './targets.js'
+import type { Target } from './targets.js'
 import { textFrame, type WireClient } from './wire-client.js'
-
-/** What one round measured. Times in milliseconds, memory in KiB, the rest per second of the clock or of the target's processor. */
-export type Measured = Record<string, number>
-
-export interface Workload {
-  name: string
-  /** Targets by name, in the order in which they are measured; the first is what the others are compared with. */
-  targets: Record<string, Scene>
-  /** Pairs of targets that are compared too: the one, and what it is a multiple of. */
-  pairs?: Array<[target: string, reference: string]>
-  /** Rounds, where more would teach nothing. */
-  rounds?: number
-  /** How many rounds stand for one. @default 1 */
-  repeats?: number
-}
-
-/** One target under one load. */
-export interface Scene {
-  config: TargetWish
-  /** Checks strictly what is not looked at closely while it is timed. */
-  check?: (target: Target) => Promise<void>
-  measure: (target: Target) => Promise<Measured>
-}
-
-/** How much there is to do: 1 for real figures, less to see that everything works. */
-export interface Scale {
-  /** Of each timed stretch, in milliseconds. */
-  windowMs: number
-  /** Between WebSocket pings of idle connections, in milliseconds. */
-  heartbeatMs: number
-  connections: number
-  paced: number
-  /** Within which the paced chats begin, in milliseconds. */
-  rampMs: number
-  idle: number
-  subscribers: number
-  followers: number
-  pieces: number
-}
+import type { Scale, Scene, Workload } from './workload.js'
 
 /**
  * A burst is measured in so many times as many rounds of as much shorter ones: what is compared there differs less than the pace of a
@@ -51,36 +16,36 @@ const STRETCHES = 3
 
 export function makeWorkloads (scale: Scale): Workload[] {
   const { pieces, connections } = scale
-  const turns = (asking: Asking, kind: Kind): Scene['measure'] => measureTurns(scale.windowMs, connections, asking, kind, 0)
-  const burst = (name: string, asking: Asking, more: Record<string, Scene>): Workload => ({
+  const turnsWithin = (windowMs: number) => (asking: Asking, kind: Kind, followers = 0): Scene['measure'] =>
+    measureTurns(windowMs, connections, asking, kind, followers)
+  const turns = turnsWithin(scale.windowMs)
+  const stretch = turnsWithin(scale.windowMs / STRETCHES)
+  const burst = (name: string, asking: Asking, more: Record<string, Scene>, measure = turns): Workload => ({
     name,
     targets: {
-      ...looped((kind) => scene({ kind }, asking, 'plain', turns(asking, 'plain'))),
-      'ours-plain': scene({ kind: 'channel' }, asking, 'plain', turns(asking, 'plain')),
+      ...looped((kind) => scene({ kind }, asking, 'plain', measure(asking, 'plain'))),
+      'ours-plain': scene({ kind: 'channel' }, asking, 'plain', measure(asking, 'plain')),
       ...more
     }
   })
   const ready: Asking = { agentId: 'ready', pieces }
-  const stretch = (kind: Kind, followers = 0): Scene['measure'] => measureTurns(scale.windowMs / STRETCHES, connections, ready, kind, followers)
+  const tracked = (asking: Asking, measure: Scene['measure']): Scene => scene({ kind: 'channel' }, asking, 'tracked', measure)
   const uncoalesced = (asking: Asking): Scene =>
     scene({ kind: 'channel', options: { coalesceMs: 0 } }, asking, 'plain', turns(asking, 'plain'))
   const immediate: Asking = { agentId: 'immediate', pieces }
   const short: Asking = { agentId: 'ready', pieces: 8 }
   return [
     {
-      name: 'burst',
-      targets: {
-        ...looped((kind) => scene({ kind }, ready, 'plain', stretch('plain'))),
-        'ours-plain': scene({ kind: 'channel' }, ready, 'plain', stretch('plain')),
-        'ours-tracked': scene({ kind: 'channel' }, ready, 'tracked', stretch('tracked')),
-        'ours-tracked, two more devices': scene({ kind: 'channel' }, ready, 'tracked', stretch('tracked', 2))
-      },
+      ...burst('burst', ready, {
+        'ours-tracked': tracked(ready, stretch(ready, 'tracked')),
+        'ours-tracked, two more devices': tracked(ready, stretch(ready, 'tracked', 2))
+      }, stretch),
       pairs: [['ours-plain', 'fastify-websocket'], ['ours-tracked', 'ours-plain']],
       repeats: STRETCHES
     },
     burst('burst-microtask', { agentId: 'microtask', pieces }, {}),
     burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
-    burst('turns', short, { 'ours-tracked': scene({ kind: 'channel' }, short, 'tracked', turns(short, 'tracked')) }),
+    burst('turns', short, { 'ours-tracked': tracked(short, turns(short, 'tracked')) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale, 200, scale.rampMs, 2 * scale.rampMs) })) },
     { name: 'paced-memory', targets: everyone((config) => ({ config, measure: measurePacedMemory(scale) })) },
@@ -194,55 +159,6 @@ function measurePings (windowMs: number, connections: number): Scene['measure'] 
     for (const client of clients) client.end()
     return { 'pings/s': done / seconds, 'pings/cpu-s': done / cpuSeconds }
   }
-}
-
-/**
- * Chats that begin one after the other within some time, a piece each every `PACE_MS`. Timed is what is due in a stretch of so
- * many pieces, which begins some time after the first chat does. Times in milliseconds.
- */
-function measurePaced ({ paced, pieces }: Scale, maxPieces: number, withinMs: number, fromMs: number): Scene['measure'] {
-  const each = Math.min(maxPieces, pieces)
-  // The first chat to begin goes on to the end of the stretch.
-  const asking: Asking = { agentId: 'paced', pieces: each + Math.ceil(fromMs / PACE_MS) + 1 }
-  return async (target) => {
-    const speakers = (await openMany(target.port, paced)).map((client) => new Speaker(client, 'plain', asking))
-    let before = await target.cpuMs()
-    const startedAt = sharedNow()
-    const spoken = Promise.all(speakers.map(async (speaker, i) => {
-      await elapse((i * withinMs) / paced)
-      await speaker.run(1)
-    }))
-    spoken.catch(() => {})
-    const from = startedAt + fromMs
-    const to = from + each * PACE_MS
-    if (fromMs > 0) {
-      await Promise.race([spoken, elapse(fromMs)])
-      before = await target.cpuMs()
-    }
-    await Promise.race([spoken, elapse(to - sharedNow())])
-    const { cpuMs, rss } = await target.usage()
-    await spoken
-    for (const { client } of speakers) client.end()
-    const delays = speakers.flatMap(({ delays, dues }) => delays.filter((_, i) => isBetween(dues[i], from, to)))
-    return { 'cpu s': (cpuMs - before) / 1_000, p50: percentile(delays, 0.5), p99: percentile(delays, 0.99), 'RSS MiB': rss / 2 ** 20 }
-  }
-}
-
-/**
- * What so many connections take, whose heap was collected before: else it is also what earlier rounds have left, for as long as
- * V8 lets that gather. Of memory only: a full collection while nothing runs makes V8 forget compiled code.
- */
-function measurePacedMemory (scale: Scale): Scene['measure'] {
-  const measure = measurePaced(scale, 200, scale.rampMs, 2 * scale.rampMs)
-  return async (target) => {
-    await target.report()
-    const { 'RSS MiB': rss = NaN } = await measure(target)
-    return { 'RSS MiB': rss }
-  }
-}
-
-function isBetween (value: number | undefined, from: number, to: number): boolean {
-  return value !== undefined && value >= from && value < to
 }
 
 function measureIdle ({ idle, windowMs, heartbeatMs }: Scale): Scene['measure'] {
@@ -377,8 +293,4 @@ function manySessions ({ windowMs, pieces }: Scale): Record<string, Scene> {
     measure: measureTurns(windowMs, connections, { agentId: 'ready', pieces: 8, sessions: each }, 'plain', 0)
   })
   return { '10 sessions': scene(1), '10 sessions again': scene(1), [`${pieces * connections} sessions`]: scene(pieces) }
-}
-
-function elapse (ms: number): Promise<void> {
-  return new Promise((resolve) => { setTimeout(resolve, ms) })
 }
