@@ -7,8 +7,8 @@ import { startExample } from './processes.js'
 // Starting processes takes its time on a busy machine, and bundling too.
 t.setTimeout(180_000)
 
-/** Long enough that it is far from its end when its first words are seen. */
-const LONG = Array.from({ length: 120 }, (_, index) => `word${index}`).join(' ')
+/** A word takes 30 ms to be said: nine seconds, so that the end is far away when the first words are seen. */
+const LONG = words(300)
 
 t.test('react-chat, in Chromium', async (t) => {
   const { port, printed } = await startExample(t, 'react-chat/server.ts')
@@ -24,8 +24,8 @@ t.test('react-chat, in Chromium', async (t) => {
     const page = await open(t, 'streams')
     await say(page, LONG)
     await said(page, 'You said: word0 word1 ')
-    t.notMatch(await answerOf(page), 'word119', 'as it comes')
-    await said(page, 'word119')
+    t.notMatch(await answerOf(page), 'word299', 'as it comes')
+    await said(page, 'word299')
     t.equal(await answerOf(page), `You said: ${LONG}`)
     t.equal(await page.locator('.reasoning').textContent(), `The question has ${LONG.length} characters.`)
     await idle(page)
@@ -37,21 +37,23 @@ t.test('react-chat, in Chromium', async (t) => {
     await said(page, 'You said: word0 word1 ')
     await page.reload()
     await said(page, 'You said: word0 ')
-    t.notMatch(await answerOf(page), 'word119')
+    t.notMatch(await answerOf(page), 'word299')
     t.equal(await page.getByRole('button', { name: 'Stop' }).isEnabled(), true)
-    await said(page, 'word119')
+    await said(page, 'word299')
     await idle(page)
     t.equal(await answerOf(page), `You said: ${LONG}`)
     t.strictSame(await attributesOf(page.locator('article'), 'class'), ['user', 'assistant'])
     t.equal(await page.locator('.reasoning').count(), 1, 'with all that it was told before')
     await page.reload()
-    await said(page, 'word119')
+    await said(page, 'word299')
     t.equal(await answerOf(page), `You said: ${LONG}`, 'and it is there when it is over')
   })
 
   await t.test('ends the agent on the server by its button, also after a reload', async (t) => {
     const page = await open(t, 'stop')
-    await say(page, LONG)
+    // Half a minute: were it said to its end before a slow machine has shown the page again, nothing could be stopped.
+    const question = words(1000)
+    await say(page, question)
     await said(page, 'word1 ')
     await page.reload()
     await said(page, 'word1 ')
@@ -59,7 +61,7 @@ t.test('react-chat, in Chromium', async (t) => {
     await printed(/the agent was stopped/)
     await idle(page)
     const text = await answerOf(page)
-    t.ok(`You said: ${LONG}`.startsWith(text) && !text.includes('word119'), 'it has what there was')
+    t.ok(`You said: ${question}`.startsWith(text) && !text.includes('word999'), 'it has what there was')
     await say(page, 'again')
     await said(page, 'You said: again')
   })
@@ -94,6 +96,10 @@ t.test('react-chat, in Chromium', async (t) => {
   const complaints = (await Promise.all(visits)).flatMap(({ complaints }) => complaints)
   t.strictSame(complaints, [], 'the browser has nothing to complain about')
 })
+
+function words (length: number): string {
+  return Array.from({ length }, (_, index) => `word${index}`).join(' ')
+}
 
 async function say (page: Page, text: string): Promise<void> {
   await page.getByRole('textbox', { name: 'Your message' }).fill(text)
