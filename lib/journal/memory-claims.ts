@@ -21,7 +21,10 @@ const PARTS = 32
  */
 export class MemoryClaims {
   readonly #limits: ClaimLimits
+  /** By the id alone, the rare others of which follow each other: an id that is joined with its session would be kept for each. */
   readonly #parts = Array.from({ length: PARTS }, () => new Map<string, Claim>())
+  /** The id that was looked for last, if there is none: a chat is looked for, and then added. */
+  #unknownId: string | undefined
   readonly #countByOwner = new Map<string, number>()
   /** In the order in which their turns ended, which is that in which they expire. */
   #ended: Claim[] = []
@@ -36,16 +39,11 @@ export class MemoryClaims {
 
   /** What became of the chat of that id; `undefined` when the id is free. */
   find (keyText: string, turnId: string, bodyHash: string): Claimed | undefined {
-    const claim = this.#find(idOf(keyText, turnId))
+    const claim = this.#find(keyText, turnId)
     if (claim === undefined) return undefined
     if (claim.bodyHash !== bodyHash) return { isSame: false }
     claim.isKnown = true
     return { isSame: true, ended: claim.ended }
-  }
-
-  /** Somebody was told that there is such a chat. */
-  isKnown (keyText: string, turnId: string): boolean {
-    return this.#find(idOf(keyText, turnId))?.isKnown === true
   }
 
   /** Whoever is `anonymous` is everybody, and has no limit of an owner. */
@@ -54,26 +52,31 @@ export class MemoryClaims {
     return owner === ANONYMOUS || (this.#countByOwner.get(owner) ?? 0) < this.#limits.maxClaimsPerOwner
   }
 
-  add (keyText: string, { owner }: SessionKey, turnId: string, bodyHash: string): void {
-    const id = idOf(keyText, turnId)
-    this.#partOf(id).set(id, { id, owner, bodyHash, ended: undefined, expiresAt: Infinity, isKnown: false })
+  add (keyText: string, { owner }: SessionKey, turnId: string, bodyHash: string): Claim {
+    const part = this.#partOf(turnId)
+    const other = this.#unknownId === turnId ? undefined : part.get(turnId)
+    const claim: Claim = { keyText, turnId, owner, bodyHash, ended: undefined, expiresAt: 0, isKnown: false, other }
+    part.set(turnId, claim)
+    this.#unknownId = undefined
     this.#size++
     this.#count(owner, 1)
+    return claim
   }
 
-  /** The turn has ended: the claim's time begins. */
-  end (keyText: string, turnId: string, ended: EndedTurn, now: number): void {
-    const claim = this.#find(idOf(keyText, turnId))
-    if (claim === undefined) return
+  /**
+   * The turn has ended: the claim's time begins.
+   * @param claim one that {@link add} has made
+   */
+  end (claim: Claim, ended: EndedTurn, now: number): void {
     claim.ended = ended
-    claim.expiresAt = now + this.#limits.dedupWindowMs
+    // A number with a fraction would be an object of its own.
+    claim.expiresAt = Math.ceil(now) + this.#limits.dedupWindowMs
     this.#ended.push(claim)
   }
 
   /** The chat was never accepted. */
-  retract (keyText: string, turnId: string): void {
-    const claim = this.#find(idOf(keyText, turnId))
-    if (claim !== undefined) this.#drop(claim)
+  retract (claim: Claim): void {
+    this.#drop(claim)
   }
 
   /** Drops what has expired. */
@@ -95,16 +98,32 @@ export class MemoryClaims {
     this.#head = 0
   }
 
-  #find (id: string): Claim | undefined { return this.#partOf(id).get(id) }
-
-  #partOf (id: string): Map<string, Claim> {
-    const { length } = id
-    // The end of a turn's id: most that clients make differ there.
-    return this.#parts[(31 * id.charCodeAt(length - 1) + id.charCodeAt(length - 2)) % PARTS] as Map<string, Claim>
+  #find (keyText: string, turnId: string): Claim | undefined {
+    let claim = this.#partOf(turnId).get(turnId)
+    if (claim === undefined) this.#unknownId = turnId
+    while (claim !== undefined && claim.keyText !== keyText) claim = claim.other
+    return claim
   }
 
-  #drop ({ id, owner }: Claim): void {
-    this.#partOf(id).delete(id)
+  #partOf (turnId: string): Map<string, Claim> {
+    const { length } = turnId
+    // Most that clients make differ at their ends. Where there is no unit, there is no number.
+    const place = (31 * turnId.charCodeAt(length - 1) + turnId.charCodeAt(length - 2)) % PARTS || 0
+    return this.#parts[place] as Map<string, Claim>
+  }
+
+  #drop (claim: Claim): void {
+    const { turnId, owner, other } = claim
+    const part = this.#partOf(turnId)
+    let before = part.get(turnId)
+    if (before !== claim) {
+      while (before !== undefined && before.other !== claim) before = before.other
+      if (before !== undefined) before.other = other
+    } else if (other === undefined) {
+      part.delete(turnId)
+    } else {
+      part.set(turnId, other)
+    }
     this.#size--
     this.#count(owner, -1)
   }
@@ -116,20 +135,18 @@ export class MemoryClaims {
   }
 }
 
-/** A chat is looked for and then added, and its turn may end right behind that. */
-let last = { keyText: '', turnId: '', id: '' }
-
-/** The key is a JSON array, which says itself where it ends. */
-function idOf (keyText: string, turnId: string): string {
-  if (last.turnId !== turnId || last.keyText !== keyText) last = { keyText, turnId, id: keyText + turnId }
-  return last.id
-}
-
-interface Claim {
-  readonly id: string
+/** An id that was taken in one session. */
+export interface Claim {
+  readonly keyText: string
+  readonly turnId: string
   readonly owner: string
   readonly bodyHash: string
+  /** `undefined` while the turn waits or runs. */
   ended: EndedTurn | undefined
+  /** Once it has ended. */
   expiresAt: number
+  /** Somebody was told that there is such a chat. */
   isKnown: boolean
+  /** The next of the same id, in another session. */
+  other: Claim | undefined
 }

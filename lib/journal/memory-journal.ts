@@ -10,7 +10,8 @@ import type {
 } from './journal.js'
 import { MemoryClaims } from './memory-claims.js'
 import { MemorySessionCursor } from './memory-session-cursor.js'
-import { MemoryTurn, MemoryTurnCursor, type Distance } from './memory-turn.js'
+import { MemoryTurn, type Distance } from './memory-turn.js'
+import { MemoryTurnCursor } from './memory-turn-cursor.js'
 import { NOTHING, statsOf, type SessionLog } from './session-log.js'
 import { SessionLogs } from './session-logs.js'
 
@@ -104,8 +105,9 @@ class MemoryJournal implements Journal {
     const displaced = isInterrupt ? log.queue : NOTHING
     if (displaced.length > 0) log.queue = NOTHING
     for (const turn of displaced) this.#writeEnd(turn, terms.displacedEnd)
-    log.enqueue(new MemoryTurn(chat, log))
-    if (chat.bodyHash !== undefined) this.#claims.add(log.text, key, chat.turnId, chat.bodyHash)
+    const turn = new MemoryTurn(chat, log)
+    if (chat.bodyHash !== undefined) turn.claim = this.#claims.add(log.text, key, chat.turnId, chat.bodyHash)
+    log.enqueue(turn)
     this.#touch(log)
     const offer: Offer = {
       accepted: true,
@@ -182,11 +184,11 @@ class MemoryJournal implements Journal {
 
   retract (key: SessionKey, { turnId, acceptedAt, bodyHash }: StoredChat): boolean {
     const log = this.#logs.find(key)
-    if (log === undefined || this.#claims.isKnown(log.text, turnId)) return false
-    const turn = log.queue.find((each) => each.turnId === turnId)
-    if (turn?.chat.acceptedAt !== acceptedAt || turn.bodyHash !== bodyHash) return false
+    const turn = log?.queue.find((each) => each.turnId === turnId)
+    if (log === undefined || turn === undefined || turn.claim?.isKnown === true) return false
+    if (turn.chat.acceptedAt !== acceptedAt || turn.bodyHash !== bodyHash) return false
     log.unqueue(turnId)
-    this.#claims.retract(log.text, turnId)
+    if (turn.claim !== undefined) this.#claims.retract(turn.claim)
     turn.isForgotten = true
     turn.wakeCursors()
     return true
@@ -304,8 +306,8 @@ class MemoryJournal implements Journal {
   }
 
   #endClaim (turn: MemoryTurn, end: TurnEnd): void {
-    const { log, bodyHash, turnId } = turn
-    if (bodyHash !== undefined) this.#claims.end(log.text, turnId, turn.endedBy(end), this.#clock.now())
+    if (turn.claim !== undefined) this.#claims.end(turn.claim, turn.endedBy(end), this.#clock.now())
+    turn.claim = undefined
   }
 
   #sweep (): void {

@@ -1,5 +1,6 @@
-import { entrySize, type EntryRing } from './entry-ring.js'
-import type { Claimed, EndedTurn, Entry, NewEntry, Run, StoredChat, TurnCursor, TurnEnd, Wake } from './journal.js'
+import type { EntryRing } from './entry-ring.js'
+import type { Claimed, EndedTurn, NewEntry, Run, StoredChat, TurnEnd } from './journal.js'
+import type { Claim } from './memory-claims.js'
 import { stepOf, TurnText, type TextStep } from './turn-text.js'
 import type { SessionKey } from '../protocol/session-key.js'
 
@@ -15,9 +16,11 @@ export class MemoryTurn implements Run {
   readonly log: TurnLog
   readonly turnId: string
   readonly bodyHash: string | undefined
+  /** That of its chat's id, until it has its end. */
+  claim: Claim | undefined
   text: TurnText | string = new TurnText()
   /** The first of its readers; each knows the next. */
-  firstCursor: MemoryTurnCursor | undefined
+  firstCursor: TurnReader | undefined
   // The place before the turn's first entry. No object of its own: one for each turn that is kept would be felt.
   /** {@link WAITS} while it waits. */
   startSeq = WAITS
@@ -97,11 +100,15 @@ export class MemoryTurn implements Run {
     return { isSame: true, ended: this.end === undefined ? undefined : this.endedBy(this.end) }
   }
 
-  endedBy ({ content, ...end }: TurnEnd): EndedTurn {
-    return { end, isWhole: content !== undefined, epoch: this.log.epoch, seq: this.endSeq }
+  endedBy (ended: TurnEnd): EndedTurn {
+    const { log: { epoch }, endSeq: seq } = this
+    // Most have none, and many are one object.
+    if (ended.content === undefined) return { end: ended, isWhole: false, epoch, seq }
+    const { content, ...end } = ended
+    return { end, isWhole: true, epoch, seq }
   }
 
-  * readers (): Iterable<MemoryTurnCursor> {
+  * readers (): Iterable<TurnReader> {
     for (let cursor = this.firstCursor; cursor !== undefined; cursor = cursor.nextCursor) yield cursor
   }
 
@@ -168,123 +175,8 @@ export class MemoryTurn implements Run {
   }
 }
 
-export class MemoryTurnCursor implements TurnCursor {
-  // What every entry touches stands together.
-  /** The last entry read. */
-  seq = 0
-  /** The ring's size sum at that entry. */
-  through = 0
-  #isAsleep = false
-  readonly #wake: Wake
-  #textRead = 0
-  #hasEnd = false
-  readonly #turn: MemoryTurn
-  /** The next reader of the turn. */
-  nextCursor: MemoryTurnCursor | undefined
-  #messagesRead = 0
-  readonly #quarterRing: Distance
-
-  constructor (turn: MemoryTurn, wake: Wake, quarterRing: Distance) {
-    this.#turn = turn
-    this.#wake = wake
-    this.#quarterRing = quarterRing
-    if (turn.startSeq !== WAITS) this.moveTo(turn.startSeq, turn.startThrough)
-    this.nextCursor = turn.firstCursor
-    turn.firstCursor = this
-  }
-
-  next (): Entry | 'lost' | undefined {
-    const turn = this.#turn
-    if (this.#hasEnd) return undefined
-    const entry = turn.startSeq === WAITS ? undefined : this.#read(turn)
-    if (turn.isPaused) turn.resumeIfNear(this, this.#quarterRing)
-    if (entry === undefined || entry.kind === 'end') turn.log.onRead(this.seq)
-    if (entry !== undefined) return entry
-    if (turn.isForgotten) return 'lost'
-    this.#isAsleep = true
-    return undefined
-  }
-
-  moveTo (seq: number, through: number): void {
-    this.seq = seq
-    this.through = through
-  }
-
-  wake (isUrgent: boolean, isMuch: boolean, isForAll: boolean): void {
-    if (!this.#isAsleep && !isForAll) return
-    this.#isAsleep = false
-    this.#wake(isUrgent, isMuch)
-  }
-
-  text (): string {
-    return this.#turn.text.toString()
-  }
-
-  close (): void {
-    if (this.#turn.firstCursor === this) this.#turn.firstCursor = this.nextCursor
-    else for (const cursor of this.#turn.readers()) if (cursor.nextCursor === this) cursor.nextCursor = this.nextCursor
-    this.#turn.resumeIfRead(this.#quarterRing)
-    this.#turn.log.onLeft(this.#turn)
-  }
-
-  #read (turn: MemoryTurn): Entry | undefined {
-    return this.seq + 1 < turn.log.ring.first ? this.#beyondTail(turn) : this.#fromRing(turn)
-  }
-
-  #fromRing (turn: MemoryTurn): Entry | undefined {
-    const { ring } = turn.log
-    for (let entry = ring.entryAt(this.seq + 1); entry !== undefined; entry = ring.entryAt(this.seq + 1)) {
-      this.seq++
-      this.through += entrySize(entry)
-      if (entry.turnId !== turn.turnId) continue
-      if (entry.kind === 'text') this.#textRead += entry.content.length
-      if (entry.kind === 'message') this.#messagesRead++
-      if (entry.kind === 'end') this.#hasEnd = true
-      return entry
-    }
-    return undefined
-  }
-
-  /** What comes next is no longer in the ring: text, whole messages and the end are kept; events are passed over. */
-  #beyondTail (turn: MemoryTurn): Entry | undefined {
-    const { turnId, log: { ring: { first } } } = turn
-    const held = firstHeld(turn)
-    const message = this.#forgottenMessage(turn)
-    const step = turn.textStep(this.#textRead, message?.textBefore ?? (held === undefined ? turn.text.length : textBefore(turn, held)))
-    if (step !== undefined) {
-      this.#textRead += step.content.length
-      this.#passTo(Math.max(this.seq, Math.min(step.seq, (message?.seq ?? first) - 1)))
-      return { kind: 'text', content: step.content, turnId, seq: this.seq }
-    }
-    if (message !== undefined) {
-      this.#messagesRead++
-      this.#passTo(message.seq)
-      return { kind: 'message', content: message.content, turnId, seq: message.seq }
-    }
-    if (turn.end !== undefined && held === undefined) {
-      this.#hasEnd = true
-      return { kind: 'end', end: turn.end, turnId, seq: turn.endSeq }
-    }
-    this.#passTo(first - 1)
-    return this.#fromRing(turn)
-  }
-
-  /** An entry that the ring has forgotten. */
-  #passTo (seq: number): void {
-    this.seq = seq
-    const { ring } = this.#turn.log
-    if (seq === ring.first - 1) this.through = ring.throughAt(seq)
-  }
-
-  /** The next whole message, where the ring has forgotten it. */
-  #forgottenMessage ({ messages, log }: MemoryTurn): KeptMessage | undefined {
-    const message = messages?.[this.#messagesRead]
-    return message !== undefined && message.seq < log.ring.first ? message : undefined
-  }
-}
-
 /** The first entry of the turn that is still held. Before it there may be ends of others, which were withdrawn. */
-function firstHeld ({ log, turnId, startSeq, end, endSeq }: MemoryTurn): number | undefined {
+export function firstHeld ({ log, turnId, startSeq, end, endSeq }: MemoryTurn): number | undefined {
   const { ring } = log
   if (end !== undefined && endSeq < ring.first) return undefined
   for (let seq = Math.max(ring.first, startSeq); seq <= ring.top; seq++) {
@@ -306,7 +198,7 @@ export function forgottenText (turn: MemoryTurn): number {
 }
 
 /** A whole message, and how much of the turn's text precedes it, in UTF-16 code units. */
-interface KeptMessage {
+export interface KeptMessage {
   readonly seq: number
   readonly textBefore: number
   readonly content: string
@@ -327,6 +219,14 @@ export interface TurnLog {
   onRead (seq: number): void
   /** A reader of that turn has left. */
   onLeft (turn: MemoryTurn): void
+}
+
+/** A reader of one turn. */
+export interface TurnReader extends Place {
+  /** The next reader of the turn. */
+  nextCursor: TurnReader | undefined
+  moveTo (seq: number, through: number): void
+  wake (isUrgent: boolean, isMuch: boolean, isForAll: boolean): void
 }
 
 /** A reader of a session, as far as the pace of a turn goes. */

@@ -19,17 +19,41 @@ export function encodeTrackedPiece (head: string, content: string, tail: string,
   return `${head}${JSON.stringify(content)}${NOT_DONE}${tail}${seq}}`
 }
 
+/** What the frames of one turn are said to be of, each as JSON: made once for all of them. */
+export interface TurnNames {
+  agentId: string
+  sessionId: string
+  /** `undefined` for what belongs to no turn. */
+  id: string | undefined
+}
+
+// Written out: as objects these cost a tracked turn several times as much, which most turns have one of each.
+
 /** @param json the event's data, as JSON text */
-export function encodeEvent (frame: Omit<ServerFrameOf<'event'>, 'data'>, json: string): string {
-  return `${JSON.stringify(frame).slice(0, -1)},"data":${json}}`
+export function encodeEvent ({ agentId, sessionId, id }: TurnNames, seq: number, name: string, json: string): string {
+  const turn = id === undefined ? '' : `,"id":${id}`
+  return `{"type":"event","agentId":${agentId}${turn},"sessionId":${sessionId},"seq":${seq},"name":${JSON.stringify(name)},"data":${json}}`
 }
 
+/** The `ack` of a chat that has just been taken, and waits for nothing. */
+export function encodeStarted ({ agentId, sessionId, id = '' }: TurnNames, epoch: string, seq: number): string {
+  const place = `"epoch":${JSON.stringify(epoch)},"seq":${seq}`
+  return `{"type":"ack","id":${id},"agentId":${agentId},"sessionId":${sessionId},"status":"started",${place}}`
+}
+
+/** The end of a turn of which its pieces have told everything. */
+export function encodeStreamEnd ({ agentId, sessionId, id = '' }: TurnNames, seq: number, finishReason: string): string {
+  const turn = `"id":${id},"sessionId":${sessionId},"seq":${seq},"finishReason":${JSON.stringify(finishReason)}`
+  return `{"type":"stream","agentId":${agentId},"content":"","done":true,${turn}}`
+}
+
+/** @param agentId as JSON */
 export function streamHead (agentId: string): string {
-  return `{"type":"stream","agentId":${JSON.stringify(agentId)},"content":`
+  return `{"type":"stream","agentId":${agentId},"content":`
 }
 
-export function trackedTail (id: string, sessionId: string): string {
-  return `,"id":${JSON.stringify(id)},"sessionId":${JSON.stringify(sessionId)},"seq":`
+export function trackedTail ({ id = '', sessionId }: Pick<TurnNames, 'id' | 'sessionId'>): string {
+  return `,"id":${id},"sessionId":${sessionId},"seq":`
 }
 
 /** An `error` frame: text and advice come from the table of codes, and only an agent may put its own text. */

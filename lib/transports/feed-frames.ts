@@ -1,5 +1,7 @@
-import type { Entry, OpenTurn, TurnEnd } from '../journal/journal.js'
-import { encode, encodeEvent, encodeTrackedPiece, errorFrame, NOT_DONE, trackedTail } from '../protocol/encode.js'
+import type { Entry, OpenTurn, Position, TurnEnd } from '../journal/journal.js'
+import {
+  encode, encodeEvent, encodeStarted, encodeStreamEnd, encodeTrackedPiece, errorFrame, NOT_DONE, trackedTail, type TurnNames
+} from '../protocol/encode.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { FrameBatch } from './frame-bytes.js'
@@ -11,8 +13,9 @@ export class FeedFrames {
   readonly #agentId: string
   readonly #sessionId: string
   readonly #head: StreamHead
-  // Most frames are pieces of the turn that the piece before was of.
-  #turnId = ''
+  // Most frames are of the turn that the frame before was of.
+  #turnId: string | undefined
+  #names: TurnNames
   #tail = ''
   #tailBytes: NumberedTail | undefined
 
@@ -20,6 +23,7 @@ export class FeedFrames {
     this.#agentId = agentId
     this.#sessionId = sessionId
     this.#head = streamHeadOf(agentId)
+    this.#names = { agentId: this.#head.name, sessionId: JSON.stringify(sessionId), id: undefined }
   }
 
   piece ({ content, turnId = '', seq }: EntryOf<'text'>): string {
@@ -40,35 +44,38 @@ export class FeedFrames {
   }
 
   event ({ name, json, turnId, seq }: EntryOf<'event'>): string {
-    const id = turnId === undefined ? {} : { id: turnId }
-    return encodeEvent({ type: 'event', agentId: this.#agentId, ...id, sessionId: this.#sessionId, seq, name }, json)
+    this.#enterTurn(turnId)
+    return encodeEvent(this.#names, seq, name, json)
   }
 
   /** @param joined the turn's whole text, for a reader that was sent no pieces of it */
   end (turnId: string, end: TurnEnd, seq: number, joined?: string): string {
     const { finishReason, usage, error, content = joined } = end
-    const agentId = this.#agentId
-    // Most are so. Not spread: V8 makes a shape of its own for each object that goes on from a spread one.
-    if (error === undefined && usage === undefined) {
-      const type = content === undefined ? 'stream' : 'message'
-      return encode({ type, agentId, content: content ?? '', done: true, id: turnId, sessionId: this.#sessionId, seq, finishReason })
+    if (error === undefined && usage === undefined && content === undefined) {
+      this.#enterTurn(turnId)
+      return encodeStreamEnd(this.#names, seq, finishReason)
     }
+    const agentId = this.#agentId
     const tracked = { ...this.#tracked(turnId, seq), finishReason, ...(usage === undefined ? {} : { usage }) }
     if (error !== undefined) return encode(errorFrame(error.code, { agentId, text: error.text, done: true, ...tracked }))
     if (content === undefined) return encode({ type: 'stream', agentId, content: '', done: true, ...tracked })
     return encode({ type: 'message', agentId, content, done: true, ...tracked })
   }
 
+  /** Of a chat that has just been taken, and waits for nothing. */
+  started (id: string, { epoch, seq }: Position): string {
+    this.#enterTurn(id)
+    return encodeStarted(this.#names, epoch, seq)
+  }
+
   ack (
     id: string, { status, position, epoch, seq, content }: Pick<ServerFrameOf<'ack'>, 'status' | 'position' | 'epoch' | 'seq' | 'content'>
   ): ServerFrameOf<'ack'> {
-    const [agentId, sessionId] = [this.#agentId, this.#sessionId]
-    if (position === undefined && content === undefined) return { type: 'ack', id, agentId, sessionId, status, epoch, seq }
     return {
       type: 'ack',
       id,
-      agentId,
-      sessionId,
+      agentId: this.#agentId,
+      sessionId: this.#sessionId,
       status,
       ...(position === undefined ? {} : { position }),
       epoch,
@@ -92,10 +99,12 @@ export class FeedFrames {
     }
   }
 
-  #enterTurn (turnId: string): void {
+  #enterTurn (turnId: string | undefined): void {
     if (turnId === this.#turnId) return
+    const { agentId, sessionId } = this.#names
     this.#turnId = turnId
-    this.#tail = trackedTail(turnId, this.#sessionId)
+    this.#names = { agentId, sessionId, id: turnId === undefined ? undefined : JSON.stringify(turnId) }
+    this.#tail = trackedTail(this.#names)
     this.#tailBytes = undefined
   }
 

@@ -101,9 +101,8 @@ export class Feeds {
     }
     if (started.accepted) {
       const { position } = started
-      const { epoch, seq } = at ?? feed.position
-      const ack = { epoch, seq, ...(position === 0 ? { status: 'started' } as const : { status: 'queued', position } as const) }
-      this.#asker.reply(feed.frames.ack(id, ack))
+      const place = at ?? feed.position
+      this.#asker.reply(position === 0 ? feed.frames.started(id, place) : feed.frames.ack(id, { status: 'queued', position, ...place }))
       return this.#tellMissed(missed)
     }
     if (started.code === undefined) return this.#others.large(() => this.#tellAgain(frame, chat, feed, started.ended))

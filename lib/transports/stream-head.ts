@@ -4,13 +4,16 @@ import { bytesOf } from './frame-bytes.js'
 /** What the pieces of an agent's answers begin with. */
 export class StreamHead {
   readonly agentId: string
+  /** Its name as JSON. */
+  readonly name: string
   readonly text: string
   /** With the quote that the content follows. */
   readonly bytes: Uint8Array
 
   constructor (agentId: string) {
     this.agentId = agentId
-    this.text = streamHead(agentId)
+    this.name = JSON.stringify(agentId)
+    this.text = streamHead(this.name)
     this.bytes = bytesOf(`${this.text}"`)
   }
 }

@@ -5,7 +5,8 @@ import t from 'tap'
 
 import { CLOSE_CODES, ERROR_CODES } from '../../lib/protocol/codes.js'
 import {
-  closeArguments, encode, encodeEvent, encodeStreamPiece, encodeTrackedPiece, errorFrame, streamHead, trackedTail
+  closeArguments, encode, encodeEvent, encodeStarted, encodeStreamEnd, encodeStreamPiece, encodeTrackedPiece, errorFrame, streamHead,
+  trackedTail
 } from '../../lib/protocol/encode.js'
 import { FINISH_REASONS } from '../../lib/protocol/names.js'
 import { serverFrameSchemas, type ServerFrame, type ServerFrameType } from '../../lib/protocol/server-frames.js'
@@ -22,9 +23,17 @@ t.test('frames for plain clients have their keys in the order of rule 1', async 
     '{"type":"error","code":"VALIDATION_FAILED","message":"A field is wrong","retryable":false,"id":"i","details":{"path":"/a","rule":"r"}}')
 })
 
+const NAMES = ['main', '"\\', '\u{1f642}', '\u2028']
+
+/** All three are named so. */
+function namesOf (name: string) {
+  const json = JSON.stringify(name)
+  return { agentId: json, sessionId: json, id: json }
+}
+
 t.test('a piece is encoded as any other frame would be', async (t) => {
-  for (const agentId of ['main', '"\\', '\u{1f642}', '\u2028']) {
-    const head = streamHead(agentId)
+  for (const agentId of NAMES) {
+    const head = streamHead(JSON.stringify(agentId))
     for (const content of ['x', '', '"\\\n\0', '\u{1f642}', '\ud800', '</script>', 'done":true}']) {
       t.equal(encodeStreamPiece(head, content), encode({ type: 'stream', agentId, content, done: false }), JSON.stringify(content))
     }
@@ -32,8 +41,8 @@ t.test('a piece is encoded as any other frame would be', async (t) => {
 })
 
 t.test('a piece in a feed, too, with what is tracked behind the plain fields', async (t) => {
-  for (const name of ['main', '"\\', '\u{1f642}', '\u2028']) {
-    const [head, tail] = [streamHead(name), trackedTail(name, name)]
+  for (const name of NAMES) {
+    const [head, tail] = [streamHead(JSON.stringify(name)), trackedTail(namesOf(name))]
     for (const content of ['x', '', '"\\\n\0', '\ud800', 'done":true}']) {
       const frame: ServerFrame = { type: 'stream', agentId: name, content, done: false, id: name, sessionId: name, seq: 7 }
       t.equal(encodeTrackedPiece(head, content, tail, 7), encode(frame), JSON.stringify(content))
@@ -42,11 +51,28 @@ t.test('a piece in a feed, too, with what is tracked behind the plain fields', a
 })
 
 t.test('an event is encoded as any other frame would be, with its data as they were given', async (t) => {
-  const frame = { type: 'event', agentId: 'main', id: 't1', sessionId: 's', seq: 1, name: '"progress"' } as const
-  for (const data of [null, 1, 'a"}', { a: [1, { b: null }] }]) {
-    t.equal(encodeEvent(frame, JSON.stringify(data)), encode({ ...frame, data }))
+  for (const name of NAMES) {
+    for (const data of [null, 1, 'a"}', { a: [1, { b: null }] }]) {
+      const event = { seq: 1, name, data }
+      t.equal(encodeEvent(namesOf(name), 1, name, JSON.stringify(data)),
+        encode({ type: 'event', agentId: name, id: name, sessionId: name, ...event }))
+      t.equal(encodeEvent({ ...namesOf(name), id: undefined }, 1, name, JSON.stringify(data)),
+        encode({ type: 'event', agentId: name, sessionId: name, ...event }), 'of no turn')
+    }
   }
-  t.equal(encodeEvent(frame, '1e1000'), '{"type":"event","agentId":"main","id":"t1","sessionId":"s","seq":1,"name":"\\"progress\\"","data":1e1000}')
+  t.equal(encodeEvent(namesOf('a'), 1, '"progress"', '1e1000'),
+    '{"type":"event","agentId":"a","id":"a","sessionId":"a","seq":1,"name":"\\"progress\\"","data":1e1000}')
+})
+
+t.test('so are what a tracked turn begins and ends with', async (t) => {
+  for (const name of NAMES) {
+    t.equal(encodeStarted(namesOf(name), name, 7),
+      encode({ type: 'ack', id: name, agentId: name, sessionId: name, status: 'started', epoch: name, seq: 7 }))
+    for (const finishReason of FINISH_REASONS) {
+      t.equal(encodeStreamEnd(namesOf(name), 7, finishReason),
+        encode({ type: 'stream', agentId: name, content: '', done: true, id: name, sessionId: name, seq: 7, finishReason }))
+    }
+  }
 })
 
 t.test('an error says what the table says, unless an agent has words of its own', async (t) => {

@@ -31,8 +31,8 @@ t.test('a frame is what ws writes for the same text, whatever its length', async
   }
 })
 
-const HEAD = streamHead('main')
-const TAIL = trackedTail('turn', 'session')
+const HEAD = streamHead('"main"')
+const TAIL = trackedTail({ id: '"turn"', sessionId: '"session"' })
 
 function pieces (content: string, seq: number): [ours: Buffer, expected: Buffer][] {
   const batch = new FrameBatch()

@@ -8,7 +8,8 @@ import type {
   TurnEnd, Wake
 } from '../journal.js'
 import { MemorySessionCursor } from '../memory-session-cursor.js'
-import { MemoryTurnCursor, type Distance } from '../memory-turn.js'
+import type { Distance } from '../memory-turn.js'
+import { MemoryTurnCursor } from '../memory-turn-cursor.js'
 import { statsOf } from '../session-log.js'
 import { decodeClaim, encodeEnded, encodeEntries, encodeKept, encodePublished } from './redis-entries.js'
 import { redisBounds, type RedisJournalOptions } from './redis-journal-options.js'
