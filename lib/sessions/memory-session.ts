@@ -33,6 +33,8 @@ export class MemorySession implements Ordered<MemorySession> {
   #messages: Array<Kept | undefined> = []
   /** The first message of each turn, which leads to the others; none where no message comes twice. */
   readonly #firstByTurn: Map<string, Kept> | undefined
+  /** That of the turn whose message was added last: most often what comes next is of the same. */
+  #lastFirst: Kept | undefined
   readonly #tag: string
   readonly #number: number
 
@@ -101,6 +103,7 @@ export class MemorySession implements Ordered<MemorySession> {
     forget(kept)
     if (this.#firstByTurn === undefined) return
     // The oldest of the session is the oldest of its turn.
+    if (this.#lastFirst === kept) this.#lastFirst = kept.next
     if (kept.next === undefined) this.#firstByTurn.delete(kept.turnId)
     else this.#firstByTurn.set(kept.turnId, kept.next)
   }
@@ -111,6 +114,7 @@ export class MemorySession implements Ordered<MemorySession> {
     this.#messages = []
     this.#head = 0
     this.#firstByTurn?.clear()
+    this.#lastFirst = undefined
   }
 
   page ({ limit, before }: PageRequest): MessagePage {
@@ -134,17 +138,22 @@ export class MemorySession implements Ordered<MemorySession> {
   }
 
   #find ({ turnId, role }: SessionMessage): Kept | undefined {
-    let kept = this.#firstByTurn?.get(turnId)
+    let kept = this.#firstOf(turnId)
     while (kept !== undefined && kept.role !== role) kept = kept.next
     return kept
   }
 
   #index (kept: Kept): void {
     if (this.#firstByTurn === undefined) return
-    let last = this.#firstByTurn.get(kept.turnId)
+    let last = this.#firstOf(kept.turnId)
+    this.#lastFirst = last ?? kept
     if (last === undefined) return void this.#firstByTurn.set(kept.turnId, kept)
     while (last.next !== undefined) last = last.next
     last.next = kept
+  }
+
+  #firstOf (turnId: string): Kept | undefined {
+    return this.#lastFirst?.turnId === turnId ? this.#lastFirst : this.#firstByTurn?.get(turnId)
   }
 }
 
