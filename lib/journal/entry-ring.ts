@@ -28,26 +28,28 @@ export class EntryRing {
   #forgotten = 0
   // An entry that is the only one lies here: where a reader forgets what it has read, there is no other.
   #isLone = false
-  #loneText: string | undefined
-  #loneRest: Field
+  #lone: Kept
   #loneAt = 0
-  /** The first text of the turn whose text was written last, and that turn. */
-  #headSeq = 0
-  #headTurnId: string | undefined
+  // Whose text was written last, and the first entry of it: from there on all text is that turn's.
+  #turnFrom = Infinity
+  #turnId: string | undefined
+  /** The turns before it of which text may be held, in their order; those before `#oldestTurn` have none. */
+  #turnsBefore: TextOfTurn[] = NO_TURNS
+  #oldestTurn = 0
   readonly #limits: RingLimits
   /**
-   * What is held, in blocks of BLOCK entries; one that is empty again becomes the last. FIELDS items for each entry stand next
-   * to each other: what is far apart takes its time to come from memory. Of an entry of text, which most are, there is no
-   * object: it would live for as long as the ring holds it, and be copied twice by the garbage collection meanwhile. So would
-   * one array for all of them, each time that it is outgrown.
+   * What is held, in blocks of BLOCK entries; one that is empty again becomes the last. Of an entry of text, which most are, there
+   * is no object: it would live for as long as the ring holds it, and be copied twice by the garbage collection meanwhile. So would
+   * one array for all of them, each time that it is outgrown. And each is one item, since a ring that is full is not in the
+   * processor's cache where the oldest have to go.
    */
-  #blocks: Field[][] = NO_BLOCKS
+  #blocks: Kept[][] = NO_BLOCKS
+  /** When they were written, block by block. Whole numbers, which below 2^31 lie in the array itself. */
+  #times: number[][] = NO_BLOCKS
   /** Where the first block in use stands among them. */
   #head = 0
   /** The number that its first place is for. Of no meaning while an entry lies alone. */
   #base = 0
-  /** The turn of the text whose first was forgotten last. */
-  #cutTurnId: string | undefined
   readonly #owner: RingOwner | undefined
 
   constructor (limits: RingLimits, owner?: RingOwner) {
@@ -66,17 +68,9 @@ export class EntryRing {
   /** One of text is made anew each time. */
   entryAt (seq: number): Entry | undefined {
     if (!this.holds(seq)) return undefined
-    let text: Field = this.#loneText
-    let rest = this.#loneRest
-    if (!this.#isLone) {
-      // Looked up once: each reader does this for each entry.
-      const block = this.#blockOf(seq)
-      const place = placeOf(seq)
-      text = block[place + TEXT]
-      rest = block[place + REST]
-    }
-    if (typeof text === 'string') return { kind: 'text', content: text, turnId: this.#turnIdOf(rest), seq }
-    return typeof rest === 'object' ? rest : undefined
+    const kept = this.#keptAt(seq)
+    if (typeof kept !== 'string') return kept
+    return { kind: 'text', content: kept, turnId: this.#turnIdAt(seq), seq }
   }
 
   holds (seq: number): boolean {
@@ -85,10 +79,7 @@ export class EntryRing {
 
   /** Size of an entry that is held. */
   sizeAt (seq: number): number {
-    const content = this.#field(seq, TEXT)
-    if (typeof content === 'string') return textSize(content)
-    const rest = this.#field(seq, REST)
-    return typeof rest === 'object' ? sizeOf(rest) : 0
+    return keptSize(this.#keptAt(seq))
   }
 
   /**
@@ -111,8 +102,8 @@ export class EntryRing {
   textFrom (seq: number, turnId: string): number {
     let units = 0
     for (let each = Math.max(seq, this.first); each <= this.top; each++) {
-      const content = this.#field(each, TEXT)
-      if (typeof content === 'string' && this.#turnIdOf(this.#field(each, REST)) === turnId) units += content.length
+      const kept = this.#keptAt(each)
+      if (typeof kept === 'string' && this.#turnIdAt(each) === turnId) units += kept.length
     }
     return units
   }
@@ -122,10 +113,11 @@ export class EntryRing {
     if (this.size >= this.#limits.maxEntries) this.#trimOne()
     if (entry.kind === 'text') {
       this.through += textSize(entry.content)
-      this.#keep(seq, entry.content, this.#isOfHead(turnId) ? this.#headSeq : this.#newHead(turnId, seq), Math.floor(at))
+      if (turnId !== this.#turnId || this.#turnFrom === Infinity) this.#enterTurn(turnId, seq)
+      this.#keep(seq, entry.content, Math.floor(at))
     } else {
       this.through += sizeOf(entry)
-      this.#keep(seq, undefined, numbered(entry, turnId, seq), Math.floor(at))
+      this.#keep(seq, numbered(entry, turnId, seq), Math.floor(at))
     }
     while (this.size > 1 && this.bytes > this.#limits.maxBytes) this.#trimOne()
   }
@@ -145,103 +137,121 @@ export class EntryRing {
     if (this.size === 0) this.#dropBlocks()
   }
 
-  #keep (seq: number, text: string | undefined, rest: Field, at: number): void {
+  #keep (seq: number, kept: Kept, at: number): void {
     if (this.size === 0) {
       this.first = seq
       this.#isLone = true
-      this.#loneText = text
-      this.#loneRest = rest
+      this.#lone = kept
       this.#loneAt = at
     } else {
       if (this.#isLone) this.#joinLone()
-      if (seq - this.#base === (this.#blocks.length - this.#head) * BLOCK) this.#blocks.push(newBlock())
-      this.#put(seq, text, rest, at)
+      if (seq - this.#base === (this.#blocks.length - this.#head) * BLOCK) this.#addBlock()
+      this.#put(seq, kept, at)
     }
     this.top = seq
   }
 
-  #put (seq: number, text: string | undefined, rest: Field, at: number): void {
-    const block = this.#blockOf(seq)
-    const place = placeOf(seq)
-    block[place + TEXT] = text
-    block[place + REST] = rest
-    block[place + AT] = at
+  #put (seq: number, kept: Kept, at: number): void {
+    const block = this.#blockAt(seq)
+    const place = seq & (BLOCK - 1)
+    ;(this.#blocks[block] ?? NO_BLOCK)[place] = kept
+    ;(this.#times[block] ?? NO_BLOCK)[place] = at
   }
 
   /** It is no longer the only one. */
   #joinLone (): void {
     this.#base = this.first - this.first % BLOCK
-    // Not by `push`, which makes room for 17.
-    if (this.#blocks.length === 0) this.#blocks = [newBlock()]
-    this.#put(this.first, this.#loneText, this.#loneRest, this.#loneAt)
+    if (this.#blocks.length === 0) this.#addBlock()
+    this.#put(this.first, this.#lone, this.#loneAt)
     this.#clearLone()
   }
 
   #clearLone (): void {
     this.#isLone = false
-    this.#loneText = this.#loneRest = undefined
+    this.#lone = undefined
   }
 
   /** Of an entry that is held. */
-  #field (seq: number, field: typeof TEXT | typeof REST): Field {
-    if (!this.#isLone) return this.#blockOf(seq)[placeOf(seq) + field]
-    return field === TEXT ? this.#loneText : this.#loneRest
+  #keptAt (seq: number): Kept {
+    return this.#isLone ? this.#lone : this.#blocks[this.#blockAt(seq)]?.[seq & (BLOCK - 1)]
   }
 
-  /** Of an entry that is held. */
-  #blockOf (seq: number): Field[] {
-    return this.#blocks[this.#head + ((seq - this.#base) >> BLOCK_BITS)] ?? NO_BLOCK
+  /** Of an entry that is held, where it stands in a block: which that is. */
+  #blockAt (seq: number): number {
+    return this.#head + ((seq - this.#base) >> BLOCK_BITS)
   }
 
   #atOfFirst (): number {
     if (this.#isLone) return this.#loneAt
-    const at = this.#blockOf(this.first)[placeOf(this.first) + AT]
-    return typeof at === 'number' ? at : NaN
+    return this.#times[this.#blockAt(this.first)]?.[this.first & (BLOCK - 1)] ?? NaN
   }
 
-  #isOfHead (turnId: string | undefined): boolean {
-    return this.#headSeq > 0 && this.#headTurnId === turnId
+  /** From that entry on text is of another turn. */
+  #enterTurn (turnId: string | undefined, seq: number): void {
+    if (this.size === 0) this.#dropTurns()
+    else if (this.#turnFrom < Infinity) this.#noteTurnBefore(seq)
+    this.#turnFrom = seq
+    this.#turnId = turnId
   }
 
-  #newHead (turnId: string | undefined, seq: number): string | undefined {
-    this.#headSeq = seq
-    this.#headTurnId = turnId
-    return turnId
+  #noteTurnBefore (end: number): void {
+    while ((this.#turnsBefore[this.#oldestTurn]?.end ?? Infinity) <= this.first) this.#oldestTurn++
+    if (this.#oldestTurn === this.#turnsBefore.length) this.#dropTurns()
+    const before = { end, turnId: this.#turnId }
+    // The first push would make room for seventeen.
+    if (this.#turnsBefore.length === 0) this.#turnsBefore = [before]
+    else this.#turnsBefore.push(before)
+    if (this.#oldestTurn < LEAST_PASSED || 2 * this.#oldestTurn < this.#turnsBefore.length) return
+    this.#turnsBefore = this.#turnsBefore.slice(this.#oldestTurn)
+    this.#oldestTurn = 0
   }
 
-  /** @param rest what is kept of an entry of text */
-  #turnIdOf (rest: Field): string | undefined {
+  #dropTurns (): void {
+    this.#turnsBefore = NO_TURNS
+    this.#oldestTurn = 0
+  }
+
+  /** Of an entry of text that is held. */
+  #turnIdAt (seq: number): string | undefined {
     // Most is asked of the turn that is being written.
-    if (rest === this.#headSeq) return this.#headTurnId
-    if (typeof rest !== 'number') return typeof rest === 'string' ? rest : undefined
-    if (rest < this.first) return this.#cutTurnId
-    const head = this.#field(rest, REST)
-    return typeof head === 'string' ? head : undefined
+    return seq >= this.#turnFrom ? this.#turnId : this.#turnBefore(seq)
+  }
+
+  #turnBefore (seq: number): string | undefined {
+    let [low, high] = [this.#oldestTurn, this.#turnsBefore.length - 1]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (seq < (this.#turnsBefore[middle]?.end ?? 0)) high = middle
+      else low = middle + 1
+    }
+    return this.#turnsBefore[low]?.turnId
   }
 
   #trimOne (): void {
     const { first } = this
-    let text: Field = this.#loneText
-    let rest = this.#loneRest
+    let kept = this.#lone
     if (this.#isLone) {
       this.#clearLone()
     } else {
-      // Looked up once: in a ring that is full this is done for each entry that is written.
-      const block = this.#blockOf(first)
-      const place = placeOf(first)
-      text = block[place + TEXT]
-      rest = block[place + REST]
-      block[place + TEXT] = block[place + REST] = undefined
-      block[place + AT] = 0
-      if (first - this.#base === BLOCK - 1) this.#passBlock()
+      const block = this.#blocks[this.#blockAt(first)] ?? NO_BLOCK
+      const place = first & (BLOCK - 1)
+      kept = block[place]
+      block[place] = undefined
+      if (place === BLOCK - 1) this.#passBlock()
     }
     this.first++
-    if (typeof text === 'string') {
-      this.#forgotten += textSize(text)
-      if (typeof rest !== 'number') this.#cutTurnId = this.#turnIdOf(rest)
-    } else if (typeof rest === 'object') {
-      this.#forgotten += sizeOf(rest)
-      this.#owner?.onForgotten(rest)
+    this.#forgotten += keptSize(kept)
+    if (typeof kept === 'object') this.#owner?.onForgotten(kept)
+  }
+
+  // Not by `push` where they are the first, which makes room for 17.
+  #addBlock (): void {
+    if (this.#blocks.length === 0) {
+      this.#blocks = [new Array<Kept>(BLOCK)]
+      this.#times = [new Array<number>(BLOCK)]
+    } else {
+      this.#blocks.push(new Array<Kept>(BLOCK))
+      this.#times.push(new Array<number>(BLOCK))
     }
   }
 
@@ -249,49 +259,41 @@ export class EntryRing {
   #passBlock (): void {
     this.#base += BLOCK
     this.#blocks.push(this.#blocks[this.#head] ?? NO_BLOCK)
-    this.#blocks[this.#head++] = NO_BLOCK
+    this.#times.push(this.#times[this.#head] ?? NO_BLOCK)
+    this.#blocks[this.#head] = this.#times[this.#head] = NO_BLOCK
+    this.#head++
     // To shift them one by one would be felt where there are thousands.
     if (this.#head < LEAST_PASSED || 2 * this.#head < this.#blocks.length) return
     this.#blocks = this.#blocks.slice(this.#head)
+    this.#times = this.#times.slice(this.#head)
     this.#head = 0
   }
 
   #dropBlocks (): void {
-    this.#blocks = NO_BLOCKS
+    this.#blocks = this.#times = NO_BLOCKS
     this.#head = 0
   }
 }
 
-/** What an entry of text says; nothing where another is held. */
-const TEXT = 0
-/**
- * Of the first text of a turn the turn, of more its number: one reference less to follow and to note for the garbage
- * collection. Others as they are.
- */
-const REST = 1
-/** When it was written. Whole numbers, which below 2^31 lie in the array itself. */
-const AT = 2
-const FIELDS = 3
 /** Entries in a block, a power of two: a division for each entry would be felt. */
 const BLOCK_BITS = 3
 const BLOCK = 1 << BLOCK_BITS
-/** So many places of passed blocks may be left before the others. */
+/** So many places of passed blocks, or of turns, may be left before the others. */
 const LEAST_PASSED = 8
 /** Frozen: a block that many rings wrote to would tell one session what another has said. */
-const NO_BLOCK = Object.freeze<Field[]>([]) as Field[]
-const NO_BLOCKS = Object.freeze<Field[][]>([]) as Field[][]
+const NO_BLOCK = Object.freeze<never[]>([]) as never[]
+const NO_BLOCKS = Object.freeze<never[][]>([]) as never[][]
+const NO_TURNS = Object.freeze<TextOfTurn[]>([]) as TextOfTurn[]
 
-type Field = string | number | OtherEntry | undefined
+/** What is kept of an entry: of text what it says, others as they are; nothing where none is held. */
+type Kept = string | OtherEntry | undefined
 
 type OtherEntry = Exclude<Entry, { kind: 'text' }>
 
-function newBlock (): Field[] {
-  return new Array<Field>(BLOCK * FIELDS)
-}
-
-/** Where in its block an entry stands. */
-function placeOf (seq: number): number {
-  return (seq & (BLOCK - 1)) * FIELDS
+/** Whose text it is before an entry, from where that of the turn before it ends. */
+interface TextOfTurn {
+  readonly end: number
+  readonly turnId: string | undefined
 }
 
 /** One object shape for each kind: a spread was a fifth of the time of a burst. */
@@ -301,6 +303,11 @@ function numbered (entry: Exclude<NewEntry, { kind: 'text' }>, turnId: string | 
     case 'event': return { kind: 'event', name: entry.name, json: entry.json, turnId, seq }
     case 'end': return { kind: 'end', end: entry.end, turnId, seq }
   }
+}
+
+function keptSize (kept: Kept): number {
+  if (typeof kept === 'string') return textSize(kept)
+  return kept === undefined ? 0 : sizeOf(kept)
 }
 
 /** What an entry takes of a ring's bytes. */
