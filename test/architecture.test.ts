@@ -25,7 +25,7 @@ const FLOOR_BY_FOLDER: Readonly<Record<string, number>> = {
 }
 
 /** Whatever stands on no floor may be imported from every one. */
-const GROUND = ['block-text.ts', 'bounds.ts', 'clock.ts', 'awaitable.ts', 'errors.ts', 'store-error.ts', 'touch-order.ts', 'uuid.ts']
+const GROUND = ['block-text.ts', 'bounds.ts', 'clock.ts', 'awaitable.ts', 'errors.ts', 'few-ids.ts', 'store-error.ts', 'touch-order.ts', 'uuid.ts']
 
 /** What the conformance suites test, on their own floor. */
 const CONTRACTS = ['agent/executor.ts', 'sessions/session-store.ts', 'journal/journal.ts']

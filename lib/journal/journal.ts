@@ -204,7 +204,12 @@ export interface FollowFrom {
    * Only entries of these turns, of which the set may change as the reader goes on; all entries without one. A turn
    * belongs in it from its acceptance until the reader has its end.
    */
-  turns?: ReadonlySet<string> | undefined
+  turns?: TurnIds | undefined
+}
+
+/** Some turns of a session, as far as a reader asks for them; a `Set` of their ids is such. */
+export interface TurnIds extends Iterable<string> {
+  has (turnId: string): boolean
 }
 
 export interface Followed {
@@ -284,7 +289,7 @@ export interface SessionCursor {
   /** Everything up to here was given, or passed over because it is of another turn. */
   readonly seq: number
   /** As in {@link FollowFrom}; may be exchanged. */
-  turns: ReadonlySet<string> | undefined
+  turns: TurnIds | undefined
   /**
    * The next entry; `lost` when it cannot be told any more; `undefined` when there is none yet.
    * @param mergeUnits neighbouring pieces of one turn's text come as one, up to so many UTF-16 code units; 0: none do,

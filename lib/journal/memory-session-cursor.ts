@@ -1,5 +1,5 @@
 import { entrySize } from './entry-ring.js'
-import type { Entry, SessionCursor, TurnView, Wake } from './journal.js'
+import type { Entry, SessionCursor, TurnIds, TurnView, Wake } from './journal.js'
 import { forgottenText, textBefore, WAITS, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
 import type { SessionLog } from './session-log.js'
 
@@ -9,7 +9,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
   seq: number
   /** The ring's size sum at that entry. */
   through = 0
-  turns: ReadonlySet<string> | undefined
+  turns: TurnIds | undefined
   readonly #log: SessionLog
   readonly #wake: Wake
   readonly #quarterRing: Distance
@@ -20,7 +20,7 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
   #isLost = false
 
   /** @param seq the last entry that the reader knows: held, or just before one that is, or the newest */
-  constructor (log: SessionLog, seq: number, turns: ReadonlySet<string> | undefined, wake: Wake, quarterRing: Distance) {
+  constructor (log: SessionLog, seq: number, turns: TurnIds | undefined, wake: Wake, quarterRing: Distance) {
     this.#log = log
     this.epoch = log.epoch
     this.seq = seq

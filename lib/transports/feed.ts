@@ -1,5 +1,6 @@
 import { andThen, attempt, isPromiseLike, type Awaitable } from '../awaitable.js'
-import type { Entry, FollowFrom, OpenTurn, Position, TurnView, Wake } from '../journal/journal.js'
+import { FewIds } from '../few-ids.js'
+import type { Entry, FollowFrom, OpenTurn, Position, TurnIds, TurnView, Wake } from '../journal/journal.js'
 import { encode } from '../protocol/encode.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
@@ -30,12 +31,12 @@ export class Feed implements FrameSource {
   readonly key: SessionKey
   readonly frames: FeedFrames
   /** Turns that this reader began and whose ends it has not been told. */
-  readonly own = new Set<string>()
+  readonly own = new FewIds()
   readonly #tools: FeedTools
   /** Own turns that are read as one whole message. */
-  readonly #joined = new Set<string>()
+  readonly #joined = new FewIds()
   /** Turns that run or wait, as far as this reader has been told or is to be told. */
-  #open = new Set<string>()
+  #open = new FewIds()
   #follower: SessionFollower | undefined
   #isWhole = false
   #isClosed = false
@@ -119,7 +120,7 @@ export class Feed implements FrameSource {
   unsubscribe (): void {
     this.#isWhole = false
     this.#follower?.narrow(this.own)
-    this.#open = new Set([...this.#open].filter((turnId) => this.own.has(turnId)))
+    for (const turnId of this.#open) if (!this.own.has(turnId)) this.#open.delete(turnId)
   }
 
   /** Begins to tell a turn of the reader's own, from the feed's place on. */
@@ -180,16 +181,15 @@ export class Feed implements FrameSource {
     }
     this.#follower = follower
     follower.narrow(this.#turns())
-    const open = new Set<string>()
-    for (const { chat } of turns) open.add(chat.turnId)
+    const open = new FewIds()
+    for (const { chat: { turnId } } of turns) if (this.#isWhole || this.own.has(turnId)) open.add(turnId)
     this.#open = open
-    if (!this.#isWhole) for (const turnId of open) if (!this.own.has(turnId)) open.delete(turnId)
     // What has ended behind the reader's back is in the history.
     if (!recovered) for (const turnId of this.own) if (!open.has(turnId)) this.#finish(turnId)
     return true
   }
 
-  #turns (): ReadonlySet<string> | undefined {
+  #turns (): TurnIds | undefined {
     return this.#isWhole ? undefined : this.own
   }
 

@@ -1,4 +1,4 @@
-import type { Entry, OpenTurn, SessionCursor, TurnEnd, TurnView, Wake } from '../journal/journal.js'
+import type { Entry, OpenTurn, SessionCursor, TurnEnd, TurnIds, TurnView, Wake } from '../journal/journal.js'
 import { MERGE_UNITS } from '../journal/turn-text.js'
 
 /** A reader of a session, and what there was to be told at its place. */
@@ -59,7 +59,7 @@ export class SessionFollower {
   }
 
   /** From now on only these turns are told, or all of them. */
-  narrow (turns: ReadonlySet<string> | undefined): void {
+  narrow (turns: TurnIds | undefined): void {
     this.#cursor.turns = turns
   }
 

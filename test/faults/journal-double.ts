@@ -42,8 +42,8 @@ export class CursorDouble implements SessionCursor {
 
   get epoch (): string { return this.inner.epoch }
   get seq (): number { return this.inner.seq }
-  get turns (): ReadonlySet<string> | undefined { return this.inner.turns }
-  set turns (turns: ReadonlySet<string> | undefined) { this.inner.turns = turns }
+  get turns (): SessionCursor['turns'] { return this.inner.turns }
+  set turns (turns: SessionCursor['turns']) { this.inner.turns = turns }
 
   next (mergeUnits: number): Entry | 'lost' | undefined { return this.inner.next(mergeUnits) }
   view (turnId: string): ReturnType<SessionCursor['view']> { return this.inner.view(turnId) }
