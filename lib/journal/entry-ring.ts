@@ -73,6 +73,13 @@ export class EntryRing {
     return { kind: 'text', content: kept, turnId: this.#turnIdAt(seq), seq }
   }
 
+  /** What an entry says, where it is held and is text of that turn. */
+  textAt (seq: number, turnId: string): string | undefined {
+    if (!this.holds(seq)) return undefined
+    const kept = this.#keptAt(seq)
+    return typeof kept === 'string' && this.#turnIdAt(seq) === turnId ? kept : undefined
+  }
+
   holds (seq: number): boolean {
     return seq >= this.first && seq <= this.top
   }
@@ -323,6 +330,6 @@ function sizeOf (entry: Exclude<NewEntry, { kind: 'text' }>): number {
   }
 }
 
-function textSize (text: string): number {
+export function textSize (text: string): number {
   return ENTRY_OVERHEAD + 2 * text.length
 }

@@ -283,6 +283,12 @@ export interface TurnCursor {
   close(): void
 }
 
+/** Whoever is given pieces of text. */
+export interface TextReader {
+  /** Answers whether it wants one more at once. */
+  takeText (content: string, turnId: string, seq: number): boolean
+}
+
 /** A reader's place in a session. */
 export interface SessionCursor {
   readonly epoch: string
@@ -290,6 +296,12 @@ export interface SessionCursor {
   readonly seq: number
   /** As in {@link FollowFrom}; may be exchanged. */
   turns: TurnIds | undefined
+  /**
+   * Gives what comes next piece by piece, as long as that is text of one turn and the reader wants more of it: a shorter way than
+   * `next`, and what it gives is the same. Not asked of cursors that do not have it, nor where pieces are to be merged.
+   * @returns whether it has given any; if not, `next` is asked
+   */
+  nextTexts? (reader: TextReader): boolean
   /**
    * The next entry; `lost` when it cannot be told any more; `undefined` when there is none yet.
    * @param mergeUnits neighbouring pieces of one turn's text come as one, up to so many UTF-16 code units; 0: none do,

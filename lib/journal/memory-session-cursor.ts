@@ -1,5 +1,5 @@
-import { entrySize } from './entry-ring.js'
-import type { Entry, SessionCursor, TurnIds, TurnView, Wake } from './journal.js'
+import { entrySize, textSize } from './entry-ring.js'
+import type { Entry, SessionCursor, TextReader, TurnIds, TurnView, Wake } from './journal.js'
 import { forgottenText, textBefore, WAITS, type Distance, type MemoryTurn, type SessionReader } from './memory-turn.js'
 import type { SessionLog } from './session-log.js'
 
@@ -46,6 +46,25 @@ export class MemorySessionCursor implements SessionCursor, SessionReader {
     if (entry === 'lost') this.close()
     else this.#hasMoved()
     return entry
+  }
+
+  nextTexts (reader: TextReader): boolean {
+    const turn = this.#turn
+    if (turn === undefined || this.#isLost || this.#log.isForgotten || !this.isFor(turn.turnId)) return false
+    const { turnId } = turn
+    const { ring } = this.#log
+    const before = this.seq
+    for (let isWanted = true; isWanted;) {
+      const content = ring.textAt(this.seq + 1, turnId)
+      if (content === undefined) break
+      this.seq++
+      this.through += textSize(content)
+      this.#textRead += content.length
+      isWanted = reader.takeText(content, turnId, this.seq)
+    }
+    if (this.seq === before) return false
+    this.#hasMoved()
+    return true
   }
 
   wake (isUrgent: boolean, isMuch: boolean, isForAll: boolean): void {

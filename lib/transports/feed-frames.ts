@@ -33,10 +33,15 @@ export class FeedFrames {
 
   /** Adds the frame of an entry, as bytes. */
   write (batch: FrameBatch, entry: SharedEntry): void {
-    if (entry.kind !== 'text') return batch.text(entry.kind === 'message' ? this.message(entry) : this.event(entry))
-    this.#enterTurn(entry.turnId ?? '')
+    if (entry.kind === 'text') this.writePiece(batch, entry.content, entry.turnId ?? '', entry.seq)
+    else batch.text(entry.kind === 'message' ? this.message(entry) : this.event(entry))
+  }
+
+  /** Adds that of a piece. */
+  writePiece (batch: FrameBatch, content: string, turnId: string, seq: number): void {
+    this.#enterTurn(turnId)
     this.#tailBytes ??= new NumberedTail(`"${NOT_DONE}${this.#tail}`)
-    batch.piece(this.#head.bytes, entry.content, this.#tailBytes.at(entry.seq))
+    batch.piece(this.#head.bytes, content, this.#tailBytes.at(seq))
   }
 
   message ({ content, turnId = '', seq }: EntryOf<'message'>): string {

@@ -1,6 +1,6 @@
 import { andThen, attempt, isPromiseLike, type Awaitable } from '../awaitable.js'
 import { FewIds } from '../few-ids.js'
-import type { Entry, FollowFrom, OpenTurn, Position, TurnIds, TurnView, Wake } from '../journal/journal.js'
+import type { Entry, FollowFrom, OpenTurn, Position, TextReader, TurnIds, TurnView, Wake } from '../journal/journal.js'
 import { encode } from '../protocol/encode.js'
 import { TURN_STARTED } from '../protocol/names.js'
 import type { ServerFrameOf } from '../protocol/server-frames.js'
@@ -11,6 +11,9 @@ import { FeedFrames, type EntryOf } from './feed-frames.js'
 import type { FrameBatch } from './frame-bytes.js'
 import { LOST, WRITTEN, type FrameSource } from './frame-source.js'
 import type { SessionFrames } from './shared-frames.js'
+
+/** So many pieces are told each time that a feed is asked. */
+const PIECES_AT_ONCE = 16
 
 export interface FeedTools {
   engine: Pick<Engine, 'followSession'>
@@ -27,12 +30,15 @@ export interface FeedTools {
  * What one reader is told of one session: the turns that it began itself, or all that happens. In it `seq` rises, and
  * no entry comes twice.
  */
-export class Feed implements FrameSource {
+export class Feed implements FrameSource, TextReader {
   readonly key: SessionKey
   readonly frames: FeedFrames
   /** Turns that this reader began and whose ends it has not been told. */
   readonly own = new FewIds()
   readonly #tools: FeedTools
+  /** Where pieces go that are given at once, and how many more it takes of them. */
+  #batch: FrameBatch | undefined
+  #wanted = 0
   /** Own turns that are read as one whole message. */
   readonly #joined = new FewIds()
   /** Turns that run or wait, as far as this reader has been told or is to be told. */
@@ -82,6 +88,7 @@ export class Feed implements FrameSource {
   next (isBehind: boolean, batch?: FrameBatch): ReturnType<FrameSource['next']> {
     if (this.#renewal !== undefined) return this.#takeRenewal()
     if (this.#last !== undefined) return undefined
+    if (batch !== undefined && !isBehind && this.#writePieces(batch)) return WRITTEN
     for (;;) {
       const entry = this.#follower?.next(isBehind)
       if (entry === undefined) return undefined
@@ -237,6 +244,24 @@ export class Feed implements FrameSource {
   /** A reader of its own turns would wait for the ends of others. */
   #meant (turns: OpenTurn[]): OpenTurn[] {
     return this.#isWhole ? turns : turns.filter(({ chat }) => this.own.has(chat.turnId))
+  }
+
+  /** The short way, where each piece is told as it is, and to this reader alone. Answers whether there were any. */
+  #writePieces (batch: FrameBatch): boolean {
+    if (this.#joined.size > 0 || this.#tools.shared?.isShared === true) return false
+    this.#batch = batch
+    this.#wanted = PIECES_AT_ONCE
+    const hasWritten = this.#follower?.nextTexts(this) === true
+    // It belongs to the outbox.
+    this.#batch = undefined
+    return hasWritten
+  }
+
+  takeText (content: string, turnId: string, seq: number): boolean {
+    const batch = this.#batch
+    if (batch === undefined) return false
+    this.frames.writePiece(batch, content, turnId, seq)
+    return --this.#wanted > 0 && batch.size < batch.limit
   }
 
   #write (entry: Entry, batch: FrameBatch): string | typeof LOST | typeof WRITTEN | undefined {

@@ -115,6 +115,10 @@ export class FramesTaken {
 export class FrameBatch {
   /** Bytes that {@link take} would hand out. */
   size = 0
+  /** When there are so many bytes in it, it is to be written. */
+  limit = Infinity
+  /** How many were added to it, ever. */
+  frames = 0
   /** Chunks that are closed and have not been taken. */
   #taken: FramesTaken | undefined
   #slab = openSlab(SLAB_BYTES)
@@ -153,6 +157,7 @@ export class FrameBatch {
 
   /** A frame that lies in another's memory, which must not change any more. */
   borrow ({ buffer, byteOffset, length }: FrameMemory): void {
+    this.frames++
     this.size += length
     const last = this.#borrowed
     if (last !== undefined && last.from === buffer && last.end === byteOffset) {
@@ -197,6 +202,7 @@ export class FrameBatch {
     if (header !== guessed) bytes.copyWithin(start + header, start + guessed, at)
     writeHeader(bytes, start, length)
     this.#at = start + header + length
+    this.frames++
     this.size += header + length
   }
 

@@ -2,7 +2,7 @@ import type { FrameBatch } from './frame-bytes.js'
 
 /** Said in place of a frame: the peer can no longer be told what comes next. */
 export const LOST = Symbol('lost')
-/** Said in place of a frame that was added to the batch, and behind which its turn goes on. */
+/** Said in place of one or several frames that were added to the batch, and behind which their turn goes on. */
 export const WRITTEN = Symbol('written')
 
 /** Something that has frames to send, and says `wake` when it has more. */

@@ -11,7 +11,7 @@ export type FrameOutlet = Pick<Outbox, 'add' | 'remove' | 'wake' | 'hold' | 'rel
 
 /** A peer that keeps the buffer full for so long is behind: its frames may be merged until it has caught up. */
 const BEHIND_AFTER_MS = 20
-/** So many frames of one source are sent before another source has its turn. */
+/** After so many frames of one source another one has its turn. */
 const FRAMES_IN_TURN = 32
 /** A batch of so many bytes is written, whatever follows. */
 const BATCH_BYTES = 64 * 1024
@@ -33,8 +33,6 @@ export class Outbox {
   #otherSources: FrameSource[] | undefined
   /** What is being filled, where the socket takes bytes. */
   #batch: FrameBatch | undefined
-  /** So many bytes it may hold before it is written, and looked at how much the socket has taken. */
-  #room = 0
   /** Bytes of replies in it. */
   #gatheredReplyBytes = 0
   /** Writes that the system has not taken yet. */
@@ -208,8 +206,7 @@ export class Outbox {
   }
 
   #drainIntoBatch (): void {
-    this.#openBatch()
-    this.#measureRoom()
+    this.#limit(this.#openBatch())
     this.#drainSafely()
     this.#writeBatch()
     this.#closeBatch()
@@ -284,17 +281,20 @@ export class Outbox {
   /** Answers whether the source may have more. */
   #drainSome (source: FrameSource): boolean {
     const batch = this.#batch
-    for (let sent = 0; sent < FRAMES_IN_TURN; sent++) {
+    for (let sent = 0; sent < FRAMES_IN_TURN;) {
       if (this.#isFull(batch)) {
         this.#blockedAt = this.#clock.now()
         return false
       }
+      const before = batch?.frames ?? 0
       const frame = source.next(this.#isBehind, batch)
       if (frame === undefined) return false
       if (frame === WRITTEN) {
+        sent += (batch?.frames ?? 0) - before
         if (this.#said === 'nothing') this.#said = 'pieces'
         continue
       }
+      sent++
       this.#said = 'more'
       if (frame === LOST) {
         this.#writeBatch()
@@ -309,18 +309,18 @@ export class Outbox {
 
   /** Whether the socket's buffer is full. */
   #isFull (batch: FrameBatch | undefined): boolean {
-    if (batch !== undefined && batch.size < this.#room) return false
+    if (batch !== undefined && batch.size < batch.limit) return false
     // Only now it is seen how much of it the system takes.
     this.#writeBatch()
-    this.#measureRoom()
+    if (batch !== undefined) this.#limit(batch)
     return !this.#isFlushing && this.#socket.bufferedBytes >= this.#limits.highWaterBytes
   }
 
   /** Of what is in a batch the socket knows nothing yet. */
-  #measureRoom (): void {
+  #limit (batch: FrameBatch): void {
     // Mostly everything has been taken, and the socket need not be asked.
     const buffered = this.#unwritten === 0 ? 0 : this.#socket.bufferedBytes
-    this.#room = Math.min(this.#limits.highWaterBytes - buffered, BATCH_BYTES)
+    batch.limit = Math.min(this.#limits.highWaterBytes - buffered, BATCH_BYTES)
   }
 
   readonly #onWritten = (): void => {

@@ -1,4 +1,4 @@
-import type { Entry, OpenTurn, SessionCursor, TurnEnd, TurnIds, TurnView, Wake } from '../journal/journal.js'
+import type { Entry, OpenTurn, SessionCursor, TextReader, TurnEnd, TurnIds, TurnView, Wake } from '../journal/journal.js'
 import { MERGE_UNITS } from '../journal/turn-text.js'
 
 /** A reader of a session, and what there was to be told at its place. */
@@ -51,6 +51,11 @@ export class SessionFollower {
       // A journal that failed to say that it had written the end has one too.
       if (this.#told?.delete(entry.turnId) !== true) return entry
     }
+  }
+
+  /** See `SessionCursor.nextTexts`; what it does not give, {@link next} does. */
+  nextTexts (reader: TextReader): boolean {
+    return this.#told === undefined && this.#cursor.nextTexts?.(reader) === true
   }
 
   /** A turn as it is at the follower's place; `undefined` when that cannot be told. */
