@@ -300,6 +300,7 @@ class Reader {
   #step (cursor: SessionCursor): void {
     const play = this.#play
     const { first } = play
+    if (this.#mergeUnits === 0 && play.random.perMille(500) && this.#takeTexts(cursor, first)) return
     const entry = cursor.next(this.#mergeUnits)
     if (entry === 'lost') {
       this.#checkLost(first)
@@ -315,6 +316,24 @@ class Reader {
     } else this.#take(entry, first)
     assert.ok(cursor.seq >= this.#seq && cursor.seq <= play.log.length)
     assert.deepEqual(this.#unread(cursor.seq), [], 'what is passed over is of others')
+  }
+
+  /** By the short way, as many as it likes. */
+  #takeTexts (cursor: SessionCursor, first: number): boolean {
+    const { random, log } = this.#play
+    let [count, isWanted] = [0, true]
+    const hasGiven = cursor.nextTexts?.({
+      takeText: (content, turnId, seq) => {
+        assert.ok(isWanted && seq === cursor.seq && seq >= first)
+        assert.deepEqual(log[seq - 1], { kind: 'text', content, turnId, seq })
+        this.#take({ kind: 'text', content, turnId, seq }, first)
+        count++
+        isWanted = random.perMille(600)
+        return isWanted
+      }
+    })
+    assert.equal(hasGiven, count > 0)
+    return count > 0
   }
 
   #take (entry: Entry, first: number): void {

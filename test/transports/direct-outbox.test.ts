@@ -189,6 +189,22 @@ t.test('each source tells all, also when the first has nothing, or is gone', asy
   t.strictSame(second.frames, [])
 })
 
+t.test('a source that tells several at once has its turn by frames too', async (t) => {
+  const { socket, outbox } = makeOutbox(10_000)
+  const many = Array.from({ length: 100 }, (_, index) => `${index}`)
+  const frames = [...many]
+  outbox.add({
+    next: (_, batch) => {
+      const told = frames.splice(0, 10)
+      for (const frame of told) batch?.text(frame)
+      return told.length === 0 ? undefined : WRITTEN
+    }
+  })
+  outbox.add(new Source('other'))
+  await soon()
+  t.strictSame(socket.writes.flat(), [...many.slice(0, 40), 'other', ...many.slice(40)])
+})
+
 t.test('a socket that has taken everything is not asked how much waits', async (t) => {
   const { socket, outbox } = makeOutbox()
   const source = new Source()

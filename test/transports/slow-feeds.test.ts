@@ -2,7 +2,8 @@
 import t from 'tap'
 
 import { memoryJournal } from '../../lib/index.js'
-import { LOST } from '../../lib/transports/frame-source.js'
+import { FrameBatch } from '../../lib/transports/frame-bytes.js'
+import { LOST, WRITTEN } from '../../lib/transports/frame-source.js'
 import { eventually } from '../helpers/eventually.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
@@ -25,6 +26,28 @@ t.test('neighbouring pieces of one turn are merged, at most 64 KiB, never across
     piece(large, 7, PLACE), piece(`${large}4`, 9, PLACE), end(10, PLACE),
     turnStarted('b', 11, ofTurn('b')), piece('56', 13, ofTurn('b')), end(14, ofTurn('b'))
   ])
+  feed.close()
+})
+
+t.test('pieces are told several at a time, up to what the batch may hold, and each by itself', async (t) => {
+  const opened = open()
+  const { feed } = await following(opened)
+  const { stage, start } = opened
+  stage.act('a').say(...Array.from({ length: 50 }, (_, i) => `${i},`)).end()
+  await start('a')
+  const batch = new FrameBatch()
+  const written = (isBehind = false): number => {
+    const before = batch.frames
+    t.equal(feed.next(isBehind, batch), WRITTEN)
+    return batch.frames - before
+  }
+  t.equal(written(), 1, 'the event that it begins with')
+  t.strictSame([written(), written()], [16, 16])
+  batch.limit = batch.size + 1
+  t.equal(written(), 1, 'the one that makes it full')
+  batch.limit = Infinity
+  t.equal(written(true), 1, 'to a reader that is behind the rest comes as one')
+  t.strictSame(readAll(feed), [end(52, PLACE)])
   feed.close()
 })
 
