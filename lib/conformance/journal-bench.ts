@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import type { Awaitable } from '../awaitable.js'
 import type {
-  Followed, FollowFrom, Journal, NewEntry, Offer, OfferTerms, Run, SessionCursor, StoredChat, TurnCursor, TurnEnd
+  Entry, Followed, FollowFrom, Journal, NewEntry, Offer, OfferTerms, Run, SessionCursor, StoredChat, TurnCursor, TurnEnd
 } from '../journal/journal.js'
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Bench, ConformanceCase, ConformanceOptions } from './conformance-case.js'
@@ -159,7 +159,12 @@ export class JournalBench implements Bench {
   }
 
   async follow (from: FollowFrom = {}, { of = S, mergeUnits = 0 } = {}): Promise<SessionReader> {
-    const reader = new Reader<SessionCursor>(this.waiting, 'the cursor of the session', (cursor) => cursor.next(mergeUnits))
+    // Of the two ways to read text each has its turn.
+    let isShort = false
+    const reader = new Reader<SessionCursor>(this.waiting, 'the cursor of the session', (cursor) => {
+      isShort = mergeUnits === 0 && !isShort
+      return (isShort ? nextText(cursor) : undefined) ?? cursor.next(mergeUnits)
+    })
     const followed = await this.peer.follow(of, from, reader.wake)
     assert.ok(followed !== undefined, 'the session cannot be followed')
     return Object.assign(reader.reading(followed.cursor), { followed })
@@ -176,6 +181,20 @@ export class JournalBench implements Bench {
     await this.journal.close()
     if (this.peer !== this.journal) await this.peer.close()
   }
+}
+
+/** What `nextTexts` gives, if there is that, to a reader that wants one. */
+function nextText (cursor: SessionCursor): Entry | undefined {
+  let given: Entry | undefined
+  const hasGiven = cursor.nextTexts?.({
+    takeText (content, turnId, seq) {
+      assert.equal(given, undefined, 'it gives one more than is wanted')
+      given = { kind: 'text', content, turnId, seq }
+      return false
+    }
+  })
+  assert.equal(hasGiven === true, given !== undefined, '`nextTexts` says whether it has given any')
+  return given
 }
 
 export type SessionReader = Reader<SessionCursor> & { readonly followed: Followed }

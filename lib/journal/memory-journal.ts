@@ -35,7 +35,7 @@ export interface MemoryJournalOptions {
   /** How long a chat that is sent again is known after its turn has ended, in milliseconds. @default 300000 */
   dedupWindowMs?: number | undefined
   /**
-   * Chats that can be known at once, at about 450 bytes each; above, a chat with an id is refused with `RATE_LIMITED`.
+   * Chats that can be known at once, at about 350 bytes each; above, a chat with an id is refused with `RATE_LIMITED`.
    * @default 200000
    */
   maxClaims?: number | undefined
