@@ -38,14 +38,12 @@ export class EntryRing {
   #oldestTurn = 0
   readonly #limits: RingLimits
   /**
-   * What is held, in blocks of BLOCK entries; one that is empty again becomes the last. Of an entry of text, which most are, there
-   * is no object: it would live for as long as the ring holds it, and be copied twice by the garbage collection meanwhile. So would
-   * one array for all of them, each time that it is outgrown. And each is one item, since a ring that is full is not in the
-   * processor's cache where the oldest have to go.
+   * What is held, in blocks of BLOCK entries and as many times; one that is empty again becomes the last. Of an entry of text, which
+   * most are, there is no object: it would live for as long as the ring holds it, and be copied twice by the garbage collection
+   * meanwhile. So would one array for all of them, each time that it is outgrown. And each is one item next to others: of a ring
+   * that is full the oldest, which have to go, are not in the processor's cache.
    */
-  #blocks: Kept[][] = NO_BLOCKS
-  /** When they were written, block by block. Whole numbers, which below 2^31 lie in the array itself. */
-  #times: number[][] = NO_BLOCKS
+  #blocks: Field[][] = NO_BLOCKS
   /** Where the first block in use stands among them. */
   #head = 0
   /** The number that its first place is for. Of no meaning while an entry lies alone. */
@@ -152,23 +150,23 @@ export class EntryRing {
       this.#loneAt = at
     } else {
       if (this.#isLone) this.#joinLone()
-      if (seq - this.#base === (this.#blocks.length - this.#head) * BLOCK) this.#addBlock()
+      if (seq - this.#base === (this.#blocks.length - this.#head) * BLOCK) this.#blocks.push(newBlock())
       this.#put(seq, kept, at)
     }
     this.top = seq
   }
 
   #put (seq: number, kept: Kept, at: number): void {
-    const block = this.#blockAt(seq)
-    const place = seq & (BLOCK - 1)
-    ;(this.#blocks[block] ?? NO_BLOCK)[place] = kept
-    ;(this.#times[block] ?? NO_BLOCK)[place] = at
+    const block = this.#blockOf(seq)
+    block[placeOf(seq)] = kept
+    block[BLOCK + placeOf(seq)] = at
   }
 
   /** It is no longer the only one. */
   #joinLone (): void {
     this.#base = this.first - this.first % BLOCK
-    if (this.#blocks.length === 0) this.#addBlock()
+    // Not by `push`, which makes room for 17.
+    if (this.#blocks.length === 0) this.#blocks = [newBlock()]
     this.#put(this.first, this.#lone, this.#loneAt)
     this.#clearLone()
   }
@@ -180,17 +178,20 @@ export class EntryRing {
 
   /** Of an entry that is held. */
   #keptAt (seq: number): Kept {
-    return this.#isLone ? this.#lone : this.#blocks[this.#blockAt(seq)]?.[seq & (BLOCK - 1)]
+    if (this.#isLone) return this.#lone
+    const kept = this.#blockOf(seq)[placeOf(seq)]
+    return typeof kept === 'number' ? undefined : kept
   }
 
-  /** Of an entry that is held, where it stands in a block: which that is. */
-  #blockAt (seq: number): number {
-    return this.#head + ((seq - this.#base) >> BLOCK_BITS)
+  /** Of an entry that is held, and does not lie alone. */
+  #blockOf (seq: number): Field[] {
+    return this.#blocks[this.#head + ((seq - this.#base) >> BLOCK_BITS)] ?? NO_BLOCK
   }
 
   #atOfFirst (): number {
     if (this.#isLone) return this.#loneAt
-    return this.#times[this.#blockAt(this.first)]?.[this.first & (BLOCK - 1)] ?? NaN
+    const at = this.#blockOf(this.first)[BLOCK + placeOf(this.first)]
+    return typeof at === 'number' ? at : NaN
   }
 
   /** From that entry on text is of another turn. */
@@ -236,48 +237,31 @@ export class EntryRing {
 
   #trimOne (): void {
     const { first } = this
-    let kept = this.#lone
+    const kept = this.#keptAt(first)
     if (this.#isLone) {
       this.#clearLone()
     } else {
-      const block = this.#blocks[this.#blockAt(first)] ?? NO_BLOCK
-      const place = first & (BLOCK - 1)
-      kept = block[place]
-      block[place] = undefined
-      if (place === BLOCK - 1) this.#passBlock()
+      this.#blockOf(first)[placeOf(first)] = undefined
+      if (placeOf(first) === BLOCK - 1) this.#passBlock()
     }
     this.first++
     this.#forgotten += keptSize(kept)
     if (typeof kept === 'object') this.#owner?.onForgotten(kept)
   }
 
-  // Not by `push` where they are the first, which makes room for 17.
-  #addBlock (): void {
-    if (this.#blocks.length === 0) {
-      this.#blocks = [new Array<Kept>(BLOCK)]
-      this.#times = [new Array<number>(BLOCK)]
-    } else {
-      this.#blocks.push(new Array<Kept>(BLOCK))
-      this.#times.push(new Array<number>(BLOCK))
-    }
-  }
-
   /** Nothing of the first block is held any more. */
   #passBlock (): void {
     this.#base += BLOCK
     this.#blocks.push(this.#blocks[this.#head] ?? NO_BLOCK)
-    this.#times.push(this.#times[this.#head] ?? NO_BLOCK)
-    this.#blocks[this.#head] = this.#times[this.#head] = NO_BLOCK
-    this.#head++
+    this.#blocks[this.#head++] = NO_BLOCK
     // To shift them one by one would be felt where there are thousands.
     if (this.#head < LEAST_PASSED || 2 * this.#head < this.#blocks.length) return
     this.#blocks = this.#blocks.slice(this.#head)
-    this.#times = this.#times.slice(this.#head)
     this.#head = 0
   }
 
   #dropBlocks (): void {
-    this.#blocks = this.#times = NO_BLOCKS
+    this.#blocks = NO_BLOCKS
     this.#head = 0
   }
 }
@@ -288,12 +272,15 @@ const BLOCK = 1 << BLOCK_BITS
 /** So many places of passed blocks, or of turns, may be left before the others. */
 const LEAST_PASSED = 8
 /** Frozen: a block that many rings wrote to would tell one session what another has said. */
-const NO_BLOCK = Object.freeze<never[]>([]) as never[]
-const NO_BLOCKS = Object.freeze<never[][]>([]) as never[][]
+const NO_BLOCK = Object.freeze<Field[]>([]) as Field[]
+const NO_BLOCKS = Object.freeze<Field[][]>([]) as Field[][]
 const NO_TURNS = Object.freeze<TextOfTurn[]>([]) as TextOfTurn[]
 
 /** What is kept of an entry: of text what it says, others as they are; nothing where none is held. */
 type Kept = string | OtherEntry | undefined
+
+/** Of a block the first half is what is kept, and the second when it was written: whole numbers, which below 2^31 lie in it. */
+type Field = Kept | number
 
 type OtherEntry = Exclude<Entry, { kind: 'text' }>
 
@@ -310,6 +297,15 @@ function numbered (entry: Exclude<NewEntry, { kind: 'text' }>, turnId: string | 
     case 'event': return { kind: 'event', name: entry.name, json: entry.json, turnId, seq }
     case 'end': return { kind: 'end', end: entry.end, turnId, seq }
   }
+}
+
+function newBlock (): Field[] {
+  return new Array<Field>(2 * BLOCK)
+}
+
+/** Where in its block an entry stands. */
+function placeOf (seq: number): number {
+  return seq & (BLOCK - 1)
 }
 
 function keptSize (kept: Kept): number {

@@ -20,7 +20,7 @@ export function makeWorkloads (scale: Scale): Workload[] {
     measureTurns(windowMs, connections, asking, kind, followers)
   const turns = turnsWithin(scale.windowMs)
   const stretch = turnsWithin(scale.windowMs / STRETCHES)
-  const burst = (name: string, asking: Asking, more: Record<string, Scene>, measure = turns): Workload => ({
+  const answers = (name: string, asking: Asking, more: Record<string, Scene>, measure: typeof turns): Workload => ({
     name,
     targets: {
       ...looped((kind) => scene({ kind }, asking, 'plain', measure(asking, 'plain'))),
@@ -28,10 +28,12 @@ export function makeWorkloads (scale: Scale): Workload[] {
       ...more
     }
   })
+  const burst = (name: string, asking: Asking, more: Record<string, Scene>): Workload =>
+    ({ ...answers(name, asking, more, stretch), repeats: STRETCHES })
   const ready: Asking = { agentId: 'ready', pieces }
   const tracked = (asking: Asking, measure: Scene['measure']): Scene => scene({ kind: 'channel' }, asking, 'tracked', measure)
   const uncoalesced = (asking: Asking): Scene =>
-    scene({ kind: 'channel', options: { coalesceMs: 0 } }, asking, 'plain', turns(asking, 'plain'))
+    scene({ kind: 'channel', options: { coalesceMs: 0 } }, asking, 'plain', stretch(asking, 'plain'))
   const immediate: Asking = { agentId: 'immediate', pieces }
   const short: Asking = { agentId: 'ready', pieces: 8 }
   return [
@@ -39,13 +41,12 @@ export function makeWorkloads (scale: Scale): Workload[] {
       ...burst('burst', ready, {
         'ours-tracked': tracked(ready, stretch(ready, 'tracked')),
         'ours-tracked, two more devices': tracked(ready, stretch(ready, 'tracked', 2))
-      }, stretch),
-      pairs: [['ours-plain', 'fastify-websocket'], ['ours-tracked', 'ours-plain']],
-      repeats: STRETCHES
+      }),
+      pairs: [['ours-plain', 'fastify-websocket'], ['ours-tracked', 'ours-plain']]
     },
     burst('burst-microtask', { agentId: 'microtask', pieces }, {}),
     burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
-    burst('turns', short, { 'ours-tracked': tracked(short, turns(short, 'tracked')) }),
+    answers('turns', short, { 'ours-tracked': tracked(short, turns(short, 'tracked')) }, turns),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale, 200, scale.rampMs, 2 * scale.rampMs) })) },
     { name: 'paced-memory', targets: everyone((config) => ({ config, measure: measurePacedMemory(scale) })) },
