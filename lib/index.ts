@@ -22,7 +22,7 @@ export { memoryJournal } from './journal/memory-journal.js'
 export type { MemoryJournalOptions } from './journal/memory-journal.js'
 export type {
   Claimed, EndedTurn, Entry, Followed, FollowFrom, Journal, JournalNews, JournalStats, JournalWatcher, NewEntry, Offer, OfferTerms,
-  OpenTurn, Position, Run, SessionCursor, StoredChat, TurnCursor, TurnEnd, TurnError, TurnIds, TurnView
+  OpenTurn, Position, Run, SessionCursor, StoredChat, TextReader, TurnCursor, TurnEnd, TurnError, TurnIds, TurnView
 } from './journal/journal.js'
 
 export type { Awaitable } from './awaitable.js'

@@ -259,7 +259,7 @@ export class Feed implements FrameSource, TextReader {
 
   takeText (content: string, turnId: string, seq: number): boolean {
     const batch = this.#batch
-    if (batch === undefined) return false
+    if (batch === undefined) throw new Error('pieces are taken only while they are asked for')
     this.frames.writePiece(batch, content, turnId, seq)
     return --this.#wanted > 0 && batch.size < batch.limit
   }

@@ -48,6 +48,7 @@ t.test('pieces are told several at a time, up to what the batch may hold, and ea
   batch.limit = Infinity
   t.equal(written(true), 1, 'to a reader that is behind the rest comes as one')
   t.strictSame(readAll(feed), [end(52, PLACE)])
+  t.throws(() => feed.takeText('too late', 'a', 53), { message: 'pieces are taken only while they are asked for' })
   feed.close()
 })
 
