@@ -11,8 +11,8 @@ export interface RingOwner {
 }
 
 /**
- * Rough cost of an entry beside the characters of its strings, in bytes: what holds it. Measured on Node 20: about 50 for text
- * in a ring that is full, and 250 in one of two with that ring; 110–120 for others.
+ * Rough cost of an entry beside the characters of its strings, in bytes: what holds it. Measured on Node 20: about 40 for text
+ * in a ring that is full, and 240 in one of two with that ring; 90–120 for others.
  */
 const ENTRY_OVERHEAD = 120
 
@@ -33,9 +33,8 @@ export class EntryRing {
   // Whose text was written last, and the first entry of it: from there on all text is that turn's.
   #turnFrom = Infinity
   #turnId: string | undefined
-  /** The turns before it of which text may be held, in their order; those before `#oldestTurn` have none. */
+  /** The turns before it of which text may be held, in their order. */
   #turnsBefore: TextOfTurn[] = NO_TURNS
-  #oldestTurn = 0
   readonly #limits: RingLimits
   /**
    * What is held, in blocks of BLOCK entries and as many times; one that is empty again becomes the last. Of an entry of text, which
@@ -196,27 +195,18 @@ export class EntryRing {
 
   /** From that entry on text is of another turn. */
   #enterTurn (turnId: string | undefined, seq: number): void {
-    if (this.size === 0) this.#dropTurns()
+    if (this.size === 0) this.#turnsBefore = NO_TURNS
     else if (this.#turnFrom < Infinity) this.#noteTurnBefore(seq)
     this.#turnFrom = seq
     this.#turnId = turnId
   }
 
   #noteTurnBefore (end: number): void {
-    while ((this.#turnsBefore[this.#oldestTurn]?.end ?? Infinity) <= this.first) this.#oldestTurn++
-    if (this.#oldestTurn === this.#turnsBefore.length) this.#dropTurns()
+    while ((this.#turnsBefore[0]?.end ?? Infinity) <= this.first) this.#turnsBefore.shift()
     const before = { end, turnId: this.#turnId }
     // The first push would make room for seventeen.
     if (this.#turnsBefore.length === 0) this.#turnsBefore = [before]
     else this.#turnsBefore.push(before)
-    if (this.#oldestTurn < LEAST_PASSED || 2 * this.#oldestTurn < this.#turnsBefore.length) return
-    this.#turnsBefore = this.#turnsBefore.slice(this.#oldestTurn)
-    this.#oldestTurn = 0
-  }
-
-  #dropTurns (): void {
-    this.#turnsBefore = NO_TURNS
-    this.#oldestTurn = 0
   }
 
   /** Of an entry of text that is held. */
@@ -226,7 +216,7 @@ export class EntryRing {
   }
 
   #turnBefore (seq: number): string | undefined {
-    let [low, high] = [this.#oldestTurn, this.#turnsBefore.length - 1]
+    let [low, high] = [0, this.#turnsBefore.length - 1]
     while (low < high) {
       const middle = (low + high) >> 1
       if (seq < (this.#turnsBefore[middle]?.end ?? 0)) high = middle
@@ -269,7 +259,7 @@ export class EntryRing {
 /** Entries in a block, a power of two: a division for each entry would be felt. */
 const BLOCK_BITS = 3
 const BLOCK = 1 << BLOCK_BITS
-/** So many places of passed blocks, or of turns, may be left before the others. */
+/** So many places of passed blocks may be left before the others. */
 const LEAST_PASSED = 8
 /** Frozen: a block that many rings wrote to would tell one session what another has said. */
 const NO_BLOCK = Object.freeze<Field[]>([]) as Field[]

@@ -27,7 +27,7 @@ export interface TurnNames {
   id: string | undefined
 }
 
-// Written out: as objects these cost a tracked turn several times as much, which most turns have one of each.
+// Written out by hand: most tracked turns have one of each, and as objects they cost several times as much.
 
 /** @param json the event's data, as JSON text */
 export function encodeEvent ({ agentId, sessionId, id }: TurnNames, seq: number, name: string, json: string): string {

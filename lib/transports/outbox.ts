@@ -281,7 +281,8 @@ export class Outbox {
   /** Answers whether the source may have more. */
   #drainSome (source: FrameSource): boolean {
     const batch = this.#batch
-    for (let sent = 0; sent < FRAMES_IN_TURN;) {
+    let sent = 0
+    while (sent < FRAMES_IN_TURN) {
       if (this.#isFull(batch)) {
         this.#blockedAt = this.#clock.now()
         return false
