@@ -115,6 +115,8 @@ export class EntryRing {
   /** @param at in milliseconds; kept in whole ones */
   push (entry: NewEntry, turnId: string | undefined, seq: number, at: number): void {
     if (this.size >= this.#limits.maxEntries) this.#trimOne()
+    // Whose text there was is of no meaning any more.
+    if (this.size === 0) this.#turnFrom = Infinity
     if (entry.kind === 'text') {
       this.through += textSize(entry.content)
       if (turnId !== this.#turnId || this.#turnFrom === Infinity) this.#enterTurn(turnId, seq)
@@ -195,8 +197,8 @@ export class EntryRing {
 
   /** From that entry on text is of another turn. */
   #enterTurn (turnId: string | undefined, seq: number): void {
-    if (this.size === 0) this.#turnsBefore = NO_TURNS
-    else if (this.#turnFrom < Infinity) this.#noteTurnBefore(seq)
+    if (this.#turnFrom === Infinity) this.#turnsBefore = NO_TURNS
+    else this.#noteTurnBefore(seq)
     this.#turnFrom = seq
     this.#turnId = turnId
   }

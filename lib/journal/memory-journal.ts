@@ -112,8 +112,8 @@ class MemoryJournal implements Journal {
     const offer: Offer = {
       accepted: true,
       position: ahead - displaced.length,
-      epoch: log.epoch,
-      seq: log.ring.top,
+      epoch: terms.isUnplaced === true ? '' : log.epoch,
+      seq: terms.isUnplaced === true ? 0 : log.ring.top,
       displaced: displaced.length === 0 ? [] : displaced.map(({ turnId }) => turnId)
     }
     if (isInterrupt) log.running?.onStop?.()

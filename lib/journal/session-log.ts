@@ -6,7 +6,7 @@ import type { Entry, JournalStats, OpenTurn } from './journal.js'
 import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
 
 export interface SessionLogLimits extends RingLimits {
-  /** What the reader of a turn has read is not kept for others: there will be none. */
+  /** What the reader of a turn has read is not kept for others, whatever they were told: there will be none. */
   forgetsRead: boolean
 }
 
@@ -43,15 +43,15 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch?: string) {
     this.key = key
     this.text = text
-    this.#epoch = epoch ?? (limits.forgetsRead ? undefined : newUuid())
+    this.#epoch = epoch
     this.#maxEndedUnits = limits.maxBytes / 2
     this.#forgetsRead = limits.forgetsRead
     this.ring = new EntryRing(limits, this)
   }
 
-  /** Of a session that nobody joins nobody is told, most often: there it is made when it is asked for. */
+  /** Made when it is asked for. As long as nobody was told it, nobody can come back to a place in the session. */
   get epoch (): string {
-    return this.#epoch ??= newSerialId()
+    return this.#epoch ??= this.#forgetsRead ? newSerialId() : newUuid()
   }
 
   /** Readers of the session; those of one turn are at the turn. */
@@ -148,7 +148,7 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   }
 
   onRead (seq: number): void {
-    if (this.#forgetsRead && this.#cursors === undefined) this.ring.trimThrough(seq)
+    if (this.#cursors === undefined && (this.#forgetsRead || this.#epoch === undefined)) this.ring.trimThrough(seq)
   }
 
   onLeft (turn: MemoryTurn): void {

@@ -177,7 +177,14 @@ export interface Lengthened {
 export function keptOf ({ role, content, turnId, at, complete, metadata }: SessionMessage): Kept {
   const metadataText = metadata && JSON.stringify(metadata)
   const units = content.length + turnId.length + (metadataText?.length ?? 0)
-  return { role, content, turnId, since: at - START, complete, metadataText, bytes: BYTES_PER_MESSAGE + 2 * units, next: undefined }
+  return { role, content, turnId, since: sinceOf(at), complete, metadataText, bytes: BYTES_PER_MESSAGE + 2 * units, next: undefined }
+}
+
+/** Of two numbers that are objects of their own the difference is one too, until it was rounded. */
+function sinceOf (at: number): number {
+  const since = at - START
+  const whole = Math.floor(since)
+  return whole === since ? whole : since
 }
 
 /** What a session costs before its first message. */

@@ -7,8 +7,8 @@ import type { EngineLimits, EngineTools, SessionHome } from './engine-tools.js'
 import { TurnFollower } from './follow.js'
 import { SessionFollower, type FollowedSession } from './follow-session.js'
 import {
-  turnsOf, type Accepted, type Chat, type Duplicate, type LiveSession, type LiveTurn, type Refused, type Started,
-  type StartedOnce
+  turnsOf, type Accepted, type AcceptedOffer, type Attach, type Chat, type Duplicate, type LiveSession, type LiveTurn, type Refused,
+  type Started, type StartedOnce
 } from './live-session.js'
 import { LiveSessions } from './live-sessions.js'
 import { SessionRunner } from './session-runner.js'
@@ -49,7 +49,7 @@ export class Engine {
    */
   startTurn (chat: Chat, wake: Wake): Awaitable<Started> {
     // Without a hash there is no claim to be a duplicate of.
-    return this.#start(chat, (turn) => this.#followTurn(turn, wake)) as Awaitable<Started>
+    return this.#start(chat, { isUnplaced: true, open: (turn) => this.#followTurn(turn, wake) }) as Awaitable<Started>
   }
 
   /**
@@ -57,7 +57,7 @@ export class Engine {
    * @param join called when it is accepted and before its turn starts, with the position from which the turn follows
    */
   startOnce (chat: Chat, join: (epoch: string, seq: number) => Awaitable<void>): Awaitable<StartedOnce> {
-    return this.#start(chat, (turn, { epoch, seq }) => join(epoch, seq))
+    return this.#start(chat, { isUnplaced: false, open: (_, { epoch, seq }) => join(epoch, seq) })
   }
 
   /** What became of a chat that was sent before. It is answered also where a new one would be refused. */
@@ -266,7 +266,8 @@ export class Engine {
 
   #accept<Reader> (session: LiveSession, turn: LiveTurn, attach: Attach<Reader>): Awaitable<Answer<Reader>> {
     const { onBusy, maxQueuedTurns: maxQueued } = this.#tools.limits
-    const offered = this.#runner.offer(session, turn, { onBusy: turn.chat.onBusy ?? onBusy, maxQueued, displacedEnd: ABORTED })
+    const { isUnplaced } = attach
+    const offered = this.#runner.offer(session, turn, { onBusy: turn.chat.onBusy ?? onBusy, maxQueued, displacedEnd: ABORTED, isUnplaced })
     if (!isPromiseLike(offered)) return this.#attach(session, turn, offered, attach)
     return offered.then((offer) => this.#attach(session, turn, offer, attach))
   }
@@ -275,7 +276,7 @@ export class Engine {
     if ('claimed' in offer) return answerOf(offer.claimed)
     if (!offer.accepted) return this.#noRoom(offer.code)
     for (const turnId of offer.displaced) this.#displaced(session, turnId)
-    const follower = attach(turn, offer)
+    const follower = attach.open(turn, offer)
     if (!isPromiseLike(follower)) return this.#accepted(session, turn, offer, follower)
     return follower.then((follower) => this.#accepted(session, turn, offer, follower))
   }
@@ -343,7 +344,4 @@ export interface Recalled {
   end: TurnEnd
 }
 
-/** Opens what the turn of an accepted chat is read with. */
-type Attach<Reader> = (turn: LiveTurn, offer: AcceptedOffer) => Awaitable<Reader>
-type AcceptedOffer = Extract<Offer, { accepted: true }>
 type Answer<Reader> = Accepted<Reader> | Refused | Duplicate

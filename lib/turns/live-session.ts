@@ -1,4 +1,5 @@
-import type { EndedTurn, Run, StoredChat, TurnEnd } from '../journal/journal.js'
+import type { Awaitable } from '../awaitable.js'
+import type { EndedTurn, Offer, Run, StoredChat, TurnEnd } from '../journal/journal.js'
 import type { ErrorCode } from '../protocol/codes.js'
 import type { BusyPolicy } from '../protocol/names.js'
 import type { Fault } from '../protocol/schema-check.js'
@@ -27,6 +28,15 @@ export interface Chat {
   /** Whether its turn is of no use to anybody when nobody has followed it for a while. */
   isForReaders?: boolean | undefined
 }
+
+/** With what the turn of a chat is read, once it is accepted. */
+export interface Attach<Reader> {
+  /** Nobody is told the position from which the turn follows: see `OfferTerms`. */
+  isUnplaced: boolean
+  open (turn: LiveTurn, offer: AcceptedOffer): Awaitable<Reader>
+}
+
+export type AcceptedOffer = Extract<Offer, { accepted: true }>
 
 /** A chat that was accepted, and with what its turn is read. */
 export interface Accepted<Reader> {

@@ -1,11 +1,11 @@
 import t from 'tap'
 
-import type { Journal, Run } from '../../lib/journal/journal.js'
+import type { Journal, Run, TurnCursor } from '../../lib/journal/journal.js'
 import { unsharedJournal } from '../../lib/journal/memory-journal.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { key, open, short } from '../helpers/sync-journal.js'
 import { ABORTED, STOP, text } from './new-entries.js'
-import { begin, chat, done, fill, offer, read, readUntilEmpty, result, S, TERMS } from './turn-scene.js'
+import { begin, chat, done, fill, follow, offer, read, readUntilEmpty, result, S, take, TERMS } from './turn-scene.js'
 
 await t.test('bounds', async (t) => {
   await t.test('entries and bytes are held per session', async (t) => {
@@ -30,6 +30,50 @@ await t.test('bounds', async (t) => {
     t.equal(journal.stats().entries, 0)
     journal.append(run, 3, [STOP])
     journal.release(run, ABORTED)
+  })
+
+  await t.test('what the reader of a turn has read is forgotten until somebody was told a position of the session', async (t) => {
+    const ways: Array<[string, (journal: Journal) => unknown]> = [
+      ['an offer', (journal) => offer(journal, 'told')],
+      ['an event', (journal) => journal.publish(S, 'x', '1')],
+      ['a reader of the session', (journal) => result(journal.follow(S, {}, () => {}))?.cursor.close()]
+    ]
+    for (const [way, tell] of ways) {
+      const journal: Journal = open({})
+      t.match(journal.offer(S, chat('t1'), { ...TERMS, isUnplaced: true }), { accepted: true, position: 0, epoch: '', seq: 0 })
+      const run = take(journal)
+      const cursor = follow(journal, 't1')
+      journal.append(run, 1, [text('a')])
+      t.strictSame(readUntilEmpty(cursor), ['1 turn-started', '2 a'])
+      t.equal(journal.stats().entries, 0)
+      tell(journal)
+      const before = journal.stats().entries
+      journal.append(run, 2, [text('b')])
+      t.strictSame(readUntilEmpty(cursor).slice(-1), [`${3 + before} b`])
+      t.equal(journal.stats().entries, before + 1, `${way} tells one`)
+      cursor.close()
+    }
+  })
+
+  await t.test('whoever comes to a session of which something was forgotten as read is told the turn, and can come back', async (t) => {
+    const journal = open({})
+    journal.offer(S, chat('t1'), { ...TERMS, isUnplaced: true })
+    const run = take(journal)
+    const cursor = follow(journal, 't1')
+    journal.append(run, 1, [text('a'), text('b')])
+    t.equal(readUntilEmpty(cursor).length, 3)
+    const first = journal.follow(S, {}, () => {})
+    t.match(first, { recovered: false, turns: [{ status: 'running', text: 'ab' }], cursor: { seq: 3 } })
+    journal.append(run, 2, [text('c')])
+    journal.append(run, 3, [STOP])
+    t.strictSame(readUntilEmpty(cursor), ['4 c', '5 end stop'])
+    t.strictSame(readUntilEmpty(first?.cursor as unknown as TurnCursor).slice(0, 1), ['4 c'])
+    first?.cursor.close()
+    journal.release(run, ABORTED)
+    const again = journal.follow(S, { position: { epoch: first?.cursor.epoch ?? '', seq: 3 } }, () => {})
+    t.equal(again?.recovered, true)
+    t.match([again?.cursor.next(0), again?.cursor.next(0)], [{ content: 'c', seq: 4 }, { kind: 'end', seq: 5 }])
+    t.match(again?.cursor.view('t1'), { text: 'abc', end: { finishReason: 'stop' } })
   })
 
   await t.test('the text of a turn goes with its last reader, where nobody can join, and where its end is held no longer', async (t) => {

@@ -4,6 +4,7 @@ import { memoryJournal, type WsChannelOptions } from '../../lib/index.js'
 import { serve } from '../helpers/app.js'
 import { eventually } from '../helpers/eventually.js'
 import { type ManualClock } from '../helpers/manual-clock.js'
+import { answer, text } from '../helpers/plain-answer.js'
 import { SlowJournal } from '../helpers/slow-journal.js'
 import {
   ack, end, event, failedEnd, piece, queued, refused, running, subscribed, turnStarted, waiting, wholeEnd
@@ -42,6 +43,29 @@ t.test('a session is followed from before its first turn, and told whatever come
   }
   subscribe({ id: 'again' })
   t.strictSame(await phone.next(), { ...subscribed(epoch, 5, false), id: 'again' })
+  await close()
+})
+
+t.test('plain chats leave nothing behind in a session that nobody has joined; what comes later can be told again', async (t) => {
+  const { app, stage, connect, laptop, phone, subscribe, close } = await open(t)
+  laptop.send({ type: 'chat', message: 'hi' })
+  stage.act('hi').say('one').end()
+  t.equal(text(await answer(laptop)), 'one')
+  t.equal(app.channel.stats().entries, 0)
+  laptop.send({ type: 'chat', message: 'and' })
+  stage.act('and').say('two')
+  t.match(await laptop.next(), { content: 'two', done: false })
+  subscribe()
+  const { epoch, seq, turns } = await phone.next('subscribed')
+  t.match([seq, turns], [5, [{ content: 'two', message: 'and' }]])
+  stage.act('and').say('three').end()
+  t.equal(text(await answer(laptop)), 'three')
+  t.match([await phone.next(), await phone.next()], [{ content: 'three', seq: 6 }, { done: true, seq: 7 }])
+  const again = await connect()
+  again.send({ type: 'subscribe', sessionId: 's', epoch, after: 5 })
+  t.strictSame(await again.next(), subscribed(epoch, 5, true))
+  t.match([await again.next(), await again.next()], [{ content: 'three', seq: 6 }, { done: true, seq: 7 }])
+  await again.close()
   await close()
 })
 
