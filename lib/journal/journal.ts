@@ -161,8 +161,8 @@ export interface OfferTerms {
   /** Called as that of `take` is. Given by whoever would `take` at once: the right to run may then come with the acceptance. */
   onStop?: (() => boolean) | undefined
   /**
-   * Whoever offers it tells nobody its position, which MAY be left empty (`''` and 0). Where nobody was ever told a position of the
-   * session, by this, `follow` or `publish`, nobody can come back to one, and what the readers of a turn have read MAY be forgotten.
+   * Whoever offers it tells nobody its position. Where nobody was ever told a position of the session, by this, `follow` or
+   * `publish`, nobody can come back to one, and what the readers of a turn have read MAY be forgotten.
    * @default false
    */
   isUnplaced?: boolean | undefined

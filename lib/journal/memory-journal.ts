@@ -108,12 +108,13 @@ class MemoryJournal implements Journal {
     const turn = new MemoryTurn(chat, log)
     if (chat.bodyHash !== undefined) turn.claim = this.#claims.add(log.text, key, chat.turnId, chat.bodyHash)
     log.enqueue(turn)
+    if (terms.isUnplaced !== true) log.isTold = true
     this.#touch(log)
     const offer: Offer = {
       accepted: true,
       position: ahead - displaced.length,
-      epoch: terms.isUnplaced === true ? '' : log.epoch,
-      seq: terms.isUnplaced === true ? 0 : log.ring.top,
+      epoch: log.epoch,
+      seq: log.ring.top,
       displaced: displaced.length === 0 ? [] : displaced.map(({ turnId }) => turnId)
     }
     if (isInterrupt) log.running?.onStop?.()
@@ -209,6 +210,7 @@ class MemoryJournal implements Journal {
 
   publish (key: SessionKey, name: string, json: string): Position {
     const log = this.#open(key)
+    log.isTold = true
     const seq = log.ring.top + 1
     const now = this.#clock.now()
     log.ring.push({ kind: 'event', name, json }, undefined, seq, now)
@@ -227,6 +229,7 @@ class MemoryJournal implements Journal {
   follow (key: SessionKey, { position, turns }: FollowFrom, wake: Wake): Followed | undefined {
     if (!this.#isClosed && !this.#logs.hasRoomFor(key)) return undefined
     const log = this.#open(key)
+    log.isTold = true
     const { ring, epoch } = log
     const isHeld = position?.epoch === epoch && position.seq >= ring.first - 1 && position.seq <= ring.top
     const seq = isHeld ? position.seq : ring.top

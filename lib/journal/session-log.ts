@@ -26,6 +26,8 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   /** The last entry that the ring has forgotten, text not counted: before it nothing can be told. */
   forgottenSeq = 0
   isForgotten = false
+  /** Somebody knows a place in the session, and may come back to it. */
+  isTold: boolean
   usedAt = 0
   older: SessionLog | undefined
   newer: SessionLog | undefined
@@ -43,15 +45,16 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch?: string) {
     this.key = key
     this.text = text
-    this.#epoch = epoch
+    this.#epoch = epoch ?? (limits.forgetsRead ? undefined : newUuid())
+    this.isTold = epoch !== undefined
     this.#maxEndedUnits = limits.maxBytes / 2
     this.#forgetsRead = limits.forgetsRead
     this.ring = new EntryRing(limits, this)
   }
 
-  /** Made when it is asked for. As long as nobody was told it, nobody can come back to a place in the session. */
+  /** Of a session that nobody joins nobody is told, most often: there it is made when it is asked for. */
   get epoch (): string {
-    return this.#epoch ??= this.#forgetsRead ? newSerialId() : newUuid()
+    return this.#epoch ??= newSerialId()
   }
 
   /** Readers of the session; those of one turn are at the turn. */
@@ -148,7 +151,7 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   }
 
   onRead (seq: number): void {
-    if (this.#cursors === undefined && (this.#forgetsRead || this.#epoch === undefined)) this.ring.trimThrough(seq)
+    if (this.#cursors === undefined && (this.#forgetsRead || !this.isTold)) this.ring.trimThrough(seq)
   }
 
   onLeft (turn: MemoryTurn): void {

@@ -44,7 +44,7 @@ export interface Accepted<Reader> {
   turnId: string
   /** Chats and running turns before it. */
   position: number
-  /** The place from which the turn follows; empty (`''` and 0) for one whose reader is told none. */
+  /** The place from which the turn follows. */
   epoch: string
   seq: number
   follower: Reader

@@ -40,7 +40,7 @@ await t.test('bounds', async (t) => {
     ]
     for (const [way, tell] of ways) {
       const journal: Journal = open({})
-      t.match(journal.offer(S, chat('t1'), { ...TERMS, isUnplaced: true }), { accepted: true, position: 0, epoch: '', seq: 0 })
+      t.match(journal.offer(S, chat('t1'), { ...TERMS, isUnplaced: true }), { accepted: true, position: 0, seq: 0 })
       const run = take(journal)
       const cursor = follow(journal, 't1')
       journal.append(run, 1, [text('a')])
