@@ -56,7 +56,8 @@ const DEFAULT_BOUNDS = {
 }
 
 /**
- * The journal of one process: gone with it. Appends are synchronous.
+ * The journal of one process: gone with it. Appends are synchronous. What was read of chats whose senders are told no position
+ * (plain ones) is held no longer, as long as nobody was told one of their session.
  * @throws RangeError for a bound that is not at least 1, TypeError for an option that there is not
  */
 export function memoryJournal (options: MemoryJournalOptions = {}): Journal {
