@@ -100,7 +100,7 @@ class MemoryJournal implements Journal {
     const found = this.#logs.find(key)
     const code = this.#refusal(found, key, chat, terms)
     if (code !== undefined) return { accepted: false, code }
-    const log = this.#open(key)
+    const log = found ?? this.#open(key)
     const isInterrupt = terms.onBusy === 'interrupt'
     const ahead = log.queue.length + (log.running === undefined ? 0 : 1)
     const displaced = isInterrupt ? log.queue : NOTHING
@@ -170,9 +170,9 @@ class MemoryJournal implements Journal {
     const log = this.#logs.find(run.key)
     if (log?.running !== turn) return
     log.running = undefined
+    this.#touch(log)
     // The ring may have forgotten its end already, and only its right to run have kept it.
     log.onLeft(turn)
-    this.#touch(log)
   }
 
   withdraw (key: SessionKey, turnId: string, end: TurnEnd): boolean {

@@ -1,6 +1,6 @@
 import type { SessionKey } from '../protocol/session-key.js'
 import type { Ordered } from '../touch-order.js'
-import { newSerialId, newUuid } from '../uuid.js'
+import { newSerialId } from '../uuid.js'
 import { EntryRing, type RingLimits, type RingOwner } from './entry-ring.js'
 import type { Entry, JournalStats, OpenTurn } from './journal.js'
 import type { MemoryTurn, SessionReader, TurnLog } from './memory-turn.js'
@@ -41,18 +41,23 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   /** Those before it, in their order. */
   #endedById: Map<string, MemoryTurn> | undefined
   #endedUnits = 0
+  readonly #onSpent: ((log: SessionLog) => void) | undefined
 
-  constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch?: string) {
+  /**
+   * @param epoch where it has one, which others know
+   * @param onSpent called when nothing is left of it that anybody could ask for: it may be dropped
+   */
+  constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch?: string, onSpent?: (log: SessionLog) => void) {
     this.key = key
     this.text = text
-    this.#epoch = epoch ?? (limits.forgetsRead ? undefined : newUuid())
+    this.#epoch = epoch
     this.isTold = epoch !== undefined
+    this.#onSpent = onSpent
     this.#maxEndedUnits = limits.maxBytes / 2
     this.#forgetsRead = limits.forgetsRead
     this.ring = new EntryRing(limits, this)
   }
 
-  /** Of a session that nobody joins nobody is told, most often: there it is made when it is asked for. */
   get epoch (): string {
     return this.#epoch ??= newSerialId()
   }
@@ -155,7 +160,9 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   }
 
   onLeft (turn: MemoryTurn): void {
-    if (turn.end !== undefined) this.#forgetUnread(turn)
+    if (turn.end === undefined) return
+    this.#forgetUnread(turn)
+    if (this.isIdle && !this.isTold && this.ring.size === 0) this.#onSpent?.(this)
   }
 
   /** It was dropped, and nobody finds it any more. */

@@ -30,7 +30,7 @@ export class SessionLogs {
   get size (): number { return this.#logs.size }
 
   all (): SessionLog[] {
-    return [...this.#logs.values()]
+    return this.#logs.all()
   }
 
   find (key: SessionKey): SessionLog | undefined {
@@ -48,7 +48,7 @@ export class SessionLogs {
     const found = this.find(key)
     if (found !== undefined) return found
     this.#makeRoom()
-    const log = new SessionLog(key, sessionKeyText(key), this.#limits)
+    const log = new SessionLog(key, sessionKeyText(key), this.#limits, undefined, this.#dropSpent)
     this.#logs.set(log.text, log)
     this.#byUse.touch(log)
     return log
@@ -79,6 +79,12 @@ export class SessionLogs {
       // Whoever only listens is looked at again when so long has passed once more.
       else if (log.running === undefined) this.touch(log)
     }
+  }
+
+  /** Kept, each session of chats that came once would be looked for in memory again when its next one comes. */
+  readonly #dropSpent = (log: SessionLog): void => {
+    // One that was dropped, and whose last reader leaves now, may have a successor.
+    if (this.#logs.find(log.text) === log) this.drop(log)
   }
 
   #unusedSince (at: number): SessionLog[] {

@@ -1,18 +1,26 @@
 import { sessionKeyText, type SessionKey } from './session-key.js'
 
+/** So many places of what was deleted are kept, and as many as there are others. */
+const MOST_EMPTY = 64
+
 /**
  * What there is one of for each session, by the text of its key. What is done for one chat asks for its session many times
  * in a row, and names it by the same string: the last answer is known without a look at the others. And what was set last is
  * not yet among them: much is gone again before anything else is set.
  */
 export class SessionMap<T extends object> {
-  readonly #byText = new Map<string, T>()
+  /**
+   * What is deleted leaves its place, until there are many: a `Map` that grows and shrinks all the time makes a new table each time,
+   * to which the one before leads. Once one of them is old, they live until all that is old is looked at, with all that was in them.
+   */
+  #byText = new Map<string, T | undefined>()
+  #empty = 0
   #lastText = ''
   #last: T | undefined
   /** The last one is not among the others. */
   #isApart = false
 
-  get size (): number { return this.#byText.size + (this.#isApart ? 1 : 0) }
+  get size (): number { return this.#byText.size - this.#empty + (this.#isApart ? 1 : 0) }
 
   get (key: SessionKey): T | undefined {
     return this.find(sessionKeyText(key))
@@ -27,7 +35,7 @@ export class SessionMap<T extends object> {
   }
 
   set (text: string, value: T): void {
-    const isKnown = this.#byText.has(text)
+    const isKnown = this.#byText.get(text) !== undefined
     if (isKnown) this.#byText.set(text, value)
     else if (this.#isApart && text === this.#lastText) this.#isApart = false
     this.#remember(text, value)
@@ -38,20 +46,23 @@ export class SessionMap<T extends object> {
     const isLast = this.#last !== undefined && text === this.#lastText
     const wasApart = isLast && this.#isApart
     if (wasApart) this.#isApart = false
-    else this.#byText.delete(text)
+    else if (this.#byText.get(text) !== undefined) this.#leaveEmpty(text)
     if (isLast) this.#remember('', undefined)
   }
 
   clear (): void {
     this.#isApart = false
     this.#remember('', undefined)
-    this.#byText.clear()
+    this.#byText = new Map()
+    this.#empty = 0
   }
 
-  /** In the order in which they were first set. */
-  values (): IterableIterator<T> {
+  /** As they are now, in no order. */
+  all (): T[] {
     this.#join()
-    return this.#byText.values()
+    const all: T[] = []
+    for (const value of this.#byText.values()) if (value !== undefined) all.push(value)
+    return all
   }
 
   #remember (text: string, value: T | undefined): void {
@@ -61,7 +72,21 @@ export class SessionMap<T extends object> {
   }
 
   #join (): void {
-    if (this.#isApart && this.#last !== undefined) this.#byText.set(this.#lastText, this.#last)
+    if (this.#isApart && this.#last !== undefined) {
+      const { size } = this.#byText
+      this.#byText.set(this.#lastText, this.#last)
+      if (this.#byText.size === size) this.#empty--
+    }
     this.#isApart = false
+  }
+
+  #leaveEmpty (text: string): void {
+    this.#byText.set(text, undefined)
+    this.#empty++
+    if (this.#empty <= MOST_EMPTY || 2 * this.#empty <= this.#byText.size) return
+    const others = new Map<string, T | undefined>()
+    for (const [text, value] of this.#byText) if (value !== undefined) others.set(text, value)
+    this.#byText = others
+    this.#empty = 0
   }
 }

@@ -145,7 +145,7 @@ class MemoryStore implements MemorySessionStore {
 
   close (): void {
     this.#closed = true
-    for (const { session } of this.#entries.values()) session.clear()
+    for (const { session } of this.#entries.all()) session.clear()
     this.#entries.clear()
     this.#listByKey.clear()
     this.#byTouch.clear()

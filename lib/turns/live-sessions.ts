@@ -31,7 +31,7 @@ export class LiveSessions {
   get turnCount (): number { return this.#live.count }
 
   all (): LiveSession[] {
-    return [...this.#named.sessions.values(), ...this.#unnamed.sessions.values()]
+    return [...this.#named.sessions.all(), ...this.#unnamed.sessions.all()]
   }
 
   /** A turn of a chat that there is room for. */

@@ -1,9 +1,9 @@
 import t from 'tap'
 
-import type { Journal, Run } from '../../lib/journal/journal.js'
+import type { Journal, Run, TurnCursor } from '../../lib/journal/journal.js'
 import { unsharedJournal } from '../../lib/journal/memory-journal.js'
 import { ManualClock } from '../helpers/manual-clock.js'
-import { key, open, short } from '../helpers/sync-journal.js'
+import { key, open, short, type SyncJournal } from '../helpers/sync-journal.js'
 import { ABORTED, STOP, text } from './new-entries.js'
 import { begin, chat, done, fill, follow, offer, read, readUntilEmpty, result, S, take, TERMS } from './turn-scene.js'
 
@@ -74,6 +74,45 @@ await t.test('bounds', async (t) => {
     t.equal(again?.recovered, true)
     t.match([again?.cursor.next(0), again?.cursor.next(0)], [{ content: 'c', seq: 4 }, { kind: 'end', seq: 5 }])
     t.match(again?.cursor.view('t1'), { text: 'abc', end: { finishReason: 'stop' } })
+  })
+
+  await t.test('a session is held no longer when its turn is over and was read, and nobody was told a position', async (t) => {
+    const steps: Record<string, (journal: SyncJournal, run: Run, cursor: TurnCursor) => void> = {
+      'its reader leaves last': (journal, run, cursor) => { journal.release(run, ABORTED); readUntilEmpty(cursor); cursor.close() },
+      'its run is over last': (journal, run, cursor) => { readUntilEmpty(cursor); cursor.close(); journal.release(run, ABORTED) }
+    }
+    const others: Record<string, [sessions: number, tell: (journal: SyncJournal) => void]> = {
+      nothing: [0, () => {}],
+      'another chat': [1, (journal) => journal.offer(S, chat('t2'), { ...TERMS, isUnplaced: true })],
+      'a chat whose position was told': [1, (journal) => done(journal, 't2')],
+      'an event': [1, (journal) => journal.publish(S, 'x', '1')],
+      'a reader of the session': [1, (journal) => journal.follow(S, {}, () => {})]
+    }
+    for (const [how, end] of Object.entries(steps)) {
+      for (const [what, [sessions, tell]] of Object.entries(others)) {
+        const journal = open()
+        journal.offer(S, chat('t1'), { ...TERMS, isUnplaced: true })
+        const [run, cursor] = [take(journal), follow(journal, 't1')]
+        if (what !== 'a chat whose position was told') tell(journal)
+        journal.append(run, 1, [text('a'), STOP])
+        end(journal, run, cursor)
+        if (what === 'a chat whose position was told') tell(journal)
+        t.equal(journal.stats().sessions, sessions, `${how}, and there was ${what}`)
+      }
+    }
+  })
+
+  await t.test('the last reader of a session that was forgotten takes nothing from the one after it', async (t) => {
+    const journal = open()
+    journal.offer(S, chat('t1'), { ...TERMS, isUnplaced: true })
+    const [run, cursor] = [take(journal), follow(journal, 't1')]
+    journal.append(run, 1, [STOP])
+    journal.release(run, ABORTED)
+    journal.forget(S)
+    journal.offer(S, chat('t2'), { ...TERMS, isUnplaced: true })
+    t.strictSame(readUntilEmpty(cursor), ['1 turn-started', '2 end stop'])
+    cursor.close()
+    t.equal(take(journal).chat.turnId, 't2')
   })
 
   await t.test('the text of a turn goes with its last reader, where nobody can join, and where its end is held no longer', async (t) => {
