@@ -30,9 +30,9 @@ export async function bundlePage () {
   }
 }
 
-/** Into the folder of the built package. */
+/** Into the folder of the built package, beside the code that reads them. */
 export async function writePage (folder) {
   const { script, style } = await bundlePage()
   await mkdir(folder, { recursive: true })
-  await Promise.all([writeFile(join(folder, 'page.js'), script), writeFile(join(folder, 'page.css'), style)])
+  await Promise.all([writeFile(join(folder, 'playground-page.js'), script), writeFile(join(folder, 'playground-page.css'), style)])
 }

@@ -125,7 +125,7 @@ async function pack (t: Test): Promise<string> {
   const source = join(folder, 'source')
   mkdirSync(source)
   for (const name of ['package.json', 'README.md', 'LICENSE', 'lib']) cpSync(join(root, name), join(source, name), { recursive: true })
-  await succeed(t, process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.ci/tsconfig.build.json', '--outDir', join(source, 'dist')])
+  await succeed(t, process.execPath, [join(root, '.ci/build.mjs'), join(source, 'dist')])
   await succeed(t, 'npm', ['pack', source, '--ignore-scripts', '--silent', '--pack-destination', folder])
   return join(folder, `${PACKAGE.name}-0.0.0.tgz`)
 }

@@ -18,9 +18,9 @@ const BUNDLER = new URL('../../.ci/page-bundle.mjs', import.meta.url)
  * @throws when they can be neither read nor made
  */
 export async function readPageFiles (folder: URL = HERE): Promise<PageFiles> {
-  const script = new URL('page.js', folder)
+  const script = new URL('playground-page.js', folder)
   if (existsSync(script)) {
-    return { script: await readFile(script, 'utf8'), style: await readFile(new URL('page.css', folder), 'utf8') }
+    return { script: await readFile(script, 'utf8'), style: await readFile(new URL('playground-page.css', folder), 'utf8') }
   }
   // Typed by what it is for: the compiler does not see a module that is named at run time.
   const { bundlePage } = await import(BUNDLER.href) as { bundlePage: () => Promise<PageFiles> }

@@ -217,7 +217,7 @@ t.test('the package has the page that the sources make', async (t) => {
   await writePage(folder)
   const built = await readPageFiles(pathToFileURL(`${folder}/`))
   t.strictSame(built, await readPageFiles())
-  rmSync(join(folder, 'page.css'))
+  rmSync(join(folder, 'playground-page.css'))
   await t.rejects(readPageFiles(pathToFileURL(`${folder}/`)), { code: 'ENOENT' }, 'a half of it is none')
 })
 
