@@ -83,8 +83,9 @@ export class MemorySession implements Ordered<MemorySession> {
 
   add (kept: Kept): void {
     if (this.#firstByTurn === undefined) storeOutside(kept)
-    // The first push would make room for seventeen.
+    // The first push would make room for seventeen; and many sessions are of one question and its answer.
     if (this.#messages.length === 0) this.#messages = [kept]
+    else if (this.#messages.length === 1) this.#messages = [this.#messages[0], kept]
     else this.#messages.push(kept)
     this.#index(kept)
     this.bytes += kept.bytes

@@ -9,8 +9,8 @@ import { textFrame, type WireClient } from './wire-client.js'
 import type { Scale, Scene, Workload } from './workload.js'
 
 /**
- * A burst is measured in so many times as many rounds of as much shorter ones: what is compared there differs less than the pace of a
- * shared machine does from one second to the next, and so it has to be measured close together.
+ * So many times as many rounds are measured where what is compared differs less than the pace of a shared machine does from one second
+ * to the next. A burst's are as much shorter: what is compared has to be measured close together.
  */
 const STRETCHES = 3
 
@@ -72,7 +72,7 @@ export function makeWorkloads (scale: Scale): Workload[] {
       }
     },
     { name: 'long-turn', targets: longTurns(pieces) },
-    { name: 'many-sessions', targets: manySessions(scale) }
+    { name: 'many-sessions', targets: manySessions(scale), repeats: STRETCHES }
   ]
 }
 
