@@ -1,7 +1,7 @@
-// Writes the package into `dist`, or into the folder that it is given: the declarations of each file, and the code in one file for each
+// Writes the package into `dist`, or into a new folder that it is given: the declarations of each file, and the code in one file for each
 // entry point, beside what these share. A few large files cost a process less memory and time than the hundreds they are made of.
 import { execFileSync } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -13,7 +13,8 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const DIST = resolve(process.argv[2] ?? join(ROOT, 'dist'))
 const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
 
-rmSync(DIST, { recursive: true, force: true })
+if (process.argv[2] === undefined) rmSync(DIST, { recursive: true, force: true })
+else if (existsSync(DIST)) throw new Error(`${DIST} is there already`)
 const compiler = [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', join(ROOT, '.ci/tsconfig.build.json'), '--outDir', DIST]
 execFileSync(process.execPath, compiler, { stdio: 'inherit' })
 await build({

@@ -162,7 +162,8 @@ export interface OfferTerms {
   onStop?: (() => boolean) | undefined
   /**
    * Whoever offers it tells nobody its position. Where nobody was ever told a position of the session, by this, `follow` or
-   * `publish`, nobody can come back to one, and what the readers of a turn have read MAY be forgotten.
+   * `publish`, nobody can come back to one, and what the readers of a turn have read MAY be forgotten. Of a chat with a
+   * `bodyHash` a position is told all the same, to whoever sends it again.
    * @default false
    */
   isUnplaced?: boolean | undefined

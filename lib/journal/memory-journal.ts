@@ -69,7 +69,7 @@ export function unsharedJournal (options: MemoryJournalOptions = {}): Journal {
   return new MemoryJournal(options, true)
 }
 
-/** Idle sessions are looked at so often; by one timer for all of them, and by none while there is no session. */
+/** Idle sessions are looked at so often, by one timer for all of them; without sessions it ends at its next look, or before. */
 const SWEEP_MS = 5_000
 
 class MemoryJournal implements Journal {
@@ -105,11 +105,13 @@ class MemoryJournal implements Journal {
     const ahead = log.queue.length + (log.running === undefined ? 0 : 1)
     const displaced = isInterrupt ? log.queue : NOTHING
     if (displaced.length > 0) log.queue = NOTHING
-    for (const turn of displaced) this.#writeEnd(turn, terms.displacedEnd)
     const turn = new MemoryTurn(chat, log)
     if (chat.bodyHash !== undefined) turn.claim = this.#claims.add(log.text, key, chat.turnId, chat.bodyHash)
     log.enqueue(turn)
-    if (terms.isUnplaced !== true) log.isTold = true
+    // Whoever sends a chat with an id again is told where its turn has ended.
+    if (terms.isUnplaced !== true || chat.bodyHash !== undefined) log.isTold = true
+    // Not before: readers that leave at once would leave nothing of the session.
+    for (const turn of displaced) this.#writeEnd(turn, terms.displacedEnd)
     this.#touch(log)
     const offer: Offer = {
       accepted: true,
@@ -193,6 +195,7 @@ class MemoryJournal implements Journal {
     if (turn.claim !== undefined) this.#claims.retract(turn.claim)
     turn.isForgotten = true
     turn.wakeCursors()
+    log.onLeft(turn)
     return true
   }
 

@@ -26,6 +26,8 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   /** The last entry that the ring has forgotten, text not counted: before it nothing can be told. */
   forgottenSeq = 0
   isForgotten = false
+  /** Nobody finds it any more: the next of its name is another. */
+  isDropped = false
   /** Somebody knows a place in the session, and may come back to it. */
   isTold: boolean
   usedAt = 0
@@ -45,7 +47,7 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
 
   /**
    * @param epoch where it has one, which others know
-   * @param onSpent called when nothing is left of it that anybody could ask for: it may be dropped
+   * @param onSpent called when nothing is left of it that anybody could ask for, also while an end is being written
    */
   constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch?: string, onSpent?: (log: SessionLog) => void) {
     this.key = key
@@ -160,8 +162,7 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   }
 
   onLeft (turn: MemoryTurn): void {
-    if (turn.end === undefined) return
-    this.#forgetUnread(turn)
+    if (turn.end !== undefined) this.#forgetUnread(turn)
     if (this.isIdle && !this.isTold && this.ring.size === 0) this.#onSpent?.(this)
   }
 

@@ -21,6 +21,8 @@ export class SessionLogs {
   readonly #byUse = new TouchOrder<SessionLog>()
   /** Bytes of all sessions, as they were when each was touched last. */
   #bytes = 0
+  /** Not kept until it is old: a service may have any number of sessions that are asked once. */
+  readonly #onSpent = (log: SessionLog): void => { this.drop(log) }
 
   constructor (limits: SessionLogsLimits, clock: Clock) {
     this.#limits = limits
@@ -48,19 +50,22 @@ export class SessionLogs {
     const found = this.find(key)
     if (found !== undefined) return found
     this.#makeRoom()
-    const log = new SessionLog(key, sessionKeyText(key), this.#limits, undefined, this.#dropSpent)
+    const log = new SessionLog(key, sessionKeyText(key), this.#limits, undefined, this.#onSpent)
     this.#logs.set(log.text, log)
     this.#byUse.touch(log)
     return log
   }
 
   touch (log: SessionLog, now = this.#clock.now()): void {
+    if (log.isDropped) return
     this.#moveToBack(log, now)
     this.#count(log)
     if (this.#bytes > this.#limits.maxTotalBytes) this.#dropOldestIdle(() => this.#bytes <= this.#limits.maxTotalBytes)
   }
 
   drop (log: SessionLog): void {
+    if (log.isDropped) return
+    log.isDropped = true
     this.#logs.delete(log.text)
     this.#byUse.delete(log)
     this.#bytes -= log.countedBytes
@@ -72,19 +77,13 @@ export class SessionLogs {
     const staleAt = now - this.#limits.maxAgeMs
     for (const log of this.#unusedSince(staleAt)) {
       // One that was touched may have pushed another out.
-      if (this.#logs.find(log.text) !== log) continue
+      if (log.isDropped) continue
       log.ring.trimOlderThan(staleAt)
       this.#count(log)
       if (log.isIdle) this.drop(log)
       // Whoever only listens is looked at again when so long has passed once more.
       else if (log.running === undefined) this.touch(log)
     }
-  }
-
-  /** Kept, each session of chats that came once would be looked for in memory again when its next one comes. */
-  readonly #dropSpent = (log: SessionLog): void => {
-    // One that was dropped, and whose last reader leaves now, may have a successor.
-    if (this.#logs.find(log.text) === log) this.drop(log)
   }
 
   #unusedSince (at: number): SessionLog[] {

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 
 /** What the page is made of. */
@@ -7,7 +6,8 @@ export interface PageFiles {
   style: string
 }
 
-const HERE = new URL('./', import.meta.url)
+/** Where the build puts them, and this code with them: it is a part of `index.js` there. In a clone they are nowhere. */
+const BUILT = import.meta.url.endsWith('.ts') ? undefined : new URL('./', import.meta.url)
 
 /** Makes them of the sources: a part of the project, and not of the package. */
 const BUNDLER = new URL('../../.ci/page-bundle.mjs', import.meta.url)
@@ -17,10 +17,10 @@ const BUNDLER = new URL('../../.ci/page-bundle.mjs', import.meta.url)
  * are now.
  * @throws when they can be neither read nor made
  */
-export async function readPageFiles (folder: URL = HERE): Promise<PageFiles> {
-  const script = new URL('playground-page.js', folder)
-  if (existsSync(script)) {
-    return { script: await readFile(script, 'utf8'), style: await readFile(new URL('playground-page.css', folder), 'utf8') }
+export async function readPageFiles (folder: URL | undefined = BUILT): Promise<PageFiles> {
+  if (folder !== undefined) {
+    const textOf = (name: string): Promise<string> => readFile(new URL(name, folder), 'utf8')
+    return { script: await textOf('playground-page.js'), style: await textOf('playground-page.css') }
   }
   // Typed by what it is for: the compiler does not see a module that is named at run time.
   const { bundlePage } = await import(BUNDLER.href) as { bundlePage: () => Promise<PageFiles> }

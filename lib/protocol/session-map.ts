@@ -1,6 +1,6 @@
 import { sessionKeyText, type SessionKey } from './session-key.js'
 
-/** So many places of what was deleted are kept, and as many as there are others. */
+/** Places of what was deleted are kept up to so many, or up to as many as there are others, if these are more. */
 const MOST_EMPTY = 64
 
 /**
@@ -10,8 +10,9 @@ const MOST_EMPTY = 64
  */
 export class SessionMap<T extends object> {
   /**
-   * What is deleted leaves its place, until there are many: a `Map` that grows and shrinks all the time makes a new table each time,
-   * to which the one before leads. Once one of them is old, they live until all that is old is looked at, with all that was in them.
+   * What is deleted leaves its place, until there are many. A `Map` that grows and shrinks all the time makes a new table each time,
+   * and V8 has each old one refer to the next: from the first that has become old, all later ones are kept, with what was in them,
+   * until the next full collection.
    */
   #byText = new Map<string, T | undefined>()
   #empty = 0

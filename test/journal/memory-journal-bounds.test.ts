@@ -102,6 +102,49 @@ await t.test('bounds', async (t) => {
     }
   })
 
+  await t.test('what a reader leaves that leaves at once, in the middle of what is done, is whole', async (t) => {
+    const unplaced = { ...TERMS, isUnplaced: true }
+    // One other session at a time: what is not in use has to go.
+    const scene = (): SyncJournal => {
+      const journal = open({ maxSessions: 2 })
+      journal.offer(S, chat('t1'), unplaced)
+      const cursor = follow(journal, 't1', () => {
+        const entry = cursor.next()
+        if (entry === 'lost' || entry?.kind === 'end') cursor.close()
+      })
+      readUntilEmpty(cursor)
+      return journal
+    }
+    const interrupted = scene()
+    t.match(interrupted.offer(S, chat('t2'), { ...unplaced, onBusy: 'interrupt' }), { accepted: true, displaced: ['t1'] })
+    t.equal(take(interrupted).chat.turnId, 't2')
+    for (const end of ['withdraw', 'cancel', 'retract'] as const) {
+      const journal = scene()
+      if (end === 'retract') journal.retract(S, chat('t1'))
+      else journal[end](S, 't1', ABORTED)
+      t.match(journal.stats(), { sessions: 0, bytes: 0 }, end)
+      const { run } = begin(journal, 't2')
+      for (const other of ['a', 'b', 'c']) journal.publish(key(other), 'x', '1')
+      t.equal(journal.append(run, 1, [text('a')]), true)
+      t.strictSame(readUntilEmpty(follow(journal, 't2')).slice(-1), ['2 a'], end)
+    }
+  })
+
+  await t.test('a chat that is known by its id has told where its turn has ended', async (t) => {
+    const journal = open()
+    const again = chat('t1', { bodyHash: 'h' })
+    journal.offer(S, again, { ...TERMS, isUnplaced: true })
+    const [run, cursor] = [take(journal), follow(journal, 't1')]
+    journal.append(run, 1, [STOP])
+    readUntilEmpty(cursor)
+    cursor.close()
+    journal.release(run, ABORTED)
+    const claimed = journal.claimed(S, { turnId: 't1', bodyHash: 'h' })
+    const ended = claimed?.isSame === true ? claimed.ended : undefined
+    t.match(ended, { seq: 2 })
+    t.equal(journal.follow(S, { position: { epoch: ended?.epoch ?? '', seq: 2 } }, () => {})?.recovered, true)
+  })
+
   await t.test('the last reader of a session that was forgotten takes nothing from the one after it', async (t) => {
     const journal = open()
     journal.offer(S, chat('t1'), { ...TERMS, isUnplaced: true })

@@ -3,6 +3,7 @@ import t from 'tap'
 import { sessionKey, sessionKeyText } from '../../lib/protocol/session-key.js'
 import { SessionMap } from '../../lib/protocol/session-map.js'
 import { Random } from '../fuzz/random.js'
+import { collectGarbage } from '../helpers/garbage.js'
 
 t.test('what is asked for is what was set last, whatever was asked for before', (t) => {
   const random = new Random(7)
@@ -40,6 +41,20 @@ t.test('what is asked for is what was set last, whatever was asked for before', 
   t.end()
 })
 
+t.test('what was deleted is not kept, however often that is', (t) => {
+  const map = new SessionMap<object>()
+  const before = heldBytes()
+  for (let i = 0; i < 2_000; i++) {
+    // So that each has come among the others before it goes.
+    const texts = [`${i} a`, `${i} b`].map((name) => Buffer.alloc(10_000, name).toString())
+    for (const text of texts) map.set(text, {})
+    for (const text of texts) map.delete(text)
+  }
+  t.equal(map.size, 0)
+  t.ok(heldBytes() - before < 2_000_000, 'of 40 MB')
+  t.end()
+})
+
 t.test('a key that its host changes is another session', (t) => {
   const map = new SessionMap<object>()
   const key = { owner: 'o', agentId: 'a', sessionId: 'one' }
@@ -54,4 +69,9 @@ t.test('a key that its host changes is another session', (t) => {
 function isSame (some: readonly object[], others: Iterable<object>): boolean {
   const all = new Set(others)
   return some.length === all.size && some.every((each) => all.delete(each))
+}
+
+function heldBytes (): number {
+  collectGarbage()
+  return process.memoryUsage().heapUsed
 }
