@@ -193,8 +193,7 @@ class MemoryJournal implements Journal {
     if (turn.chat.acceptedAt !== acceptedAt || turn.bodyHash !== bodyHash) return false
     log.unqueue(turnId)
     if (turn.claim !== undefined) this.#claims.retract(turn.claim)
-    turn.isForgotten = true
-    turn.wakeCursors()
+    turn.forget()
     log.onLeft(turn)
     return true
   }
@@ -253,17 +252,7 @@ class MemoryJournal implements Journal {
 
   forget (key: SessionKey): void {
     const log = this.#logs.find(key)
-    if (log === undefined) return
-    this.#logs.drop(log)
-    log.isForgotten = true
-    for (const turn of log.liveTurns) {
-      if (turn.end === undefined) this.#endClaim(turn, { finishReason: 'aborted' })
-      turn.isForgotten = true
-      turn.isRunning = false
-      turn.wakeCursors()
-      turn.resumeIfRead({ entries: Infinity, bytes: Infinity })
-    }
-    log.wake()
+    if (log !== undefined) this.#drop(log)
     this.#stopSweepIfEmpty()
   }
 
@@ -273,7 +262,7 @@ class MemoryJournal implements Journal {
 
   close (): void {
     this.#isClosed = true
-    for (const { key } of this.#logs.all()) this.forget(key)
+    for (const log of this.#logs.all()) this.#drop(log)
     this.#claims.clear()
     this.#stopSweepIfEmpty()
   }
@@ -299,6 +288,16 @@ class MemoryJournal implements Journal {
   #touch (log: SessionLog, now?: number): void {
     this.#logs.touch(log, now)
     this.#stopSweepIfEmpty()
+  }
+
+  #drop (log: SessionLog): void {
+    this.#logs.drop(log)
+    log.isForgotten = true
+    for (const turn of log.liveTurns) {
+      if (turn.end === undefined) this.#endClaim(turn, { finishReason: 'aborted' })
+      turn.forget()
+    }
+    log.wake()
   }
 
   #writeEnd (turn: MemoryTurn, end: TurnEnd): void {

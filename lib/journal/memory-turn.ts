@@ -31,7 +31,7 @@ export class MemoryTurn implements Run {
   units = 0
   /** Taken and not released. */
   isRunning = false
-  /** The session was forgotten under the turn. */
+  /** The turn was taken back, or its session forgotten under it. */
   isForgotten = false
   #resume: (() => void) | undefined
   #pausing: Promise<void> | undefined
@@ -116,6 +116,14 @@ export class MemoryTurn implements Run {
   wakeCursors (isUrgent = true, isMuch = false, isForAll = true): void {
     // One that closes itself when it is woken still knows the next.
     for (let cursor = this.firstCursor; cursor !== undefined; cursor = cursor.nextCursor) cursor.wake(isUrgent, isMuch, isForAll)
+  }
+
+  /** Whoever reads it, or waits for its readers, is told that it is lost. */
+  forget (): void {
+    this.isForgotten = true
+    this.isRunning = false
+    this.wakeCursors()
+    this.resumeIfRead({ entries: Infinity, bytes: Infinity })
   }
 
   /** See `Journal.pace`. */
