@@ -28,6 +28,8 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   isForgotten = false
   /** Nobody finds it any more: the next of its name is another. */
   isDropped = false
+  /** It was spent a short while ago, and may be in use again. */
+  isAside = false
   /** Somebody knows a place in the session, and may come back to it. */
   isTold: boolean
   usedAt = 0
@@ -47,7 +49,7 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
 
   /**
    * @param epoch where it has one, which others know
-   * @param onSpent called when nothing is left of it that anybody could ask for, also while an end is being written
+   * @param onSpent called when it has become spent, also while an end is being written
    */
   constructor (key: SessionKey, text: string, limits: SessionLogLimits, epoch?: string, onSpent?: (log: SessionLog) => void) {
     this.key = key
@@ -84,6 +86,9 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
   get isIdle (): boolean {
     return this.running === undefined && this.queue.length === 0 && this.cursors.size === 0
   }
+
+  /** Nothing is left of it that anybody could ask for. */
+  get isSpent (): boolean { return this.isIdle && !this.isTold && this.ring.size === 0 }
 
   /** What runs, and what waits, in their order. */
   get liveTurns (): readonly MemoryTurn[] { return this.running === undefined ? this.queue : [this.running, ...this.queue] }
@@ -163,7 +168,7 @@ export class SessionLog implements TurnLog, RingOwner, Ordered<SessionLog> {
 
   onLeft (turn: MemoryTurn): void {
     if (turn.end !== undefined) this.#forgetUnread(turn)
-    if (this.isIdle && !this.isTold && this.ring.size === 0) this.#onSpent?.(this)
+    if (this.isSpent) this.#onSpent?.(this)
   }
 
   /** It was dropped, and nobody finds it any more. */

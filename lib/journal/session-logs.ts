@@ -13,6 +13,9 @@ export interface SessionLogsLimits extends SessionLogLimits {
 /** So many sessions are looked at for one to make room: where all are in use, a look at each would take milliseconds. */
 const MAX_LOOKS = 64
 
+/** So many sessions are kept of which nothing is left. */
+const MAX_SPENT = 64
+
 /** All sessions of a memory journal, within its bounds: those unused for longest go first, one that is in use never. */
 export class SessionLogs {
   readonly #limits: SessionLogsLimits
@@ -21,8 +24,8 @@ export class SessionLogs {
   readonly #byUse = new TouchOrder<SessionLog>()
   /** Bytes of all sessions, as they were when each was touched last. */
   #bytes = 0
-  /** Not kept until it is old: a service may have any number of sessions that are asked once. */
-  readonly #onSpent = (log: SessionLog): void => { this.drop(log) }
+  /** The last of which nothing was left, the oldest first; some may be in use again. */
+  readonly #spent: SessionLog[] = []
 
   constructor (limits: SessionLogsLimits, clock: Clock) {
     this.#limits = limits
@@ -50,7 +53,7 @@ export class SessionLogs {
     const found = this.find(key)
     if (found !== undefined) return found
     this.#makeRoom()
-    const log = new SessionLog(key, sessionKeyText(key), this.#limits, undefined, this.#onSpent)
+    const log = new SessionLog(key, sessionKeyText(key), this.#limits, undefined, this.#keepSpent)
     this.#logs.set(log.text, log)
     this.#byUse.touch(log)
     return log
@@ -84,6 +87,17 @@ export class SessionLogs {
       // Whoever only listens is looked at again when so long has passed once more.
       else if (log.running === undefined) this.touch(log)
     }
+  }
+
+  /** Those that are asked again soon are not to be made anew; a service may have any number of others. */
+  readonly #keepSpent = (log: SessionLog): void => {
+    if (log.isAside) return
+    log.isAside = true
+    this.#spent.push(log)
+    const oldest = this.#spent.length > MAX_SPENT ? this.#spent.shift() : undefined
+    if (oldest === undefined) return
+    oldest.isAside = false
+    if (oldest.isSpent) this.drop(oldest)
   }
 
   #unusedSince (at: number): SessionLog[] {
