@@ -10,7 +10,7 @@ import type { Scale, Scene, Workload } from './workload.js'
 
 /**
  * So many times as many rounds are measured where what is compared differs less than the pace of a shared machine does from one second
- * to the next. A burst's are as much shorter: what is compared has to be measured close together.
+ * to the next. Those of answers are as much shorter: what is compared has to be measured close together.
  */
 const STRETCHES = 3
 
@@ -20,16 +20,15 @@ export function makeWorkloads (scale: Scale): Workload[] {
     measureTurns(windowMs, connections, asking, kind, followers)
   const turns = turnsWithin(scale.windowMs)
   const stretch = turnsWithin(scale.windowMs / STRETCHES)
-  const answers = (name: string, asking: Asking, more: Record<string, Scene>, measure: typeof turns): Workload => ({
+  const answers = (name: string, asking: Asking, more: Record<string, Scene>): Workload => ({
     name,
     targets: {
-      ...looped((kind) => scene({ kind }, asking, 'plain', measure(asking, 'plain'))),
-      'ours-plain': scene({ kind: 'channel' }, asking, 'plain', measure(asking, 'plain')),
+      ...looped((kind) => scene({ kind }, asking, 'plain', stretch(asking, 'plain'))),
+      'ours-plain': scene({ kind: 'channel' }, asking, 'plain', stretch(asking, 'plain')),
       ...more
-    }
+    },
+    repeats: STRETCHES
   })
-  const burst = (name: string, asking: Asking, more: Record<string, Scene>): Workload =>
-    ({ ...answers(name, asking, more, stretch), repeats: STRETCHES })
   const ready: Asking = { agentId: 'ready', pieces }
   const tracked = (asking: Asking, measure: Scene['measure']): Scene => scene({ kind: 'channel' }, asking, 'tracked', measure)
   const uncoalesced = (asking: Asking): Scene =>
@@ -38,15 +37,15 @@ export function makeWorkloads (scale: Scale): Workload[] {
   const short: Asking = { agentId: 'ready', pieces: 8 }
   return [
     {
-      ...burst('burst', ready, {
+      ...answers('burst', ready, {
         'ours-tracked': tracked(ready, stretch(ready, 'tracked')),
         'ours-tracked, two more devices': tracked(ready, stretch(ready, 'tracked', 2))
       }),
       pairs: [['ours-plain', 'fastify-websocket'], ['ours-tracked', 'ours-plain']]
     },
-    burst('burst-microtask', { agentId: 'microtask', pieces }, {}),
-    burst('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
-    answers('turns', short, { 'ours-tracked': tracked(short, turns(short, 'tracked')) }, turns),
+    answers('burst-microtask', { agentId: 'microtask', pieces }, {}),
+    answers('burst-immediate', immediate, { 'ours-plain, coalesceMs: 0': uncoalesced(immediate) }),
+    answers('turns', short, { 'ours-tracked': tracked(short, stretch(short, 'tracked')) }),
     { name: 'ping', targets: everyone((config) => ({ config, measure: measurePings(scale.windowMs, connections) })) },
     { name: 'paced', targets: everyone((config) => ({ config, measure: measurePaced(scale, 200, scale.rampMs, 2 * scale.rampMs) })) },
     { name: 'paced-memory', targets: everyone((config) => ({ config, measure: measurePacedMemory(scale) })) },
