@@ -37,12 +37,15 @@ const SMOKE: Scale = {
 }
 
 if (!pinLoad()) console.log('The load and its targets share their processors: `taskset` is missing, or there is only one.')
-const only = values.only?.split(',')
-const workloads = makeWorkloads(values.smoke ? SMOKE : FULL).filter(({ name }) => only?.includes(name) !== false)
-if (workloads.length === 0) throw new RangeError(`--only: there are ${makeWorkloads(SMOKE).map(({ name }) => name).join(' · ')}`)
+const rounds = Number(values.rounds)
+if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError('--rounds: a whole number of at least 1')
+const all = makeWorkloads(values.smoke ? SMOKE : FULL)
+const only = values.only?.split(',') ?? all.map(({ name }) => name)
+const workloads = all.filter(({ name }) => only.includes(name))
+if (workloads.length < only.length) throw new RangeError(`--only: there are ${all.map(({ name }) => name).join(' · ')}`)
 /** To see that everything works, the same process will do for all that is configured alike. */
 const kept = new Map<string, Target>()
-for (const workload of workloads) await run(workload, Number(values.rounds))
+for (const workload of workloads) await run(workload, rounds)
 for (const target of kept.values()) await target.stop()
 process.exit()
 
