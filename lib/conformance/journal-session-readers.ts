@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 
+import type { SessionKey } from '../protocol/session-key.js'
 import { times } from './conformance-case.js'
 import {
   ABORTED, END, event, key, message, S, text, type JournalBench, type JournalCase, type SessionReader
@@ -230,6 +231,31 @@ export const SESSION_READERS: readonly JournalCase[] = [
       for (const position of [{ epoch: `${epoch}x`, seq: 80 }, { epoch: '', seq: 80 }]) {
         const { followed } = await bench.follow({ position })
         assert.deepEqual([followed.recovered, followed.cursor.epoch, followed.cursor.seq], [false, epoch, 80])
+      }
+    }
+  },
+  {
+    must: [16],
+    title: 'follow goes on from a position that was told after chats of which none was told',
+    async run (bench) {
+      const ways = [
+        async (of: SessionKey) => (await bench.follow({}, { of })).cursor,
+        (of: SessionKey) => bench.journal.publish(of, 'news', '{}'),
+        (of: SessionKey) => bench.accepted('t2', { of })
+      ]
+      for (const [index, tell] of ways.entries()) {
+        const of = key(`s${index}`)
+        const run = await bench.begin('t1', { of, isUnplaced: true })
+        const reader = await bench.followTurn('t1', of)
+        await bench.append(run, 1, [text('a')])
+        assert.deepEqual((await reader.read(2)).map(told), ['t1 turn-started', 't1 a'])
+        const { epoch, seq } = await tell(of)
+        await bench.append(run, 2, [text('b'), END])
+        assert.deepEqual((await reader.untilEnd()).map(told), ['t1 b', 't1 end stop'])
+        const back = await bench.follow({ position: { epoch, seq } }, { of })
+        assert.equal(back.followed.recovered, true)
+        assert.deepEqual((await back.untilEnd('t1')).map(told), ['t1 b', 't1 end stop'])
+        await bench.journal.release(run, ABORTED)
       }
     }
   },

@@ -249,6 +249,20 @@ export const BROKEN_READERS: readonly BrokenJournal[] = [
   },
   {
     must: 16,
+    how: 'follow does not go on in a session whose first chat was told no position',
+    breaks: (inner) => {
+      const unplaced = new Set<string>()
+      return {
+        offer (key, chat, terms) {
+          if (terms.isUnplaced === true) unplaced.add(key.sessionId)
+          return inner.offer(key, chat, terms)
+        },
+        follow: (key, from, wake) => inner.follow(key, unplaced.has(key.sessionId) ? { ...from, position: undefined } : from, wake)
+      }
+    }
+  },
+  {
+    must: 16,
     how: 'follow answers nothing for a session that there is not',
     breaks: (inner) => {
       const known = new Set<string>()
