@@ -16,7 +16,7 @@ import { unsharedSessionStore, type MemorySessionStore } from './sessions/memory
 import type { SessionStore } from './sessions/session-store.js'
 import { Connections } from './transports/connections.js'
 import { HostAccess, type FollowOptions, type HostChat, type SessionRef, type StartedTurn } from './transports/host-access.js'
-import { HostTypes, type FrameOf, type HostHandler, type HostType } from './transports/host-types.js'
+import { HostTypes, type FrameOf, type HostType } from './transports/host-types.js'
 import { identifyByUser, toIdentity, type Identity } from './transports/identity.js'
 import type { InjectWs } from './transports/inject-websocket.js'
 import type { OriginRule } from './transports/origin.js'
@@ -172,7 +172,7 @@ export class ChannelRuntime {
     this.#guests.push(guests)
   }
 
-  define (type: string, definition: { schema: object, handler: HostHandler }): void {
+  define (type: string, definition: unknown): void {
     this.#hostTypes.define(type, definition)
   }
 

@@ -9,7 +9,6 @@ import { resolveLimits, type WsChannelOptions } from './options.js'
 import { linkRuntime } from './runtimes.js'
 import type { SessionStore } from './sessions/session-store.js'
 import { AsyncApi } from './transports/asyncapi-route.js'
-import type { HostHandler } from './transports/host-types.js'
 import { registerWebsocketRoute } from './transports/websocket-route.js'
 
 declare module 'fastify' {
@@ -61,7 +60,7 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     drain: (drainOptions = {}) => runtime.drain(drainOptions.timeoutMs),
     disconnect: (owner) => runtime.disconnect(owner),
     // The schema, by which frames are checked, says what the handler takes.
-    define: (type, { schema, handler }) => { runtime.define(type, { schema, handler: handler as HostHandler }) },
+    define: (type, definition) => { runtime.define(type, definition) },
     startTurn: async (chat) => await runtime.host.startTurn(chat),
     follow: (session, followOptions) => runtime.host.follow(session, followOptions),
     cancel: async (session) => await runtime.host.cancel(session),

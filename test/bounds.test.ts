@@ -18,6 +18,7 @@ t.test('what is no bound is refused where it is given, by its name', async (t) =
   ] as const) {
     for (const value of [0, -1, NaN, 0.5]) t.throws(() => make({ [name]: value }), new RangeError(`${name} of ${what} must be at least 1, not ${value}`))
     t.throws(() => make({ [name]: 'many' }), new TypeError(`${name} of ${what} must be a number of at least 1, not "many"`))
+    t.throws(() => make(null as never), new TypeError(`${what} takes its options as an object, not null`))
     t.throws(() => make({ maxEntry: 5 }), { name: 'TypeError', message: new RegExp(`^${what} has no option maxEntry; it takes max.*, clock$`) })
   }
 })

@@ -84,8 +84,8 @@ class MemoryJournal implements Journal {
   #isClosed = false
 
   constructor (options: MemoryJournalOptions, forgetsRead: boolean) {
-    this.#clock = options.clock ?? systemClock
     const bounds = boundsOf('a memory journal', DEFAULT_BOUNDS, options, ['clock'])
+    this.#clock = options.clock ?? systemClock
     const { maxEntries, maxBytes, maxAgeMs, maxSessions, maxTotalBytes, dedupWindowMs, maxClaims, maxClaimsPerOwner } = bounds
     this.#maxAgeMs = maxAgeMs
     this.#logs = new SessionLogs({ maxEntries, maxBytes, maxAgeMs, maxSessions, maxTotalBytes, forgetsRead }, this.#clock)

@@ -56,9 +56,11 @@ export class HostTypes {
   get names (): string[] { return [...this.shapes.keys()] }
 
   /** @throws FST_WS_CHANNEL_DEFINE for a name that is taken or none, a schema that is none, and once the app is ready */
-  define (type: string, { schema, handler }: { schema: object, handler: HostHandler }): void {
-    const fault = this.#fault(type, handler)
+  define (type: string, definition: unknown): void {
+    const fault = this.#fault(type, definition)
     if (fault !== undefined) throw new FST_WS_CHANNEL_DEFINE(type, fault)
+    // The handler is a function now, and a schema is looked at by whoever compiles it.
+    const { schema, handler } = definition as { schema: object, handler: HostHandler }
     try {
       this.shapes.set(type, hostFrameShape(schema))
     } catch (err) {
@@ -77,12 +79,13 @@ export class HostTypes {
     return this.#handlerByType.get(type)
   }
 
-  #fault (type: unknown, handler: unknown): string | undefined {
+  #fault (type: unknown, definition: unknown): string | undefined {
     if (this.#isClosed) return 'define types before the app is ready'
     if (!isTypeName.Check(type)) return `a type is a string of 1 to ${MAX_NAME_LENGTH} characters without control characters`
     // A client tells an answer from the protocol's own frames by its type.
     if ([...CLIENT_FRAME_TYPES, ...Object.keys(serverFrameSchemas)].includes(type)) return 'this is a type of the protocol itself'
     if (this.shapes.has(type)) return 'it is defined already'
-    return typeof handler === 'function' ? undefined : 'its handler must be a function'
+    if (typeof definition !== 'object' || definition === null) return 'it needs an object of its schema and its handler'
+    return 'handler' in definition && typeof definition.handler === 'function' ? undefined : 'its handler must be a function'
   }
 }

@@ -29,6 +29,7 @@ t.test('options that make no sense are refused', async (t) => {
   t.throws(make({ leaseMS: 100 }), /no option leaseMS/)
   t.throws(make({ maxAgeMs: 1.5 }), RangeError)
   t.throws(() => redisJournal({} as never, { prefix: 'test:' }), TypeError)
+  t.throws(() => redisJournal({} as never, undefined as never), new TypeError('a Redis journal takes its options as an object, not undefined'))
   const foreign = memoryJournal()
   foreign.offer(S, { turnId: 't', message: '', acceptedAt: 1 }, TERMS)
   const run = await foreign.take(S, () => true)

@@ -25,6 +25,9 @@ t.test('what is no type, or is one already, is refused when it is defined', asyn
           .map((type): [string, object, RegExp] => [type, { schema: Order, handler }, /a string of 1 to 128 characters/]),
         ['bad-handler', { schema: Order, handler: 'me' }, /handler must be a function/],
         ['bad-handler', { schema: Order }, /handler must be a function/],
+        ['nothing', undefined as never, /an object of its schema and its handler/],
+        ['nothing', null as never, /an object of its schema and its handler/],
+        ['bad-schema', { handler }, /its schema cannot be used/],
         ['bad-schema', { schema: { type: 'nonsense' }, handler }, /its schema cannot be used/]
       ]
       for (const [type, definition, message] of cases) {
