@@ -69,9 +69,9 @@ export type WebSocketConstructor = new (url: string, protocols: string[]) => Cli
 export type Settings = ReturnType<typeof readOptions>
 
 /** @throws TypeError when a client cannot be made of them */
-export function readOptions (options: ChannelClientOptions) {
+export function readOptions (options: Partial<ChannelClientOptions> = {}) {
   const { location, WebSocket: available, fetch: ask } = globalThis as Partial<Globals>
-  const url = new URL(options.url, location?.href)
+  const url = urlOf(options.url, location?.href)
   url.protocol = url.protocol.replace('http', 'ws')
   const { fallback, WebSocket = available ?? fallback, fetch = ask } = options
   if (WebSocket === undefined) throw new TypeError('There is no WebSocket here: give one as the option `WebSocket`, such as that of the package ws')
@@ -98,6 +98,13 @@ export function readOptions (options: ChannelClientOptions) {
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random
   }
+}
+
+function urlOf (given: string | URL | undefined, page: string | undefined): URL {
+  try {
+    if (given !== undefined) return new URL(given, page)
+  } catch {}
+  throw new TypeError(`The option \`url\` must be an address, such as wss://example.com/api/v1/ws, not ${String(given)}`)
 }
 
 /** 128 random bits; `crypto.randomUUID` is there on secure pages only. */

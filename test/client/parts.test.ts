@@ -29,9 +29,12 @@ t.test('options', async (t) => {
   })
 
   await t.test('a page gives the rest of an address', async (t) => {
-    t.throws(() => readOptions({ url: '/ws', WebSocket }), TypeError)
+    t.throws(() => readOptions({ url: '/ws', WebSocket }), { name: 'TypeError', message: /option `url` must be an address, .* not \/ws$/ })
     t.intercept(globalThis, 'location' as keyof typeof globalThis, { value: { href: 'https://example.com/chat/' }, configurable: true })
     t.equal(readOptions({ url: '/ws', WebSocket }).url.href, 'wss://example.com/ws')
+    for (const options of [undefined, { WebSocket }]) {
+      t.throws(() => readOptions(options), { name: 'TypeError', message: /not undefined$/ }, 'nor is the page itself')
+    }
   })
 
   await t.test('without a WebSocket there is no client', async (t) => {
