@@ -64,7 +64,7 @@ function resolve<T extends object> (
   const decorated: unknown = Reflect.get(fastify, name)
   const isInherited = isObject(decorated) && !defaults.has(decorated)
   const injected = option ?? (isOwn || isInherited ? decorated : kind.makeDefault())
-  const fault = isObject(injected) ? kind.check(injected) : `it is ${String(injected)}`
+  const fault = kind.check(injected)
   if (fault !== undefined) throw new FST_WS_CHANNEL_INJECTED(name, fault + (option === undefined ? accessorAdvice(fastify, name) : ''))
   // `check` has found nothing wrong with it.
   const value = injected as T
@@ -75,17 +75,18 @@ function resolve<T extends object> (
   return { value, isDefault }
 }
 
-function executorFault (executor: object): string | undefined {
+function executorFault (executor: unknown): string | undefined {
   if (typeof executor === 'function') return undefined
-  const agents = Object.entries(executor)
   const expected = 'expected a function, or a record of functions or { execute } by agent id'
+  if (!isObject(executor)) return `${expected}; it is ${String(executor)}`
+  const agents = Object.entries(executor)
   if (agents.length === 0) return `${expected}; it is empty`
   const wrong = agents.find(([, agent]) => typeof agent !== 'function' && !hasExecute(agent))
   return wrong === undefined ? undefined : `${expected}; the agent ${JSON.stringify(wrong[0])} is neither`
 }
 
-function storeFault (store: object): string | undefined {
-  return lacks(store, STORE_METHODS)
+function storeFault (store: unknown): string | undefined {
+  return isObject(store) ? lacks(store, STORE_METHODS) : `expected what \`memorySessionStore()\` returns, or a store of your own; it is ${String(store)}`
 }
 
 function lacks (value: object, methods: readonly string[]): string | undefined {
@@ -110,5 +111,5 @@ function isObject (value: unknown): value is object {
 interface Kind<T> {
   makeDefault: () => T
   /** What is wrong with an injected value. */
-  check: (value: object) => string | undefined
+  check: (value: unknown) => string | undefined
 }

@@ -59,6 +59,8 @@ t.test('what cannot be an agent or a store is refused when the app gets ready', 
     return error
   }
   t.match(await failing({ agentExecutor: {} }), { code: 'FST_WS_CHANNEL_INJECTED', message: /record of functions/ })
+  t.match(await failing({ agentExecutor: 'x' }), { code: 'FST_WS_CHANNEL_INJECTED', message: /expected a function, or .*; it is x$/ })
+  t.match(await failing({ sessionStore: 7 }), { code: 'FST_WS_CHANNEL_INJECTED', message: /expected what `memorySessionStore\(\)` returns, .* it is 7$/ })
   t.match(await failing({ agentExecutor: { main: say('x'), bad: 7 } }), { message: /the agent "bad" is neither/ })
   t.match(await failing({ agentExecutor: { main: { execute: say('x'), metadata: { type: 'nonsense' } } } }),
     { code: 'FST_WS_CHANNEL_INJECTED', message: /agentExecutor/ })
