@@ -9,7 +9,7 @@ export function boundsOf<Bounds extends Readonly<Record<string, number>>> (
 ): Bounds {
   if (typeof given !== 'object' || given === null) throw new TypeError(`${what} takes its options as an object, not ${String(given)}`)
   const bounds: Record<string, number> = { ...defaults }
-  for (const [name, value] of Object.entries<unknown>({ ...given })) {
+  for (const [name, value] of Object.entries(given) as Array<[string, unknown]>) {
     if (value === undefined || others.includes(name)) continue
     if (!Object.hasOwn(defaults, name)) {
       throw new TypeError(`${what} has no option ${name}; it takes ${[...Object.keys(defaults), ...others].join(', ')}`)

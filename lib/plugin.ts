@@ -59,7 +59,6 @@ const channel: FastifyPluginAsync<WsChannelOptions> = async (fastify, options) =
     stats: () => runtime.stats(),
     drain: (drainOptions = {}) => runtime.drain(drainOptions.timeoutMs),
     disconnect: (owner) => runtime.disconnect(owner),
-    // The schema, by which frames are checked, says what the handler takes.
     define: (type, definition) => { runtime.define(type, definition) },
     startTurn: async (chat) => await runtime.host.startTurn(chat),
     follow: (session, followOptions) => runtime.host.follow(session, followOptions),

@@ -26,6 +26,7 @@ export class SessionLogs {
   #bytes = 0
   /** The last of which nothing was left, the oldest first; some may be in use again. */
   readonly #spent: SessionLog[] = []
+  readonly #onSpent = (log: SessionLog): void => { this.#keepSpent(log) }
 
   constructor (limits: SessionLogsLimits, clock: Clock) {
     this.#limits = limits
@@ -53,7 +54,7 @@ export class SessionLogs {
     const found = this.find(key)
     if (found !== undefined) return found
     this.#makeRoom()
-    const log = new SessionLog(key, sessionKeyText(key), this.#limits, undefined, this.#keepSpent)
+    const log = new SessionLog(key, sessionKeyText(key), this.#limits, undefined, this.#onSpent)
     this.#logs.set(log.text, log)
     this.#byUse.touch(log)
     return log
@@ -72,6 +73,8 @@ export class SessionLogs {
     this.#logs.delete(log.text)
     this.#byUse.delete(log)
     this.#bytes -= log.countedBytes
+    // It may hold much by now, and its turn to go may never come.
+    if (log.isAside) this.#spent.splice(this.#spent.indexOf(log), 1)
     log.clear()
   }
 
@@ -90,8 +93,8 @@ export class SessionLogs {
   }
 
   /** Those that are asked again soon are not to be made anew; a service may have any number of others. */
-  readonly #keepSpent = (log: SessionLog): void => {
-    if (log.isAside) return
+  #keepSpent (log: SessionLog): void {
+    if (log.isAside || log.isDropped) return
     log.isAside = true
     this.#spent.push(log)
     const oldest = this.#spent.length > MAX_SPENT ? this.#spent.shift() : undefined

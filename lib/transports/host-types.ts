@@ -59,7 +59,7 @@ export class HostTypes {
   define (type: string, definition: unknown): void {
     const fault = this.#fault(type, definition)
     if (fault !== undefined) throw new FST_WS_CHANNEL_DEFINE(type, fault)
-    // The handler is a function now, and a schema is looked at by whoever compiles it.
+    // The handler is a function, and takes what the schema lets through; whether that is one, whoever compiles it finds out.
     const { schema, handler } = definition as { schema: object, handler: HostHandler }
     try {
       this.shapes.set(type, hostFrameShape(schema))

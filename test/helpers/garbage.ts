@@ -7,6 +7,12 @@ export function collectGarbage (): void {
   runInNewContext('gc()')
 }
 
+/** Bytes of the heap that something holds. */
+export function heldBytes (): number {
+  collectGarbage()
+  return process.memoryUsage().heapUsed
+}
+
 /** Bytes of buffers that something holds; those of the last collection are given back a little later. */
 export function bufferBytes (): number {
   collectGarbage()

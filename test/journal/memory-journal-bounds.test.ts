@@ -2,6 +2,7 @@ import t from 'tap'
 
 import type { Journal, Run, TurnCursor } from '../../lib/journal/journal.js'
 import { unsharedJournal } from '../../lib/journal/memory-journal.js'
+import { heldBytes } from '../helpers/garbage.js'
 import { ManualClock } from '../helpers/manual-clock.js'
 import { key, open, short, type SyncJournal } from '../helpers/sync-journal.js'
 import { ABORTED, STOP, text } from './new-entries.js'
@@ -108,6 +109,25 @@ await t.test('bounds', async (t) => {
         t.equal(journal.stats().sessions, isHeld ? 65 : 64)
       }
     }
+  })
+
+  await t.test('a session that is forgotten is held no longer, also where it was kept to be asked again', async (t) => {
+    const journal = open({ maxBytes: 10_000_000 })
+    const before = heldBytes()
+    for (let i = 0; i < 40; i++) {
+      const of = key(`s${i}`)
+      journal.offer(of, chat('t1'), { ...TERMS, isUnplaced: true })
+      const [run, cursor] = [take(journal, of), follow(journal, 't1', undefined, of)]
+      journal.append(run, 1, [STOP])
+      journal.release(run, ABORTED)
+      readUntilEmpty(cursor)
+      cursor.close()
+      journal.publish(of, 'x', Buffer.alloc(500_000, `${i} `).toString())
+    }
+    t.ok(heldBytes() - before > 10_000_000)
+    for (let i = 0; i < 40; i++) journal.forget(key(`s${i}`))
+    t.ok(heldBytes() - before < 2_000_000, 'of 20 MB')
+    t.equal(journal.stats().sessions, 0)
   })
 
   await t.test('what a reader leaves that leaves at once, in the middle of what is done, is whole', async (t) => {

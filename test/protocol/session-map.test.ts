@@ -3,7 +3,7 @@ import t from 'tap'
 import { sessionKey, sessionKeyText } from '../../lib/protocol/session-key.js'
 import { SessionMap } from '../../lib/protocol/session-map.js'
 import { Random } from '../fuzz/random.js'
-import { collectGarbage } from '../helpers/garbage.js'
+import { heldBytes } from '../helpers/garbage.js'
 
 t.test('what is asked for is what was set last, whatever was asked for before', (t) => {
   const random = new Random(7)
@@ -69,9 +69,4 @@ t.test('a key that its host changes is another session', (t) => {
 function isSame (some: readonly object[], others: Iterable<object>): boolean {
   const all = new Set(others)
   return some.length === all.size && some.every((each) => all.delete(each))
-}
-
-function heldBytes (): number {
-  collectGarbage()
-  return process.memoryUsage().heapUsed
 }
